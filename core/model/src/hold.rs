@@ -1,0 +1,145 @@
+//! Enrollments that wait for a person.
+//!
+//! A hold is durable, says who asks and why it was held, expires, and never becomes accepted by itself.
+
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+
+use crate::{
+    Actor, Attributes, GrantId, HardwareId, HoldId, Hostname, KeyFingerprint, MachineId, MachineKind,
+    PublicKey, ReasonText, SiteId, TenantId,
+};
+
+/// An enrollment that waits for a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hold {
+    /// Its identifier.
+    pub id: HoldId,
+    /// The tenant it was asked of.
+    pub tenant: TenantId,
+    /// The site it was asked of.
+    pub site: SiteId,
+    /// Why a person is needed.
+    pub reason: HoldReason,
+    /// Who asks.
+    pub claimant: Claimant,
+    /// The machine it claims to be, or that stands in its way.
+    pub existing: Option<MachineId>,
+    /// The grant it presented.
+    pub grant: Option<GrantId>,
+    /// Where it stands.
+    pub state: HoldState,
+    /// When it was first asked.
+    pub created_at: Timestamp,
+    /// When it ends by itself.
+    pub expires_at: Timestamp,
+}
+
+/// Who asks, as evidence for a person. Nothing here is authority but the key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claimant {
+    /// The key it proved; `None` for clients that have none.
+    pub key: Option<PublicKey>,
+    /// The hardware signal it gave.
+    pub hardware_id: Option<HardwareId>,
+    /// What it calls itself.
+    pub hostname: Option<Hostname>,
+    /// What sort of thing it says it is.
+    pub kind: MachineKind,
+    /// What else it says of itself.
+    pub attributes: Attributes,
+    /// Where it asked from.
+    pub source: Option<IpAddr>,
+    /// The join method it used.
+    pub method: &'static str,
+}
+
+/// Why a person is needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum HoldReason {
+    /// The site, the grant or the join method asks for approval.
+    Approval,
+    /// The hardware is known here under another key.
+    KeyMismatch,
+    /// The machine is known at another site.
+    SiteMismatch,
+    /// The hardware belongs to a machine that was retired.
+    WasRemoved,
+    /// The site has no seat left.
+    Quota,
+}
+
+/// Where a hold stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HoldState {
+    /// Waiting for a person.
+    Open,
+    /// A person let it in.
+    Approved {
+        /// As which machine.
+        machine: MachineId,
+        /// When.
+        at: Timestamp,
+        /// Who.
+        by: Actor,
+    },
+    /// A person turned it away.
+    Rejected {
+        /// When.
+        at: Timestamp,
+        /// Who.
+        by: Actor,
+        /// What they said.
+        reason: Option<ReasonText>,
+    },
+}
+
+impl HoldReason {
+    /// Every reason.
+    pub const ALL: [Self; 5] =
+        [Self::Approval, Self::KeyMismatch, Self::SiteMismatch, Self::WasRemoved, Self::Quota];
+
+    /// The name in wires and tables.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Approval => "approval",
+            Self::KeyMismatch => "key_mismatch",
+            Self::SiteMismatch => "site_mismatch",
+            Self::WasRemoved => "was_removed",
+            Self::Quota => "quota",
+        }
+    }
+}
+
+impl HoldState {
+    /// The name in wires and tables.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Approved { .. } => "approved",
+            Self::Rejected { .. } => "rejected",
+        }
+    }
+}
+
+impl Hold {
+    /// Whether it ended by itself. Rejections are remembered beyond it.
+    pub fn is_expired(&self, now: Timestamp) -> bool {
+        matches!(self.state, HoldState::Open) && now >= self.expires_at
+    }
+
+    /// Whether a person may still decide it.
+    pub fn is_open(&self, now: Timestamp) -> bool {
+        matches!(self.state, HoldState::Open) && now < self.expires_at
+    }
+
+    /// Whether the same caller asks: the same key or, without one, the same hardware.
+    pub fn is_by(&self, key: Option<KeyFingerprint>, hardware_id: Option<&HardwareId>) -> bool {
+        match (self.claimant.key.as_ref().map(PublicKey::fingerprint), key) {
+            (Some(mine), Some(asked)) => mine == asked,
+            (None, None) => hardware_id.is_some() && self.claimant.hardware_id.as_ref() == hardware_id,
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! The nouns of Muster: typed identifiers, names, secrets, keys, and the states things can be in.
+//!
+//! Owns what a value may look like and which states exist. It never reads a clock, draws a random number,
+//! talks to anything or knows how a value is written on a wire or in a table: those enter as values from outside.
+//!
+//! Invariant: a value of one of these types is well formed; whoever holds one need not check it again.
+
+pub mod access;
+pub mod audit;
+pub mod claim;
+pub mod credential;
+pub mod grant;
+pub mod hold;
+pub mod id;
+pub mod key;
+pub mod machine;
+pub mod refusal;
+pub mod secret;
+pub mod site;
+pub mod text;
+
+pub use access::{AccessKind, AccessToken, Operator, OperatorRole};
+pub use audit::{Actor, Entry, Object, Reason};
+pub use claim::{Claim, Entitlement};
+pub use credential::{Credential, CredentialKind, CredentialState, EndReason, Minted};
+pub use grant::{Binding, Grant, GrantKind, GrantState, Uses};
+pub use hold::{Claimant, Hold, HoldReason, HoldState};
+pub use id::{
+    AccessTokenId, AuditId, CredentialId, GrantId, HoldId, MachineId, OperatorId, SiteId, TenantId,
+};
+pub use jiff::{SignedDuration, Timestamp};
+pub use key::{KeyAlgorithm, KeyFingerprint, PublicKey};
+pub use machine::{Active, Contested, Machine, MachineKind, MachineState, Pending, Retired, Suspended};
+pub use refusal::Refusal;
+pub use secret::{Pepper, Secret, SecretHash, SecretId, SecretKind};
+pub use site::{EnrollmentKey, ReimagePolicy, Site, Tenant};
+pub use text::{
+    Attributes, HardwareId, Hostname, Labels, MachineName, ReasonText, Role, SiteCode, TextError,
+};

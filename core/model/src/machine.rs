@@ -1,0 +1,279 @@
+//! The enrolled thing and the states of its life: `Pending → Active ⇄ Suspended → Retired`.
+//!
+//! A state carries the times and reasons that exist in it; a transition consumes the old state and lists every
+//! variant. Online, offline and expired are computed from facts and the clock and are never stored.
+//!
+//! Invariant: nothing leaves `Retired` by enrolling.
+
+use jiff::Timestamp;
+
+use crate::{
+    Attributes, GrantId, HardwareId, HoldId, Hostname, KeyFingerprint, Labels, MachineId, MachineName,
+    ReasonText, Refusal, Role, SiteId, TenantId,
+};
+
+/// What sort of thing a machine is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum MachineKind {
+    /// A computer that people or workloads use.
+    Host,
+    /// A computer that takes jobs.
+    Worker,
+    /// A program that acts for people.
+    SoftwareAgent,
+}
+
+/// The record of a machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Machine {
+    /// Its identifier, for ever.
+    pub id: MachineId,
+    /// The tenant that owns it.
+    pub tenant: TenantId,
+    /// The site it belongs to.
+    pub site: SiteId,
+    /// What operators call it.
+    pub name: MachineName,
+    /// What it calls itself.
+    pub hostname: Option<Hostname>,
+    /// What sort of thing it is.
+    pub kind: MachineKind,
+    /// The hardware signal it enrolled with. Unique among the live machines of a tenant.
+    pub hardware_id: Option<HardwareId>,
+    /// Its current key; `None` while pending and for clients that have no key of their own.
+    pub key: Option<KeyFingerprint>,
+    /// Rises by one with every new key or keyless re-use; never falls.
+    pub generation: u32,
+    /// Role stamped by the grant.
+    pub role: Option<Role>,
+    /// Labels stamped by the grant.
+    pub labels: Labels,
+    /// What it says of itself.
+    pub attributes: Attributes,
+    /// The grant it came in by.
+    pub grant: Option<GrantId>,
+    /// Set while somebody else claims to be this machine.
+    pub contested: Option<Contested>,
+    /// Where it stands in its life.
+    pub state: MachineState,
+    /// When the record was made.
+    pub created_at: Timestamp,
+    /// When it last enrolled: the start of its current generation.
+    pub enrolled_at: Option<Timestamp>,
+}
+
+/// An open claim by somebody else to be this machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Contested {
+    /// The hold that tells who.
+    pub hold: HoldId,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// Where a machine stands in its life.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MachineState {
+    /// Made by an operator ahead of its machine.
+    Pending(Pending),
+    /// At work.
+    Active(Active),
+    /// Paused by an operator, or on probation after a rejoin.
+    Suspended(Suspended),
+    /// Ended. A tombstone.
+    Retired(Retired),
+}
+
+/// Made ahead of its machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pending {
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// At work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Active {
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// Paused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Suspended {
+    /// Since when.
+    pub since: Timestamp,
+    /// Why.
+    pub cause: SuspendCause,
+}
+
+/// Why a machine is paused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SuspendCause {
+    /// An operator said so.
+    Operator(Option<ReasonText>),
+    /// It came back under a new key by the site's re-image policy and nobody has confirmed it yet.
+    Probation,
+}
+
+/// Ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retired {
+    /// Since when.
+    pub since: Timestamp,
+    /// Why.
+    pub cause: RetireCause,
+}
+
+/// Why a machine was ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RetireCause {
+    /// An operator said so.
+    Operator(Option<ReasonText>),
+    /// It signed itself off.
+    Left,
+    /// All its credentials were revoked.
+    Revoked(Option<ReasonText>),
+}
+
+impl MachineKind {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::Host, Self::Worker, Self::SoftwareAgent];
+
+    /// The name in wires and tables.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Host => "host",
+            Self::Worker => "worker",
+            Self::SoftwareAgent => "software_agent",
+        }
+    }
+}
+
+impl std::str::FromStr for MachineKind {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|k| k.as_str() == text).ok_or("is not one of host, worker, software_agent")
+    }
+}
+
+impl MachineState {
+    /// The name in wires and tables.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Pending(_) => "pending",
+            Self::Active(_) => "active",
+            Self::Suspended(_) => "suspended",
+            Self::Retired(_) => "retired",
+        }
+    }
+
+    /// Since when it stands so.
+    pub fn since(&self) -> Timestamp {
+        match self {
+            Self::Pending(Pending { since })
+            | Self::Active(Active { since })
+            | Self::Suspended(Suspended { since, .. })
+            | Self::Retired(Retired { since, .. }) => *since,
+        }
+    }
+
+    /// First enrollment, or a rekey that a person or the old key vouched for. A pause stays a pause.
+    pub fn enrolled(self, now: Timestamp) -> Result<Self, Refusal> {
+        match self {
+            Self::Pending(_) => Ok(Self::Active(Active { since: now })),
+            Self::Active(active) => Ok(Self::Active(active)),
+            Self::Suspended(suspended) => Ok(Self::Suspended(suspended)),
+            Self::Retired(_) => Err(self.refuse("enroll")),
+        }
+    }
+
+    /// A rejoin by policy, with nobody's word for it: paused until somebody confirms.
+    pub fn on_probation(self, now: Timestamp) -> Result<Self, Refusal> {
+        match self {
+            Self::Active(_) => Ok(Self::Suspended(Suspended { since: now, cause: SuspendCause::Probation })),
+            Self::Suspended(suspended) => Ok(Self::Suspended(suspended)),
+            Self::Pending(_) | Self::Retired(_) => Err(self.refuse("rejoin")),
+        }
+    }
+
+    /// A pause by an operator.
+    pub fn suspended(self, now: Timestamp, reason: Option<ReasonText>) -> Result<Self, Refusal> {
+        match self {
+            Self::Active(_) => {
+                Ok(Self::Suspended(Suspended { since: now, cause: SuspendCause::Operator(reason) }))
+            }
+            Self::Pending(_) | Self::Suspended(_) | Self::Retired(_) => Err(self.refuse("suspend")),
+        }
+    }
+
+    /// The end of a pause, or the confirmation of a rejoin.
+    pub fn resumed(self, now: Timestamp) -> Result<Self, Refusal> {
+        match self {
+            Self::Suspended(_) => Ok(Self::Active(Active { since: now })),
+            Self::Pending(_) | Self::Active(_) | Self::Retired(_) => Err(self.refuse("resume")),
+        }
+    }
+
+    /// The end.
+    pub fn retired(self, now: Timestamp, cause: RetireCause) -> Result<Self, Refusal> {
+        match self {
+            Self::Pending(_) | Self::Active(_) | Self::Suspended(_) => {
+                Ok(Self::Retired(Retired { since: now, cause }))
+            }
+            Self::Retired(_) => Err(self.refuse("retire")),
+        }
+    }
+
+    fn refuse(&self, verb: &'static str) -> Refusal {
+        Refusal::WrongState { verb, state: self.as_str() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).expect("a time in range")
+    }
+
+    fn every_state() -> [MachineState; 4] {
+        let since = at(0);
+        [
+            MachineState::Pending(Pending { since }),
+            MachineState::Active(Active { since }),
+            MachineState::Suspended(Suspended { since, cause: SuspendCause::Operator(None) }),
+            MachineState::Retired(Retired { since, cause: RetireCause::Left }),
+        ]
+    }
+
+    #[test]
+    fn nothing_leaves_retired() {
+        let [.., retired] = every_state();
+        for moved in [
+            retired.clone().enrolled(at(1)),
+            retired.clone().on_probation(at(1)),
+            retired.clone().suspended(at(1), None),
+            retired.clone().resumed(at(1)),
+            retired.retired(at(1), RetireCause::Left),
+        ] {
+            assert!(matches!(moved, Err(Refusal::WrongState { state: "retired", .. })));
+        }
+    }
+
+    #[test]
+    fn enrolling_again_never_lifts_a_pause() {
+        let [_, _, suspended, _] = every_state();
+        assert_eq!(suspended.clone().enrolled(at(9)), Ok(suspended));
+    }
+
+    #[test]
+    fn only_active_machines_are_paused_and_only_paused_ones_resumed() {
+        let pausable: Vec<bool> = every_state().map(|s| s.suspended(at(1), None).is_ok()).to_vec();
+        let resumable: Vec<bool> = every_state().map(|s| s.resumed(at(1)).is_ok()).to_vec();
+        assert_eq!(pausable, [false, true, false, false]);
+        assert_eq!(resumable, [false, false, true, false]);
+    }
+}

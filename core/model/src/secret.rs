@@ -1,0 +1,245 @@
+//! Secrets that Muster hands out, and the only form in which it keeps them.
+//!
+//! Text form: `mst_<kind>_<id>_<secret><crc>`: a 10-byte id that selects a row, 32 random bytes that prove the
+//! right to it, and a CRC-32 over all before it, so that a typo is caught before any look-up and a scanner can
+//! tell a secret from noise. Only `HMAC-SHA-256(pepper, secret)` (RFC 2104) is stored; the pepper lives outside
+//! the database. No password hash: 256 random bits need none.
+
+use std::fmt;
+use std::str::FromStr;
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use subtle::ConstantTimeEq;
+use thiserror::Error;
+use zeroize::Zeroize;
+
+use crate::id::CROCKFORD;
+
+/// What a secret is for. A secret of one kind is never accepted as another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SecretKind {
+    /// Names a grant: an enrollment token or a site's enrollment key.
+    Enroll,
+    /// A machine's bearer credential.
+    Bearer,
+    /// An operator's API token.
+    Api,
+    /// A one-time login link.
+    Login,
+    /// A browser session.
+    Session,
+}
+
+impl SecretKind {
+    const ALL: [Self; 5] = [Self::Enroll, Self::Bearer, Self::Api, Self::Login, Self::Session];
+
+    /// The word in the text form.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Enroll => "enroll",
+            Self::Bearer => "bearer",
+            Self::Api => "api",
+            Self::Login => "login",
+            Self::Session => "session",
+        }
+    }
+}
+
+/// The public half of a secret: selects the row it is checked against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SecretId(pub [u8; 10]);
+
+/// The server-wide HMAC key that lives outside the database.
+#[derive(Clone, Zeroize, zeroize::ZeroizeOnDrop)]
+pub struct Pepper([u8; 32]);
+
+/// `HMAC-SHA-256(pepper, secret)`: what is stored of a secret.
+#[derive(Clone, Copy)]
+pub struct SecretHash(pub [u8; 32]);
+
+/// A secret in the clear. It exists while it is made, presented or compared, and is wiped afterwards.
+#[derive(Clone, Zeroize, zeroize::ZeroizeOnDrop)]
+pub struct Secret {
+    #[zeroize(skip)]
+    kind: SecretKind,
+    #[zeroize(skip)]
+    id: SecretId,
+    bytes: [u8; 32],
+}
+
+/// A text that is not a secret of ours. Says nothing of the text: it may hold most of a real one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum SecretError {
+    /// Not of the form `mst_<kind>_<id>_<secret><crc>`.
+    #[error("is not a Muster secret (mst_…)")]
+    Form,
+    /// The checksum does not fit: a character was lost or changed on the way.
+    #[error("is damaged: its checksum does not fit, copy it again as a whole")]
+    Checksum,
+}
+
+impl Pepper {
+    /// Takes 32 bytes of the operating system's generator.
+    pub fn new(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// What is stored of a secret.
+    pub fn hash(&self, secret: &Secret) -> SecretHash {
+        self.mac(&[secret.kind.word().as_bytes(), &secret.id.0, &secret.bytes])
+    }
+
+    /// A MAC over length-prefixed parts under this pepper, for values that the server signs for itself.
+    pub fn mac(&self, parts: &[&[u8]]) -> SecretHash {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes a key of any length");
+        for part in parts {
+            mac.update(&(part.len() as u64).to_be_bytes());
+            mac.update(part);
+        }
+        SecretHash(mac.finalize().into_bytes().into())
+    }
+}
+
+impl Secret {
+    /// Makes a secret from random bytes drawn outside.
+    pub fn new(kind: SecretKind, id: [u8; 10], bytes: [u8; 32]) -> Self {
+        Self { kind, id: SecretId(id), bytes }
+    }
+
+    /// What it is for.
+    pub fn kind(&self) -> SecretKind {
+        self.kind
+    }
+
+    /// Its public half.
+    pub fn id(&self) -> SecretId {
+        self.id
+    }
+
+    /// The text form, in the clear. Call it only where the secret is handed to its owner.
+    pub fn reveal(&self) -> String {
+        let body = format!(
+            "mst_{}_{}_{}",
+            self.kind.word(),
+            CROCKFORD.encode(&self.id.0),
+            CROCKFORD.encode(&self.bytes)
+        );
+        let crc = crc32fast::hash(body.as_bytes()).to_be_bytes();
+        format!("{body}{}", CROCKFORD.encode(&crc))
+    }
+
+    /// The first four hexadecimal digits, upper case, of the SHA-256 of the text form: tells generations apart.
+    pub fn short_fingerprint(&self) -> [u8; 2] {
+        use sha2::Digest;
+        let digest = Sha256::digest(self.reveal().as_bytes());
+        [digest[0], digest[1]]
+    }
+}
+
+impl FromStr for Secret {
+    type Err = SecretError;
+
+    fn from_str(text: &str) -> Result<Self, SecretError> {
+        let text = text.trim();
+        let mut parts = text.splitn(4, '_');
+        let (Some("mst"), Some(word), Some(id), Some(rest)) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err(SecretError::Form);
+        };
+        let kind = SecretKind::ALL.into_iter().find(|k| k.word() == word).ok_or(SecretError::Form)?;
+        if id.len() != 16 || rest.len() != 52 + 7 || !rest.is_ascii() {
+            return Err(SecretError::Form);
+        }
+        let (secret, crc) = rest.split_at(52);
+        let expected = crc32fast::hash(&text.as_bytes()[..text.len() - 7]).to_be_bytes();
+        if !crc.eq_ignore_ascii_case(&CROCKFORD.encode(&expected)) {
+            return Err(SecretError::Checksum);
+        }
+        Ok(Self { kind, id: SecretId(decode(id)?), bytes: decode(secret)? })
+    }
+}
+
+fn decode<const N: usize>(text: &str) -> Result<[u8; N], SecretError> {
+    let bytes = CROCKFORD.decode(text.as_bytes()).or(Err(SecretError::Form))?;
+    bytes.try_into().or(Err(SecretError::Form))
+}
+
+impl PartialEq for SecretHash {
+    /// Takes the same time wherever the two differ.
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl Eq for SecretHash {}
+
+impl fmt::Debug for SecretHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretHash(…)")
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Secret({}, {}, …)", self.kind.word(), CROCKFORD.encode(&self.id.0))
+    }
+}
+
+impl fmt::Debug for Pepper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Pepper(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secret() -> Secret {
+        Secret::new(SecretKind::Enroll, [3; 10], [9; 32])
+    }
+
+    #[test]
+    fn text_form_reads_back() {
+        let text = secret().reveal();
+        let back: Secret = text.parse().expect("its own text form");
+        assert_eq!((back.kind(), back.id(), back.bytes), (SecretKind::Enroll, SecretId([3; 10]), [9; 32]));
+        assert!(text.starts_with("mst_enroll_"));
+    }
+
+    #[test]
+    fn any_single_changed_character_is_caught_before_a_look_up() {
+        let text = secret().reveal();
+        for i in 0..text.len() {
+            let mut other = text.clone().into_bytes();
+            other[i] = if other[i] == b'7' { b'8' } else { b'7' };
+            let other = String::from_utf8(other).expect("still ASCII");
+            assert!(other.parse::<Secret>().is_err(), "{i}");
+        }
+    }
+
+    #[test]
+    fn one_kind_never_hashes_like_another() {
+        let pepper = Pepper::new([1; 32]);
+        let enroll = Secret::new(SecretKind::Enroll, [3; 10], [9; 32]);
+        let bearer = Secret::new(SecretKind::Bearer, [3; 10], [9; 32]);
+        assert_ne!(pepper.hash(&enroll), pepper.hash(&bearer));
+    }
+
+    #[test]
+    fn q_27_debug_never_shows_the_secret() {
+        let text = secret().reveal();
+        let hidden = &text[text.len() - 59..];
+        assert!(!format!("{:?}", secret()).contains(&hidden[..8]));
+        assert_eq!(format!("{:?}", Pepper::new([1; 32])), "Pepper(…)");
+    }
+
+    #[test]
+    fn odd_text_is_refused_without_panic() {
+        for bad in ["", "mst", "mst_enroll__", "mst_enroll_é_é", "mst_root_0_0", &"_".repeat(90)] {
+            assert_eq!(bad.parse::<Secret>().err(), Some(SecretError::Form), "{bad}");
+        }
+    }
+}
