@@ -1,0 +1,85 @@
+//! Operators' tokens and sessions.
+
+use jiff::Timestamp;
+use muster_model::OperatorRole;
+use muster_model::text::DisplayName;
+use serde::{Deserialize, Serialize};
+
+use crate::{FieldErrors, Fields};
+
+/// A token or session of an operator.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Token {
+    /// Its identifier.
+    pub id: String,
+    /// `api`, `login` or `session`.
+    pub kind: String,
+    /// What it is for, in its maker's words.
+    pub name: String,
+    /// `viewer`, `operator` or `admin`.
+    pub role: String,
+    /// Whose it is.
+    pub operator: String,
+    /// `live`, `expired` or `ended`.
+    pub state: String,
+    /// When it was made.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+    /// When it ends.
+    #[schema(value_type = String, format = DateTime)]
+    pub expires_at: Timestamp,
+}
+
+/// A request for an API token.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateToken {
+    /// What it is for.
+    pub name: String,
+    /// `viewer`, `operator` or `admin`; `viewer` where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    /// How long it is good for, in seconds: one minute to a year; one day where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_in: Option<u32>,
+}
+
+/// [`CreateToken`] as values of the model.
+#[derive(Debug, Clone)]
+pub struct CreateTokenFields {
+    /// What it is for.
+    pub name: DisplayName,
+    /// What it may do.
+    pub role: OperatorRole,
+    /// How long it is good for, in seconds.
+    pub expires_in: u32,
+}
+
+/// A new token.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct CreatedToken {
+    /// The token's record.
+    pub token: Token,
+    /// The token itself, in the clear, this once.
+    pub secret: String,
+}
+
+/// A request to open a session with a one-time login secret.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Login {
+    /// `mst_login_…`, from the fragment of a login link.
+    pub login: String,
+}
+
+impl TryFrom<CreateToken> for CreateTokenFields {
+    type Error = FieldErrors;
+
+    fn try_from(request: CreateToken) -> Result<Self, FieldErrors> {
+        let mut fields = Fields::new();
+        let name = fields.parse("name", &request.name);
+        let role = fields.parse_opt("role", request.role.as_deref()).unwrap_or(OperatorRole::Viewer);
+        let expires_in = crate::grant::lifetime(&mut fields, request.expires_in).unwrap_or(crate::grant::DAY);
+        fields.finish(name.map(|name| Self { name, role, expires_in }))
+    }
+}

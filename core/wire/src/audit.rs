@@ -1,0 +1,52 @@
+//! Audit entries, as people and scripts read them.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// One act.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct AuditEntry {
+    /// Its identifier.
+    pub id: String,
+    /// Its place in the log.
+    pub seq: u64,
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+    /// Who: an operator's or machine's identifier, `anonymous` or `system`.
+    pub actor: String,
+    /// What, as `noun.verb`.
+    pub action: String,
+    /// To what: an identifier, or `deployment`.
+    pub object: String,
+    /// Why, or with which outcome: a stable code.
+    pub reason: String,
+    /// From where.
+    pub source: Option<String>,
+    /// What else a reader wants to know.
+    pub detail: BTreeMap<String, String>,
+}
+
+/// What the audit log may be asked for.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub struct AuditQuery {
+    /// Where the page before ended (newest first).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+    /// Only entries after this place in the log, oldest first: for following it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<u64>,
+    /// At most this many entries, 1 to 1000; 100 where nothing is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+    /// Only acts on this object.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub object: Option<String>,
+    /// Only acts of this actor.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub actor: Option<String>,
+}

@@ -1,0 +1,101 @@
+//! Sites and their enrollment keys.
+
+use jiff::Timestamp;
+use muster_model::{ReimagePolicy, SiteCode};
+use serde::{Deserialize, Serialize};
+
+use crate::{FieldErrors, Fields};
+
+/// A named part of the tenant that machines enroll into.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Site {
+    /// Its identifier.
+    pub id: String,
+    /// Its short name.
+    pub code: String,
+    /// Whether a person must approve each new machine.
+    pub approval: bool,
+    /// Whether machines may ask to enroll without any secret.
+    pub requests: bool,
+    /// `never`, `offline_only` or `same_name`.
+    pub reimage: String,
+    /// The most machines that may live here at once.
+    pub seats: Option<u32>,
+    /// The newest generation of its enrollment key: `v3 (7F2A)`.
+    pub enrollment_key: Option<String>,
+    /// When it was made.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+}
+
+/// A request to make a site.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateSite {
+    /// Its short name: letters, digits, `-`, `_`, `.`.
+    pub code: String,
+    /// Whether a person must approve each new machine.
+    #[serde(default)]
+    pub approval: bool,
+    /// Whether machines may ask to enroll without any secret.
+    #[serde(default = "yes")]
+    pub requests: bool,
+    /// `never`, `offline_only` (where nothing is said) or `same_name`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reimage: Option<String>,
+    /// The most machines that may live here at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seats: Option<u32>,
+}
+
+/// [`CreateSite`] as values of the model.
+#[derive(Debug, Clone)]
+pub struct CreateSiteFields {
+    /// Its short name.
+    pub code: SiteCode,
+    /// Whether a person must approve each new machine.
+    pub approval: bool,
+    /// Whether machines may ask to enroll without any secret.
+    pub requests: bool,
+    /// What happens when known hardware comes back under another key.
+    pub reimage: ReimagePolicy,
+    /// The most machines that may live here at once.
+    pub seats: Option<u32>,
+}
+
+/// A new generation of a site's enrollment key. Older generations let nobody in from now on.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct RotatedKey {
+    /// The code of the site.
+    pub site: String,
+    /// How people call the generation: `v3 (7F2A)`.
+    pub generation: String,
+    /// The grant behind it.
+    pub grant: String,
+    /// The key, in the clear, this once.
+    pub key: String,
+    /// The key with address and pin, in one paste.
+    pub invite: String,
+}
+
+impl TryFrom<CreateSite> for CreateSiteFields {
+    type Error = FieldErrors;
+
+    fn try_from(request: CreateSite) -> Result<Self, FieldErrors> {
+        let mut fields = Fields::new();
+        let code = fields.parse("code", &request.code);
+        let reimage = fields.parse_opt("reimage", request.reimage.as_deref());
+        let value = code.map(|code| Self {
+            code,
+            approval: request.approval,
+            requests: request.requests,
+            reimage: reimage.unwrap_or(ReimagePolicy::OfflineOnly),
+            seats: request.seats,
+        });
+        fields.finish(value)
+    }
+}
+
+fn yes() -> bool {
+    true
+}
