@@ -92,10 +92,11 @@ pub enum GrantState {
 }
 
 impl Grant {
-    /// Whether a key that has not drawn on it before may do so now.
-    pub fn admits(&self, key: Option<KeyFingerprint>, now: Timestamp) -> bool {
-        let standing = matches!(self.state, GrantState::Live) && self.expires_at.is_none_or(|end| now < end);
-        standing && (self.is_bound_to(key) || self.has_uses_left())
+    /// Whether somebody who has not drawn on it before may do so now.
+    pub fn admits(&self, now: Timestamp) -> bool {
+        matches!(self.state, GrantState::Live)
+            && self.expires_at.is_none_or(|end| now < end)
+            && self.has_uses_left()
     }
 
     /// Whether this key spent this one-time token earlier. A client without a key cannot prove that it did.

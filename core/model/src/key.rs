@@ -7,6 +7,8 @@ use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
+use crate::MachineId;
+
 /// The key algorithms that Muster certifies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum KeyAlgorithm {
@@ -29,6 +31,44 @@ pub struct PublicKey {
 /// SHA-256 over the DER `SubjectPublicKeyInfo`: the short name of a key.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyFingerprint(pub [u8; 32]);
+
+/// The record of a key that a machine enrolled with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyRecord {
+    /// The key.
+    pub key: PublicKey,
+    /// Whose it is or was.
+    pub machine: MachineId,
+    /// The generation of the machine it belongs to.
+    pub generation: u32,
+    /// Whether it still counts.
+    pub standing: KeyStanding,
+}
+
+/// Whether a key still counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum KeyStanding {
+    /// It is its machine's key.
+    Current,
+    /// A newer key took its place.
+    Superseded,
+    /// It was revoked, or its machine was ended.
+    Revoked,
+}
+
+impl KeyStanding {
+    /// Every standing.
+    pub const ALL: [Self; 3] = [Self::Current, Self::Superseded, Self::Revoked];
+
+    /// The name in tables.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Current => "current",
+            Self::Superseded => "superseded",
+            Self::Revoked => "revoked",
+        }
+    }
+}
 
 /// A text that is not 64 hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]

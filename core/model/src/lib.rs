@@ -29,8 +29,10 @@ pub use id::{
     AccessTokenId, AuditId, CredentialId, GrantId, HoldId, MachineId, OperatorId, SiteId, TenantId,
 };
 pub use jiff::{SignedDuration, Timestamp};
-pub use key::{KeyAlgorithm, KeyFingerprint, PublicKey};
-pub use machine::{Active, Contested, Machine, MachineKind, MachineState, Pending, Retired, Suspended};
+pub use key::{KeyAlgorithm, KeyFingerprint, KeyRecord, KeyStanding, PublicKey};
+pub use machine::{
+    Active, Machine, MachineKind, MachineState, Pending, RetireCause, Retired, SuspendCause, Suspended,
+};
 pub use refusal::Refusal;
 pub use secret::{Pepper, Secret, SecretHash, SecretId, SecretKind};
 pub use site::{EnrollmentKey, ReimagePolicy, Site, Tenant};

@@ -8,8 +8,8 @@
 use jiff::Timestamp;
 
 use crate::{
-    Attributes, GrantId, HardwareId, HoldId, Hostname, KeyFingerprint, Labels, MachineId, MachineName,
-    ReasonText, Refusal, Role, SiteId, TenantId,
+    Attributes, GrantId, HardwareId, Hostname, KeyFingerprint, Labels, MachineId, MachineName, ReasonText,
+    Refusal, Role, SiteId, TenantId,
 };
 
 /// What sort of thing a machine is.
@@ -52,23 +52,12 @@ pub struct Machine {
     pub attributes: Attributes,
     /// The grant it came in by.
     pub grant: Option<GrantId>,
-    /// Set while somebody else claims to be this machine.
-    pub contested: Option<Contested>,
     /// Where it stands in its life.
     pub state: MachineState,
     /// When the record was made.
     pub created_at: Timestamp,
     /// When it last enrolled: the start of its current generation.
     pub enrolled_at: Option<Timestamp>,
-}
-
-/// An open claim by somebody else to be this machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Contested {
-    /// The hold that tells who.
-    pub hold: HoldId,
-    /// Since when.
-    pub since: Timestamp,
 }
 
 /// Where a machine stands in its life.
@@ -114,6 +103,8 @@ pub enum SuspendCause {
     Operator(Option<ReasonText>),
     /// It came back under a new key by the site's re-image policy and nobody has confirmed it yet.
     Probation,
+    /// Its key or all its credentials were revoked.
+    Revoked(Option<ReasonText>),
 }
 
 /// Ended.
@@ -132,8 +123,6 @@ pub enum RetireCause {
     Operator(Option<ReasonText>),
     /// It signed itself off.
     Left,
-    /// All its credentials were revoked.
-    Revoked(Option<ReasonText>),
 }
 
 impl MachineKind {
@@ -179,7 +168,7 @@ impl MachineState {
         }
     }
 
-    /// First enrollment, or a rekey that a person or the old key vouched for. A pause stays a pause.
+    /// First enrollment, or a rekey that the old key vouched for. A pause stays a pause.
     pub fn enrolled(self, now: Timestamp) -> Result<Self, Refusal> {
         match self {
             Self::Pending(_) => Ok(Self::Active(Active { since: now })),
@@ -189,12 +178,32 @@ impl MachineState {
         }
     }
 
+    /// A rekey that a person decided: ends a pause by revocation or probation, keeps one that an operator ordered.
+    pub fn vouched_for(self, now: Timestamp) -> Result<Self, Refusal> {
+        match self {
+            Self::Suspended(Suspended {
+                cause: SuspendCause::Revoked(_) | SuspendCause::Probation, ..
+            }) => Ok(Self::Active(Active { since: now })),
+            other => other.enrolled(now),
+        }
+    }
+
     /// A rejoin by policy, with nobody's word for it: paused until somebody confirms.
     pub fn on_probation(self, now: Timestamp) -> Result<Self, Refusal> {
         match self {
             Self::Active(_) => Ok(Self::Suspended(Suspended { since: now, cause: SuspendCause::Probation })),
             Self::Suspended(suspended) => Ok(Self::Suspended(suspended)),
             Self::Pending(_) | Self::Retired(_) => Err(self.refuse("rejoin")),
+        }
+    }
+
+    /// A revocation: paused under whatever it was before, until an operator lets it in again.
+    pub fn revoked(self, now: Timestamp, reason: Option<ReasonText>) -> Result<Self, Refusal> {
+        match self {
+            Self::Active(_) | Self::Suspended(_) => {
+                Ok(Self::Suspended(Suspended { since: now, cause: SuspendCause::Revoked(reason) }))
+            }
+            Self::Pending(_) | Self::Retired(_) => Err(self.refuse("revoke")),
         }
     }
 
@@ -257,6 +266,8 @@ mod tests {
             retired.clone().on_probation(at(1)),
             retired.clone().suspended(at(1), None),
             retired.clone().resumed(at(1)),
+            retired.clone().vouched_for(at(1)),
+            retired.clone().revoked(at(1), None),
             retired.retired(at(1), RetireCause::Left),
         ] {
             assert!(matches!(moved, Err(Refusal::WrongState { state: "retired", .. })));

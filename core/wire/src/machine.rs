@@ -190,7 +190,7 @@ pub struct Reasoned {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Revoke {
-    /// One credential; all of them, and the machine with them, where nothing is said.
+    /// One credential (a certificate takes its key with it); all of them where nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credential: Option<String>,
     /// Why.
