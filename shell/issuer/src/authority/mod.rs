@@ -1,0 +1,155 @@
+//! The certificate authority: two roots, one issuing authority under the active one, and the key of tokens.
+//!
+//! Owns their lives and their place on disk. Root keys are in memory only while they are made or checked; the issuing
+//! key stays, prepared. No name constraints: the TLS library refuses every URI name below them, so the trust domain
+//! is checked where an identity is read.
+//!
+//! Invariant: an open authority is whole: every key fits its certificate, the issuing one chains to the active root
+//! and all name the same trust domain.
+
+mod create;
+mod open;
+
+use aws_lc_rs::error::Unspecified;
+use jiff::{SignedDuration, Timestamp};
+use muster_model::{KeyFingerprint, PublicKey};
+use rustls_pki_types::{CertificateDer, ServerName};
+use thiserror::Error;
+
+use crate::certificate::server::ServerCertificate;
+use crate::certificate::{IssueError, IssuingKey, MachineTemplate};
+use crate::files::FileError;
+use crate::seal::{self, SealKey};
+use crate::spiffe::TrustDomain;
+use crate::token::TokenSigner;
+
+/// Life of a root.
+pub const ROOT_LIFE: SignedDuration = SignedDuration::from_hours(10 * 365 * 24);
+/// Life of an issuing authority.
+pub const ISSUING_LIFE: SignedDuration = SignedDuration::from_hours(3 * 365 * 24);
+/// How far before now an authority's or server's certificate begins, for clients whose clock is behind.
+pub(crate) const BACKDATE: SignedDuration = SignedDuration::from_hours(24);
+
+const CERTIFICATE: &str = "CERTIFICATE";
+const ROOTS: [&str; 2] = ["root-a", "root-b"];
+const ISSUING: &str = "issuing";
+const TOKEN_KEY: &str = "jwt.key";
+
+/// What a new authority is made of.
+#[derive(Debug, Clone)]
+pub struct NewAuthority {
+    /// The name under which all its machines stand.
+    pub trust_domain: TrustDomain,
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// Why an authority was not made or not opened.
+#[derive(Debug, Error)]
+pub enum AuthorityError {
+    /// A file of it.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A certificate could not be made.
+    #[error(transparent)]
+    Issue(#[from] IssueError),
+    /// The operating system's generator or the cryptographic library failed.
+    #[error("the cryptographic library failed")]
+    Crypto(#[from] Unspecified),
+}
+
+/// A root, without its key.
+#[derive(Debug, Clone)]
+struct Root {
+    der: CertificateDer<'static>,
+    fingerprint: KeyFingerprint,
+}
+
+/// An authority that can issue.
+pub struct Authority {
+    trust_domain: TrustDomain,
+    /// The active one first.
+    roots: [Root; 2],
+    issuing: CertificateDer<'static>,
+    signer: IssuingKey,
+    tokens: TokenSigner,
+}
+
+impl std::fmt::Debug for Authority {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Authority({}, {})", self.trust_domain, self.pin())
+    }
+}
+
+impl Authority {
+    /// The name under which all machines stand.
+    pub fn trust_domain(&self) -> &TrustDomain {
+        &self.trust_domain
+    }
+
+    /// The roots that others shall trust, DER, the active one first.
+    pub fn roots_der(&self) -> [&CertificateDer<'static>; 2] {
+        [&self.roots[0].der, &self.roots[1].der]
+    }
+
+    /// The roots that others shall trust, PEM, the active one first.
+    pub fn roots_pem(&self) -> [String; 2] {
+        self.roots_der().map(|der| seal::to_pem(CERTIFICATE, der.to_vec()).to_string())
+    }
+
+    /// What a first contact compares: `sha256:` and the hash of the active root's `SubjectPublicKeyInfo`.
+    pub fn pin(&self) -> String {
+        pin(&self.roots[0])
+    }
+
+    /// The pins of both roots, the active one first.
+    pub fn pins(&self) -> [String; 2] {
+        [pin(&self.roots[0]), pin(&self.roots[1])]
+    }
+
+    /// The issuing authority's certificate: what stands between a leaf and its root.
+    pub fn chain_der(&self) -> &CertificateDer<'static> {
+        &self.issuing
+    }
+
+    /// [`Self::chain_der`] as PEM.
+    pub fn chain_pem(&self) -> String {
+        seal::to_pem(CERTIFICATE, self.issuing.to_vec()).to_string()
+    }
+
+    /// End of the issuing authority. No certificate of it may live longer.
+    pub fn issuing_not_after(&self) -> Timestamp {
+        self.signer.not_after
+    }
+
+    /// Signs a machine's certificate, DER.
+    pub fn issue(&self, key: &PublicKey, template: &MachineTemplate) -> Result<Vec<u8>, IssueError> {
+        self.signer.machine(&self.trust_domain, key, template)
+    }
+
+    /// Makes a key and a certificate for our own TLS port under these names.
+    pub fn server_certificate(
+        &self,
+        names: &[ServerName<'_>],
+        now: Timestamp,
+    ) -> Result<ServerCertificate, IssueError> {
+        self.signer.server(names, now, [self.issuing.clone(), self.roots[0].der.clone()])
+    }
+
+    /// The signer of machine tokens.
+    pub fn tokens(&self) -> &TokenSigner {
+        &self.tokens
+    }
+}
+
+fn pin(root: &Root) -> String {
+    format!("sha256:{}", root.fingerprint)
+}
+
+fn certificate_file(name: &str) -> String {
+    format!("{name}.crt")
+}
+
+fn key_file(name: &str) -> String {
+    format!("{name}.key")
+}

@@ -1,0 +1,148 @@
+//! Machine tokens: short JWTs (RFC 7519) that anybody can verify with our published keys.
+//!
+//! Signed with ES256 alone; `typ`, key id and every time claim are checked (RFC 8725 §3.1, §3.11; Q-21), and no life is
+//! longer than [`MAX_LIFE`]. Times enter as values: the library's own clock is not asked.
+
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
+use jiff::{SignedDuration, Timestamp};
+use jsonwebtoken::jwk::{Jwk, JwkSet, PublicKeyUse, ThumbprintHash};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+/// The `typ` of a machine token's header.
+pub const MACHINE_TOKEN: &str = "muster-machine+jwt";
+/// Longest life of a machine token.
+pub const MAX_LIFE: SignedDuration = SignedDuration::from_hours(1);
+/// How far a verifier's clock may be off.
+pub const LEEWAY: SignedDuration = SignedDuration::from_secs(60);
+
+/// What a machine token says. Times are seconds since the Unix epoch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MachineClaims {
+    /// Who issued it: our public address.
+    pub iss: String,
+    /// The machine, as `spiffe://…`.
+    pub sub: String,
+    /// Whom it is for: one audience.
+    pub aud: String,
+    /// End.
+    pub exp: i64,
+    /// When it was made.
+    pub iat: i64,
+    /// Start.
+    pub nbf: i64,
+    /// Its own name, unique.
+    pub jti: String,
+}
+
+/// What a verifier expects.
+#[derive(Debug, Clone, Copy)]
+pub struct Expected<'a> {
+    /// The issuer.
+    pub issuer: &'a str,
+    /// Itself.
+    pub audience: &'a str,
+    /// Its clock.
+    pub now: Timestamp,
+}
+
+/// Why a token was not made or not taken.
+#[derive(Debug, Error)]
+pub enum TokenError {
+    /// It would live too long, or end before it begins.
+    #[error("a machine token cannot live from {nbf} to {exp} (seconds since 1970)")]
+    Life {
+        /// Start.
+        nbf: i64,
+        /// End.
+        exp: i64,
+    },
+    /// Its header is not that of a machine token of ours.
+    #[error("is not a machine token: its header says otherwise")]
+    Header,
+    /// Before its start or after its end.
+    #[error("is not valid at this time")]
+    Time,
+    /// Malformed, signed by another key, or for somebody else.
+    #[error("is not a machine token")]
+    Invalid(#[source] jsonwebtoken::errors::Error),
+}
+
+/// The key that signs machine tokens.
+pub struct TokenSigner {
+    header: Header,
+    encoding: EncodingKey,
+    decoding: DecodingKey,
+    jwks: serde_json::Value,
+}
+
+impl std::fmt::Debug for TokenSigner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "TokenSigner({:?})", self.header.kid)
+    }
+}
+
+impl TokenSigner {
+    /// Draws a new key and gives it as PKCS #8.
+    pub(crate) fn generate() -> Result<Zeroizing<Vec<u8>>, aws_lc_rs::error::Unspecified> {
+        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)?;
+        Ok(Zeroizing::new(pair.to_pkcs8v1()?.as_ref().to_vec()))
+    }
+
+    /// Takes a P-256 key as PKCS #8.
+    pub(crate) fn from_pkcs8(der: &[u8]) -> Result<Self, jsonwebtoken::errors::Error> {
+        let encoding = EncodingKey::from_ec_der(der);
+        let mut jwk = Jwk::from_encoding_key(&encoding, Algorithm::ES256)?;
+        let kid = jwk.thumbprint(ThumbprintHash::SHA256)?;
+        jwk.common.key_id = Some(kid.clone());
+        jwk.common.public_key_use = Some(PublicKeyUse::Signature);
+        let mut header = Header::new(Algorithm::ES256);
+        header.typ = Some(MACHINE_TOKEN.to_owned());
+        header.kid = Some(kid);
+        let decoding = DecodingKey::from_jwk(&jwk)?;
+        let jwks = serde_json::to_value(JwkSet { keys: vec![jwk] })?;
+        Ok(Self { header, encoding, decoding, jwks })
+    }
+
+    /// The key's name (RFC 7638 thumbprint).
+    pub fn kid(&self) -> &str {
+        self.header.kid.as_deref().unwrap_or_default()
+    }
+
+    /// The public keys, as `/.well-known/jwks.json` shows them (RFC 7517).
+    pub fn jwks(&self) -> &serde_json::Value {
+        &self.jwks
+    }
+
+    /// Signs a machine token. The one place where a token's life is bounded.
+    pub fn sign(&self, claims: &MachineClaims) -> Result<String, TokenError> {
+        let life = claims.exp.checked_sub(claims.nbf.min(claims.iat));
+        if life.is_none_or(|life| life > MAX_LIFE.as_secs()) || claims.exp <= claims.nbf.max(claims.iat) {
+            return Err(TokenError::Life { nbf: claims.nbf, exp: claims.exp });
+        }
+        jsonwebtoken::encode(&self.header, claims, &self.encoding).map_err(TokenError::Invalid)
+    }
+
+    /// Reads a machine token that this key signed.
+    pub fn verify(&self, token: &str, expected: &Expected<'_>) -> Result<MachineClaims, TokenError> {
+        let header = jsonwebtoken::decode_header(token).map_err(TokenError::Invalid)?;
+        // Whole equality refuses jku, jwk, x5u, x5c, crit and whatever else a header may smuggle in.
+        if header != self.header {
+            return Err(TokenError::Header);
+        }
+        let mut rules = Validation::new(Algorithm::ES256);
+        rules.set_required_spec_claims(&["exp", "nbf", "aud", "iss", "sub"]);
+        rules.set_issuer(&[expected.issuer]);
+        rules.set_audience(&[expected.audience]);
+        // They would read the library's clock; the typed claims are compared below instead.
+        rules.validate_exp = false;
+        let data = jsonwebtoken::decode::<MachineClaims>(token, &self.decoding, &rules);
+        let claims = data.map_err(TokenError::Invalid)?.claims;
+        let (now, leeway) = (expected.now.as_second(), LEEWAY.as_secs());
+        let has_begun = claims.nbf.max(claims.iat) <= now + leeway;
+        if has_begun && now - leeway < claims.exp { Ok(claims) } else { Err(TokenError::Time) }
+    }
+}
