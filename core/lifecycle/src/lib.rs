@@ -1,1 +1,12 @@
-//! muster-lifecycle
+//! The verbs of Muster: pure decisions over what was read.
+//!
+//! Each verb is a plain function from a request, facts, and values drawn beforehand (identifiers, the time) to a
+//! [`Plan`] or a [`Refusal`](muster_model::Refusal). Nothing here does I/O, reads a clock or draws a random number, so
+//! every rule of Muster can be tested by calling a function.
+
+pub mod plan;
+
+pub use plan::{
+    AccessChange, Change, Context, CredentialChange, GrantChange, HoldChange, KeyChange, MachineChange,
+    MemoryChange, Plan, Remembered, SiteChange, TenantChange,
+};

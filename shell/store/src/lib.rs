@@ -1,1 +1,87 @@
-//! muster-store
+//! The storage port: what Muster asks of a database, and the one way to write.
+//!
+//! Every write is load → decide → apply in one named transaction: [`Store::settle`] runs a [`Decision`] whose `decide`
+//! is a plain function, and applies the plan with its audit entries, or nothing. Reads are many small typed queries,
+//! each scoped to a tenant but for the few of [`Unscoped`]. A row is parsed into exactly one state or reported as
+//! [`StoreError::Broken`]. Knows no database driver.
+
+pub mod conformance;
+mod error;
+mod page;
+mod reads;
+
+use std::future::Future;
+
+use muster_lifecycle::Plan;
+use muster_model::{Entry, Refusal};
+
+pub use error::{SettleError, StoreError};
+pub use page::{AuditFilter, AuditRecord, Listed, MachineFilter, PageRequest};
+pub use reads::{Lists, MachineRow, Presence, Reads, SiteUse, Unscoped};
+
+/// A database that keeps what Muster knows.
+pub trait Store: Clone + Send + Sync + 'static {
+    /// A consistent view for reading.
+    type Reader: Reads + Unscoped + Lists;
+
+    /// A consistent view for reading, outside any write.
+    fn reader(&self) -> impl Future<Output = Result<Self::Reader, StoreError>> + Send;
+
+    /// Runs a decision: load, decide, apply, in one transaction named [`Decision::NAME`]. Lost races start again.
+    ///
+    /// When this returns `Ok`, the changes are durable. When the decision refuses, nothing but the entry that
+    /// [`Decision::told`] gives is written.
+    ///
+    /// # Errors
+    /// [`SettleError::Refused`] with the decided no; the others tell what failed, and that nothing was written.
+    fn settle<D: Decision>(
+        &self,
+        decision: D,
+    ) -> impl Future<Output = Result<Plan<D::Outcome>, SettleError>> + Send;
+
+    /// Notes presence transitions, many at once. They are facts, not decisions: they need no audit entry.
+    fn note_presence(&self, notes: Vec<PresenceNote>) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Adds entries that tell of no change: refusals, coalesced.
+    fn tell(&self, entries: Vec<Entry>) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Whether the store answers and can be written to.
+    fn check(&self) -> impl Future<Output = Result<(), StoreError>> + Send;
+}
+
+/// A write: what it must know, and how it decides.
+pub trait Decision: Send + Sync + 'static {
+    /// Names the transaction in logs, metrics and SQL comments.
+    const NAME: &'static str;
+    /// What is read beforehand.
+    type Facts: Send;
+    /// What the caller is told.
+    type Outcome: Send + 'static;
+
+    /// Reads what must be known. Runs again when a race was lost.
+    fn load<R: Reads + Unscoped>(
+        &self,
+        reads: &mut R,
+    ) -> impl Future<Output = Result<Self::Facts, StoreError>> + Send;
+
+    /// Decides. Plain: no I/O, no clock, no randomness.
+    fn decide(&self, facts: Self::Facts) -> Result<Plan<Self::Outcome>, Refusal>;
+
+    /// The audit entry that tells of a refusal, where each one is worth an entry of its own.
+    fn told(&self, _refusal: &Refusal) -> Option<Entry> {
+        None
+    }
+}
+
+/// A machine came or went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PresenceNote {
+    /// Its tenant.
+    pub tenant: muster_model::TenantId,
+    /// Which.
+    pub machine: muster_model::MachineId,
+    /// When it was last heard of.
+    pub last_seen: muster_model::Timestamp,
+    /// Whether it holds a channel from now on.
+    pub online: bool,
+}

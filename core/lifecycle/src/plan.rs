@@ -1,0 +1,271 @@
+//! What a decision answers: changes that are applied together or not at all, each with its audit entry.
+//!
+//! Invariant: a plan with changes has at least one entry; there is no other way to build one.
+
+use muster_model::{
+    AccessToken, AccessTokenId, Credential, CredentialId, CredentialState, Entry, Grant, GrantId, GrantState,
+    Hold, HoldId, HoldState, KeyFingerprint, KeyRecord, KeyStanding, Machine, Operator, Site, Tenant,
+    TenantId, Timestamp, Uses,
+};
+
+/// What a decision answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan<O> {
+    outcome: O,
+    changes: Vec<Change>,
+    entries: Vec<Entry>,
+}
+
+/// One change of one row. The closed list of everything that can be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// Of tenants.
+    Tenant(TenantChange),
+    /// Of sites.
+    Site(SiteChange),
+    /// Of grants.
+    Grant(GrantChange),
+    /// Of machines.
+    Machine(MachineChange),
+    /// Of keys.
+    Key(KeyChange),
+    /// Of holds.
+    Hold(HoldChange),
+    /// Of credentials.
+    Credential(CredentialChange),
+    /// Of operators and their tokens.
+    Access(AccessChange),
+    /// Of what is remembered to recognise a repeated request.
+    Memory(MemoryChange),
+}
+
+/// A change of tenants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TenantChange {
+    /// A new one.
+    Create(Tenant),
+}
+
+/// A change of sites.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SiteChange {
+    /// A new one.
+    Create(Site),
+}
+
+/// A change of grants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GrantChange {
+    /// A new one.
+    Create(Grant),
+    /// It was drawn on.
+    Draw {
+        /// Which.
+        grant: GrantId,
+        /// Its uses from now on.
+        uses: Uses,
+    },
+    /// It ended.
+    End {
+        /// Which.
+        grant: GrantId,
+        /// How it stands from now on.
+        state: GrantState,
+    },
+}
+
+/// A change of machines.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MachineChange {
+    /// A new one.
+    Create(Machine),
+    /// The whole record as it is from now on; tenant and identifier stay.
+    Update(Machine),
+}
+
+/// A change of keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyChange {
+    /// A key that was never seen in this tenant.
+    Register(KeyRecord),
+    /// How a known key stands from now on.
+    Standing {
+        /// Which.
+        key: KeyFingerprint,
+        /// How it stands.
+        standing: KeyStanding,
+    },
+}
+
+/// A change of holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HoldChange {
+    /// A new one.
+    Open(Hold),
+    /// A person decided.
+    Decide {
+        /// Which.
+        hold: HoldId,
+        /// How it stands from now on: approved or rejected.
+        state: HoldState,
+    },
+}
+
+/// A change of credentials.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CredentialChange {
+    /// A new one, decided and not yet minted.
+    Reserve(Credential),
+    /// How a known one stands from now on.
+    State {
+        /// Which.
+        credential: CredentialId,
+        /// How it stands.
+        state: CredentialState,
+    },
+}
+
+/// A change of operators and their tokens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AccessChange {
+    /// A new operator.
+    CreateOperator(Operator),
+    /// A new token, session or login link.
+    CreateToken(AccessToken),
+    /// A token, session or login link ended.
+    EndToken {
+        /// Which.
+        token: AccessTokenId,
+        /// When.
+        at: Timestamp,
+    },
+}
+
+/// A change of what is remembered to recognise a repeated request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MemoryChange {
+    /// A management request was carried out.
+    Request(Remembered),
+    /// A machine used a nonce: older ones are void for its key from now on.
+    Nonce {
+        /// Whose.
+        key: KeyFingerprint,
+        /// The place of the nonce in the order in which nonces are given out.
+        issued: u64,
+    },
+}
+
+/// A management request that was carried out, so that its repetition gets the same answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remembered {
+    /// MAC over the caller and its idempotency key.
+    pub key: [u8; 32],
+    /// MAC over what was asked.
+    pub request: [u8; 32],
+    /// The identifier of what was made, in text form.
+    pub object: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl<O> Plan<O> {
+    /// Nothing is to be written.
+    pub fn unchanged(outcome: O) -> Self {
+        Self { outcome, changes: Vec::new(), entries: Vec::new() }
+    }
+
+    /// These changes, told by this entry.
+    pub fn new(outcome: O, changes: Vec<Change>, entry: Entry) -> Self {
+        Self { outcome, changes, entries: vec![entry] }
+    }
+
+    /// The same plan with one more change told by its entries.
+    pub fn and(mut self, change: impl Into<Change>) -> Self {
+        assert!(!self.entries.is_empty(), "a plan that is told by no entry takes no change");
+        self.changes.push(change.into());
+        self
+    }
+
+    /// The same plan with one more entry.
+    pub fn also_told_by(mut self, entry: Entry) -> Self {
+        self.entries.push(entry);
+        self
+    }
+
+    /// What the caller is told.
+    pub fn outcome(&self) -> &O {
+        &self.outcome
+    }
+
+    /// What is written, in order.
+    pub fn changes(&self) -> &[Change] {
+        &self.changes
+    }
+
+    /// What is told in the audit log, in order.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// Whether there is nothing to write.
+    pub fn is_unchanged(&self) -> bool {
+        self.changes.is_empty() && self.entries.is_empty()
+    }
+
+    /// Takes the outcome out, with the changes for whoever acts on them after the commit.
+    pub fn into_parts(self) -> (O, Vec<Change>) {
+        (self.outcome, self.changes)
+    }
+
+    /// The same plan with another outcome.
+    pub fn map<P>(self, f: impl FnOnce(O) -> P) -> Plan<P> {
+        Plan { outcome: f(self.outcome), changes: self.changes, entries: self.entries }
+    }
+}
+
+macro_rules! into_change {
+    ($($variant:ident($part:ty)),+ $(,)?) => {$(
+        impl From<$part> for Change {
+            fn from(change: $part) -> Self {
+                Self::$variant(change)
+            }
+        }
+    )+};
+}
+
+into_change! {
+    Tenant(TenantChange), Site(SiteChange), Grant(GrantChange), Machine(MachineChange), Key(KeyChange),
+    Hold(HoldChange), Credential(CredentialChange), Access(AccessChange), Memory(MemoryChange),
+}
+
+/// Who asks for a management act, and what identifiers were drawn for it.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// The tenant it happens in.
+    pub tenant: TenantId,
+    /// Who asks.
+    pub actor: muster_model::Actor,
+    /// From where.
+    pub source: Option<std::net::IpAddr>,
+    /// When.
+    pub now: Timestamp,
+    /// For its audit entry.
+    pub entry: muster_model::AuditId,
+}
+
+impl Context {
+    /// Tells an act.
+    pub fn entry(&self, action: &'static str, object: muster_model::Object, reason: &'static str) -> Entry {
+        Entry {
+            id: self.entry,
+            tenant: self.tenant,
+            at: self.now,
+            actor: self.actor,
+            action,
+            object,
+            reason: muster_model::Reason(reason),
+            source: self.source,
+            detail: Vec::new(),
+        }
+    }
+}

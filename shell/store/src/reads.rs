@@ -1,0 +1,158 @@
+//! The typed queries. One row, or a few, each; a list is asked for in pages.
+
+use std::future::Future;
+
+use muster_lifecycle::Remembered;
+use muster_model::{
+    AccessToken, AccessTokenId, Credential, CredentialId, Grant, GrantId, HardwareId, Hold, HoldId,
+    KeyFingerprint, KeyRecord, Machine, MachineId, Operator, OperatorId, SecretId, Site, SiteCode, SiteId,
+    Tenant, TenantId, Timestamp,
+};
+
+use crate::StoreError;
+use crate::page::{AuditFilter, AuditRecord, Listed, MachineFilter, PageRequest};
+
+/// When a machine was last heard of, and whether it holds a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Presence {
+    /// When it was last heard of, as far as is written; a machine online has been heard of since.
+    pub last_seen: Option<Timestamp>,
+    /// Whether its row says that it holds a channel.
+    pub online: bool,
+}
+
+/// How full a site is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SiteUse {
+    /// Machines that are not retired.
+    pub machines: u64,
+    /// Holds that are open and not expired.
+    pub open_holds: u64,
+}
+
+/// A machine as lists show it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MachineRow {
+    /// The machine.
+    pub machine: Machine,
+    /// The code of its site.
+    pub site: SiteCode,
+    /// Its presence row.
+    pub presence: Presence,
+    /// The end of its newest credential that is issued and not ended.
+    pub credential_expires: Option<Timestamp>,
+    /// The newest open hold of somebody else who claims to be it.
+    pub contested_by: Option<HoldId>,
+}
+
+/// Shorthand for what every query gives.
+pub trait Answer<T>: Future<Output = Result<T, StoreError>> + Send {}
+impl<T, F: Future<Output = Result<T, StoreError>> + Send> Answer<T> for F {}
+
+/// Queries within one tenant.
+pub trait Reads: Send {
+    /// A site.
+    fn site(&mut self, tenant: TenantId, id: SiteId) -> impl Answer<Option<Site>>;
+    /// A site by its code.
+    fn site_by_code(&mut self, tenant: TenantId, code: &SiteCode) -> impl Answer<Option<Site>>;
+    /// The only site of a tenant; `None` where there are several.
+    fn only_site(&mut self, tenant: TenantId) -> impl Answer<Option<Site>>;
+    /// How full a site is at this time.
+    fn site_use(&mut self, tenant: TenantId, site: SiteId, now: Timestamp) -> impl Answer<SiteUse>;
+    /// The newest generation of a site's enrollment key.
+    fn site_key(&mut self, tenant: TenantId, site: SiteId) -> impl Answer<Option<Grant>>;
+    /// A grant.
+    fn grant(&mut self, tenant: TenantId, id: GrantId) -> impl Answer<Option<Grant>>;
+    /// Grants for one pending machine.
+    fn grants_of_machine(&mut self, tenant: TenantId, machine: MachineId) -> impl Answer<Vec<Grant>>;
+    /// A machine.
+    fn machine(&mut self, tenant: TenantId, id: MachineId) -> impl Answer<Option<Machine>>;
+    /// The machine of this hardware: the one that is not retired or else the one retired last.
+    fn machine_by_hardware(&mut self, tenant: TenantId, id: &HardwareId) -> impl Answer<Option<Machine>>;
+    /// A key that some machine enrolled with.
+    fn key(&mut self, tenant: TenantId, key: KeyFingerprint) -> impl Answer<Option<KeyRecord>>;
+    /// Keys of a machine that are not superseded.
+    fn keys_of_machine(&mut self, tenant: TenantId, machine: MachineId) -> impl Answer<Vec<KeyRecord>>;
+    /// The presence row of a machine.
+    fn presence(&mut self, tenant: TenantId, machine: MachineId) -> impl Answer<Presence>;
+    /// A hold.
+    fn hold(&mut self, tenant: TenantId, id: HoldId) -> impl Answer<Option<Hold>>;
+    /// Holds by the same key, the newest first, at most 16.
+    fn holds_by_key(&mut self, tenant: TenantId, key: KeyFingerprint) -> impl Answer<Vec<Hold>>;
+    /// Holds by keyless callers of the same hardware, the newest first, at most 16.
+    fn holds_by_hardware(&mut self, tenant: TenantId, id: &HardwareId) -> impl Answer<Vec<Hold>>;
+    /// A credential.
+    fn credential(&mut self, tenant: TenantId, id: CredentialId) -> impl Answer<Option<Credential>>;
+    /// Credentials of a machine that are not ended, the newest first.
+    fn open_credentials(&mut self, tenant: TenantId, machine: MachineId) -> impl Answer<Vec<Credential>>;
+    /// An operator.
+    fn operator(&mut self, tenant: TenantId, id: OperatorId) -> impl Answer<Option<Operator>>;
+    /// A token of an operator.
+    fn access_token(&mut self, tenant: TenantId, id: AccessTokenId) -> impl Answer<Option<AccessToken>>;
+    /// A management request that was carried out before.
+    fn remembered(&mut self, tenant: TenantId, key: &[u8; 32]) -> impl Answer<Option<Remembered>>;
+    /// The place of the newest nonce that a key used.
+    fn last_nonce(&mut self, tenant: TenantId, key: KeyFingerprint) -> impl Answer<Option<u64>>;
+}
+
+/// The few queries that find out which tenant is meant. Each is by a secret's id, a key or an unguessable identifier.
+pub trait Unscoped: Send {
+    /// Every tenant, at most 1000.
+    fn tenants(&mut self) -> impl Answer<Vec<Tenant>>;
+    /// The operators of a tenant, at most 1000.
+    fn operators(&mut self, tenant: TenantId) -> impl Answer<Vec<Operator>>;
+    /// The grant that a presented enrollment secret selects.
+    fn grant_by_secret(&mut self, secret: SecretId) -> impl Answer<Option<Grant>>;
+    /// The token, session or login link that a presented secret selects.
+    fn access_by_secret(&mut self, secret: SecretId) -> impl Answer<Option<AccessToken>>;
+    /// The bearer credential that a presented secret selects.
+    fn credential_by_secret(&mut self, secret: SecretId) -> impl Answer<Option<Credential>>;
+    /// The records of a key that a signed request names: one for each tenant that knows it.
+    fn keys(&mut self, key: KeyFingerprint) -> impl Answer<Vec<(TenantId, KeyRecord)>>;
+    /// The hold that a polling caller names.
+    fn hold_anywhere(&mut self, id: HoldId) -> impl Answer<Option<Hold>>;
+}
+
+/// Pages and counts for people.
+pub trait Lists: Send {
+    /// Machines, in the order of their identifiers.
+    fn machines(
+        &mut self,
+        tenant: TenantId,
+        filter: &MachineFilter,
+        page: PageRequest,
+    ) -> impl Answer<Listed<MachineRow>>;
+    /// One machine as lists show it.
+    fn machine_row(&mut self, tenant: TenantId, id: MachineId) -> impl Answer<Option<MachineRow>>;
+    /// How many machines are in each state: pending, active, suspended, retired. Kept, not counted.
+    fn machine_counts(&mut self, tenant: TenantId) -> impl Answer<[u64; 4]>;
+    /// Credentials of a machine, ended ones too, the newest first.
+    fn credentials(
+        &mut self,
+        tenant: TenantId,
+        machine: MachineId,
+        limit: u32,
+    ) -> impl Answer<Vec<Credential>>;
+    /// Sites, in the order of their identifiers.
+    fn sites(&mut self, tenant: TenantId, page: PageRequest) -> impl Answer<Listed<Site>>;
+    /// Grants, the newest first.
+    fn grants(
+        &mut self,
+        tenant: TenantId,
+        site: Option<SiteId>,
+        page: PageRequest,
+    ) -> impl Answer<Listed<Grant>>;
+    /// Holds, the newest first; only those open at this time where one is given.
+    fn holds(
+        &mut self,
+        tenant: TenantId,
+        open_at: Option<Timestamp>,
+        page: PageRequest,
+    ) -> impl Answer<Listed<Hold>>;
+    /// How many holds are open at this time.
+    fn open_holds(&mut self, tenant: TenantId, now: Timestamp) -> impl Answer<u64>;
+    /// API tokens and sessions, the newest first.
+    fn access_tokens(&mut self, tenant: TenantId, page: PageRequest) -> impl Answer<Listed<AccessToken>>;
+    /// Audit entries.
+    fn audit(&mut self, tenant: TenantId, filter: &AuditFilter) -> impl Answer<Vec<AuditRecord>>;
+}
