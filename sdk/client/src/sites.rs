@@ -1,0 +1,28 @@
+//! `/v1/sites`.
+
+use muster_wire::site::{CreateSite, RotatedKey, Site};
+use muster_wire::{ListQuery, Page};
+
+use crate::path::path;
+use crate::{Client, ClientError};
+
+/// A body that says nothing.
+#[derive(serde::Serialize)]
+pub(crate) struct Nothing {}
+
+impl Client {
+    /// One page of the sites.
+    pub async fn sites(&self, query: &ListQuery) -> Result<Page<Site>, ClientError> {
+        self.list("/v1/sites", query).await
+    }
+
+    /// Makes a site.
+    pub async fn create_site(&self, request: &CreateSite) -> Result<Site, ClientError> {
+        self.post("/v1/sites", request).await
+    }
+
+    /// Makes a new generation of a site's enrollment key; older ones let nobody in from now on.
+    pub async fn rotate_site_key(&self, code: &str) -> Result<RotatedKey, ClientError> {
+        self.post(&path(&["sites", code, "rotate-key"])?, &Nothing {}).await
+    }
+}
