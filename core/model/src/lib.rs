@@ -31,11 +31,11 @@ pub use id::{
 pub use jiff::{SignedDuration, Timestamp};
 pub use key::{KeyAlgorithm, KeyFingerprint, KeyRecord, KeyStanding, PublicKey};
 pub use machine::{
-    Active, Machine, MachineKind, MachineState, Pending, RetireCause, Retired, SuspendCause, Suspended,
+    Active, Machine, MachineKind, MachineState, Pending, Presence, RetireCause, Retired, SuspendCause, Suspended,
 };
 pub use refusal::Refusal;
 pub use secret::{Pepper, Secret, SecretHash, SecretId, SecretKind};
-pub use site::{EnrollmentKey, ReimagePolicy, Site, Tenant};
+pub use site::{EnrollmentKey, ReimagePolicy, Site, SiteUse, Tenant};
 pub use text::{
     Attributes, HardwareId, Hostname, Labels, MachineName, ReasonText, Role, SiteCode, TextError,
 };

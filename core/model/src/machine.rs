@@ -12,6 +12,15 @@ use crate::{
     Refusal, Role, SiteId, TenantId,
 };
 
+/// When a machine was last heard of, and whether it holds a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Presence {
+    /// When it was last heard of, as far as is written; a machine online has been heard of since.
+    pub last_seen: Option<Timestamp>,
+    /// Whether its row says that it holds a channel.
+    pub online: bool,
+}
+
 /// What sort of thing a machine is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum MachineKind {

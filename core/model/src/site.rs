@@ -28,7 +28,16 @@ pub struct Site {
     pub approval: bool,
     /// Whether machines may ask to enroll without any secret.
     pub requests: bool,
-    /// What happens when known hardware comes back under another key.
+    /// How full a site is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SiteUse {
+    /// Machines that are not retired.
+    pub machines: u64,
+    /// Holds that are open and not expired.
+    pub open_holds: u64,
+}
+
+/// What happens when known hardware comes back under another key.
     pub reimage: ReimagePolicy,
     /// The most machines that may live here at once.
     pub seats: Option<u32>,

@@ -1,1 +1,4 @@
 //! muster-server
+
+pub mod limits;
+pub mod serve;

@@ -16,8 +16,9 @@ use muster_lifecycle::Plan;
 use muster_model::{Entry, Refusal};
 
 pub use error::{SettleError, StoreError};
+pub use muster_model::{Presence, SiteUse};
 pub use page::{AuditFilter, AuditRecord, Listed, MachineFilter, PageRequest};
-pub use reads::{Lists, MachineRow, Presence, Reads, SiteUse, Unscoped};
+pub use reads::{Answer, Lists, MachineRow, Reads, Unscoped};
 
 /// A database that keeps what Muster knows.
 pub trait Store: Clone + Send + Sync + 'static {

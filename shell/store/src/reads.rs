@@ -12,24 +12,6 @@ use muster_model::{
 use crate::StoreError;
 use crate::page::{AuditFilter, AuditRecord, Listed, MachineFilter, PageRequest};
 
-/// When a machine was last heard of, and whether it holds a channel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Presence {
-    /// When it was last heard of, as far as is written; a machine online has been heard of since.
-    pub last_seen: Option<Timestamp>,
-    /// Whether its row says that it holds a channel.
-    pub online: bool,
-}
-
-/// How full a site is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct SiteUse {
-    /// Machines that are not retired.
-    pub machines: u64,
-    /// Holds that are open and not expired.
-    pub open_holds: u64,
-}
-
 /// A machine as lists show it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MachineRow {
