@@ -31,7 +31,8 @@ pub use id::{
 pub use jiff::{SignedDuration, Timestamp};
 pub use key::{KeyAlgorithm, KeyFingerprint, KeyRecord, KeyStanding, PublicKey};
 pub use machine::{
-    Active, Machine, MachineKind, MachineState, Pending, Presence, RetireCause, Retired, SuspendCause, Suspended,
+    Active, Machine, MachineKind, MachineState, Pending, Presence, RetireCause, Retired, SuspendCause,
+    Suspended,
 };
 pub use refusal::Refusal;
 pub use secret::{Pepper, Secret, SecretHash, SecretId, SecretKind};

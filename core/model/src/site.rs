@@ -28,16 +28,7 @@ pub struct Site {
     pub approval: bool,
     /// Whether machines may ask to enroll without any secret.
     pub requests: bool,
-    /// How full a site is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct SiteUse {
-    /// Machines that are not retired.
-    pub machines: u64,
-    /// Holds that are open and not expired.
-    pub open_holds: u64,
-}
-
-/// What happens when known hardware comes back under another key.
+    /// What happens when known hardware comes back under another key.
     pub reimage: ReimagePolicy,
     /// The most machines that may live here at once.
     pub seats: Option<u32>,
@@ -45,6 +36,15 @@ pub struct SiteUse {
     pub hold_cap: u32,
     /// When it was made.
     pub created_at: Timestamp,
+}
+
+/// How full a site is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SiteUse {
+    /// Machines that are not retired.
+    pub machines: u64,
+    /// Holds that are open and not expired.
+    pub open_holds: u64,
 }
 
 /// What happens when known hardware comes back under another key, with nobody's word for it.
