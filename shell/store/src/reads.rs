@@ -5,8 +5,8 @@ use std::future::Future;
 use muster_lifecycle::Remembered;
 use muster_model::{
     AccessToken, AccessTokenId, Credential, CredentialId, Grant, GrantId, HardwareId, Hold, HoldId,
-    KeyFingerprint, KeyRecord, Machine, MachineId, Operator, OperatorId, SecretId, Site, SiteCode, SiteId,
-    Tenant, TenantId, Timestamp,
+    KeyFingerprint, KeyRecord, Machine, MachineId, Operator, OperatorId, Presence, SecretId, Site, SiteCode,
+    SiteId, SiteUse, Tenant, TenantId, Timestamp,
 };
 
 use crate::StoreError;
