@@ -12,6 +12,8 @@ mod event;
 mod pace;
 mod running;
 mod state;
+#[cfg(test)]
+mod tests;
 
 pub use agent::Agent;
 pub use answer::{Answer, EndReason, Proved, Verdict};

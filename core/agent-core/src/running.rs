@@ -1,0 +1,180 @@
+//! A known machine: its channel, its orders, its next certificate.
+
+use jiff::Timestamp;
+use muster_wire::channel::Order;
+
+use crate::agent::{ended, wake};
+use crate::answer::Verdict;
+use crate::event::{Effect, Event, Hook, Proof, Timer};
+use crate::pace::{Fresh, Life, MAX_NAP, backoff};
+use crate::state::{Channel, Ending, Renewal, Running, Standing, State};
+
+/// A channel that held this long was a good one: the next failure counts as the first.
+const GOOD_CHANNEL_SECONDS: i64 = 60;
+
+/// One step of a known machine.
+pub(crate) fn step(mut running: Running, event: Event, fresh: &Fresh) -> (State, Vec<Effect>) {
+    let effects = match event {
+        Event::Started => start(&mut running, fresh),
+        Event::Due(Timer::Renew) => renewal_due(&mut running, fresh),
+        Event::Due(Timer::Channel) => channel_due(&mut running),
+        Event::Renewed(life) => renewed(&mut running, life, fresh),
+        Event::ChannelOpened { standing } => channel_opened(&mut running, standing, fresh.now),
+        Event::ChannelClosed(Verdict::Ended(end)) | Event::RenewFailed(Verdict::Ended(end)) => {
+            return ended(Ending::Told(end.reason()), None);
+        }
+        Event::ChannelClosed(verdict) => channel_closed(&mut running, &verdict, fresh),
+        Event::RenewFailed(verdict) => renew_failed(&mut running, &verdict, fresh),
+        Event::Ordered { .. } if !running.is_up() => Vec::new(),
+        Event::Ordered { id, order } => match order {
+            Order::Renew => renew_ordered(&mut running, id, fresh.now),
+            Order::Suspend => stand(&mut running, Standing::Suspended, Some(id)),
+            Order::Resume => stand(&mut running, Standing::Active, Some(id)),
+            Order::Retire => return ended(Ending::Retired, Some(id)),
+            Order::Revoked => return ended(Ending::Revoked, Some(id)),
+        },
+        Event::Due(Timer::Enroll) | Event::Enrolled { .. } | Event::Held { .. } | Event::EnrollFailed(_) => {
+            Vec::new()
+        }
+    };
+    (State::Running(running), effects)
+}
+
+impl Running {
+    /// Whether the channel is open.
+    pub fn is_up(&self) -> bool {
+        matches!(self.channel, Channel::Up { .. })
+    }
+}
+
+fn start(running: &mut Running, fresh: &Fresh) -> Vec<Effect> {
+    if running.life.is_over(fresh.now) {
+        // Expired is not revoked: a signature of the same key gets the next certificate. The channel follows.
+        running.channel = Channel::Down { attempt: 0 };
+        return vec![ask(running, 0, Proof::Signature)];
+    }
+    running.channel = Channel::Opening { attempt: 0 };
+    vec![Effect::OpenChannel, plan(running, fresh)]
+}
+
+fn plan(running: &mut Running, fresh: &Fresh) -> Effect {
+    let at = running.life.plan(fresh);
+    running.renewal = Renewal::Planned { at };
+    nap(at, fresh.now)
+}
+
+fn nap(until: Timestamp, now: Timestamp) -> Effect {
+    let left = until.duration_since(now).try_into().unwrap_or_default();
+    wake(Timer::Renew, MAX_NAP.min(left))
+}
+
+fn ask(running: &mut Running, attempt: u32, proof: Proof) -> Effect {
+    running.renewal = Renewal::Asking { attempt, proof };
+    Effect::Renew(proof)
+}
+
+fn proof_at(life: &Life, now: Timestamp) -> Proof {
+    if life.is_over(now) { Proof::Signature } else { Proof::Certificate }
+}
+
+fn renewal_due(running: &mut Running, fresh: &Fresh) -> Vec<Effect> {
+    let proof = proof_at(&running.life, fresh.now);
+    match running.renewal {
+        Renewal::Planned { at } if fresh.now < at => vec![nap(at, fresh.now)],
+        Renewal::Planned { .. } => vec![ask(running, 0, proof)],
+        Renewal::BackingOff { attempt } => vec![ask(running, attempt, proof)],
+        Renewal::Asking { .. } => Vec::new(),
+    }
+}
+
+fn renew_ordered(running: &mut Running, id: u64, now: Timestamp) -> Vec<Effect> {
+    running.ordered = Some(id);
+    match running.renewal {
+        Renewal::Asking { .. } => Vec::new(),
+        Renewal::Planned { .. } | Renewal::BackingOff { .. } => {
+            vec![ask(running, 0, proof_at(&running.life, now))]
+        }
+    }
+}
+
+fn renewed(running: &mut Running, life: Life, fresh: &Fresh) -> Vec<Effect> {
+    running.life = life;
+    let mut effects = vec![Effect::Hook { hook: Hook::Renewed, acknowledge: running.ordered.take() }];
+    effects.push(plan(running, fresh));
+    // Opens a channel that only waited for this certificate. Where the fresh one is refused too, the channel's own
+    // back-off sets the pace, so that the two never drive each other.
+    if let Channel::Down { attempt: attempt @ 0..=1 } = running.channel {
+        running.channel = Channel::Opening { attempt };
+        effects.push(Effect::OpenChannel);
+    }
+    effects
+}
+
+fn renew_failed(running: &mut Running, verdict: &Verdict, fresh: &Fresh) -> Vec<Effect> {
+    let Renewal::Asking { attempt, proof } = running.renewal else { return Vec::new() };
+    let next = attempt.saturating_add(1);
+    match verdict {
+        Verdict::CertificateRefused if proof == Proof::Certificate => {
+            vec![ask(running, next, Proof::Signature)]
+        }
+        Verdict::ClockSkew { server_time } if attempt == 0 => {
+            vec![Effect::SetClock(*server_time), ask(running, next, proof)]
+        }
+        _ => {
+            running.renewal = Renewal::BackingOff { attempt: next };
+            let mut effects = set_clock(verdict);
+            effects.push(wake(Timer::Renew, backoff(attempt, fresh.jitter, verdict.retry_after())));
+            effects
+        }
+    }
+}
+
+fn set_clock(verdict: &Verdict) -> Vec<Effect> {
+    match verdict {
+        Verdict::ClockSkew { server_time } => vec![Effect::SetClock(*server_time)],
+        _ => Vec::new(),
+    }
+}
+
+fn channel_due(running: &mut Running) -> Vec<Effect> {
+    let Channel::Down { attempt } = running.channel else { return Vec::new() };
+    running.channel = Channel::Opening { attempt };
+    vec![Effect::OpenChannel]
+}
+
+fn channel_opened(running: &mut Running, standing: Standing, now: Timestamp) -> Vec<Effect> {
+    let Channel::Opening { attempt } = running.channel else { return Vec::new() };
+    running.channel = Channel::Up { since: now, attempt };
+    // Orders given while we were away are not repeated one by one: the hello says how things stand.
+    stand(running, standing, None)
+}
+
+fn channel_closed(running: &mut Running, verdict: &Verdict, fresh: &Fresh) -> Vec<Effect> {
+    let attempt = match running.channel {
+        Channel::Up { since, .. } if fresh.now.duration_since(since).as_secs() >= GOOD_CHANNEL_SECONDS => 0,
+        Channel::Up { attempt, .. } | Channel::Opening { attempt } => attempt,
+        Channel::Down { .. } => return Vec::new(),
+    };
+    running.ordered = None;
+    running.channel = Channel::Down { attempt: attempt.saturating_add(1) };
+    let mut effects = set_clock(verdict);
+    effects.push(wake(Timer::Channel, backoff(attempt, fresh.jitter, verdict.retry_after())));
+    let planned = matches!(running.renewal, Renewal::Planned { .. });
+    if *verdict == Verdict::CertificateRefused && planned {
+        effects.push(ask(running, attempt, Proof::Signature));
+    }
+    effects
+}
+
+/// Takes over how the server says the machine stands; the hook runs only where that is a change.
+fn stand(running: &mut Running, standing: Standing, acknowledge: Option<u64>) -> Vec<Effect> {
+    if running.standing == standing {
+        return acknowledge.map(Effect::Acknowledge).into_iter().collect();
+    }
+    running.standing = standing;
+    let hook = match standing {
+        Standing::Active => Hook::Resumed,
+        Standing::Suspended => Hook::Suspended,
+    };
+    vec![Effect::Remember(standing), Effect::Hook { hook, acknowledge }]
+}

@@ -1,0 +1,160 @@
+//! Where an agent stands. Each state carries what exists in it.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::answer::{EndReason, Verdict};
+use crate::event::Proof;
+use crate::pace::Life;
+
+/// Where an agent stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// It asks to enroll, or will ask again after a while.
+    Enrolling {
+        /// Failures in a row.
+        attempt: u32,
+    },
+    /// A person decides.
+    Waiting {
+        /// The hold.
+        hold: String,
+        /// The rhythm the server asked for, in seconds.
+        poll_after: u32,
+        /// Failures in a row.
+        attempt: u32,
+    },
+    /// It is a known machine.
+    Running(Running),
+    /// Nothing more will happen.
+    Ended(Ending),
+}
+
+/// A known machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Running {
+    /// The life of its certificate.
+    pub life: Life,
+    /// Whether its workload may run.
+    pub standing: Standing,
+    /// Its channel.
+    pub channel: Channel,
+    /// Its next certificate.
+    pub renewal: Renewal,
+    /// A renew order that is acknowledged once the certificate is there.
+    pub ordered: Option<u64>,
+}
+
+/// Whether the workload may run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// It may.
+    Active,
+    /// An operator paused the machine.
+    Suspended,
+}
+
+/// The channel to the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Channel {
+    /// Being opened.
+    Opening {
+        /// Failures in a row.
+        attempt: u32,
+    },
+    /// Open.
+    Up {
+        /// Since when.
+        since: Timestamp,
+        /// Failures in a row before it; forgotten once it has held for a while.
+        attempt: u32,
+    },
+    /// Closed until its timer fires, or a new certificate is there.
+    Down {
+        /// Failures in a row.
+        attempt: u32,
+    },
+}
+
+/// The next certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Renewal {
+    /// It will be asked for.
+    Planned {
+        /// When.
+        at: Timestamp,
+    },
+    /// It was asked for.
+    Asking {
+        /// Failures in a row.
+        attempt: u32,
+        /// How the request is authenticated.
+        proof: Proof,
+    },
+    /// It will be asked for again when the timer fires.
+    BackingOff {
+        /// Failures in a row.
+        attempt: u32,
+    },
+}
+
+/// How an agent ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// The server said so, in answer to a request.
+    Told(EndReason),
+    /// The machine was retired by order.
+    Retired,
+    /// The credential was revoked by order.
+    Revoked,
+    /// A person turned the enrollment away.
+    Rejected {
+        /// What they said.
+        reason: Option<String>,
+    },
+    /// A person must decide, and nobody wants to wait.
+    Pending,
+    /// Enrolling failed in a way that the caller does not want to sit out.
+    GaveUp(Verdict),
+}
+
+/// How much an enrollment bears before it gives up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    /// Nothing: one request, one answer.
+    Once,
+    /// Outages and holds; a wrong server or a wrong clock is told at once.
+    Foreground,
+    /// All but a decided no.
+    Service,
+}
+
+impl Standing {
+    /// The word on the wire and in files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Suspended => "suspended",
+        }
+    }
+
+    /// Reads the server's word. Anything but `suspended` leaves the workload alone.
+    pub fn from_wire(state: &str) -> Self {
+        if state == "suspended" { Self::Suspended } else { Self::Active }
+    }
+}
+
+impl Ending {
+    /// The word in files and tables.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Told(reason) => reason.as_str(),
+            Self::Retired => "retired",
+            Self::Revoked => "revoked",
+            Self::Rejected { .. } => "rejected",
+            Self::Pending => "pending",
+            Self::GaveUp(_) => "gave_up",
+        }
+    }
+}
