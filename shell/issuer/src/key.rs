@@ -3,8 +3,8 @@
 //! Owns the allow-list: P-256 as an uncompressed point (RFC 5480 §2.1.1, §2.2) and Ed25519 (RFC 8410 §4), both in
 //! their one canonical DER form. Everything else is refused by name.
 //!
-//! Invariant: a [`PublicKey`] from [`parse_spki`] is a point on its curve in canonical form, so two different byte
-//! strings are never the same key.
+//! Invariant: a [`PublicKey`] from [`parse_spki`] is in canonical form, so two different byte strings are never the
+//! same key; a P-256 key is on its curve. Whether an Ed25519 key is, shows at its first signature, which every use has.
 
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1, ED25519, ParsedPublicKey, UnparsedPublicKey, VerificationAlgorithm,
@@ -138,8 +138,7 @@ const SMALL_ORDER: [[u8; 32]; 5] = [
     ],
 ];
 
-/// Refuses what RFC 8032 §5.1.3 does not decode (y ≥ p) and points of small order. Whether y belongs to a point
-/// at all shows when a signature is checked.
+/// Refuses what RFC 8032 §5.1.3 does not decode (y ≥ p) and points of small order.
 fn check_ed25519(point: &[u8]) -> Result<(), KeyError> {
     let mut y: [u8; 32] = point.try_into().or(Err(KeyError::Malformed))?;
     y[31] &= 0x7f;
@@ -180,5 +179,101 @@ fn blame_curve(is_p256: bool, rest: &[u8], point: &[u8]) -> KeyError {
         KeyError::Malformed
     } else {
         KeyError::PointForm
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
+    use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
+    use aws_lc_rs::signature::KeyPair as _;
+    use rcgen::{
+        KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, PublicKeyData, SigningKey,
+    };
+
+    use super::*;
+
+    fn pair(algorithm: &'static rcgen::SignatureAlgorithm) -> KeyPair {
+        KeyPair::generate_for(algorithm).expect("a key pair")
+    }
+
+    fn ed25519(y: [u8; 32]) -> Vec<u8> {
+        [&ED25519_HEAD[..], &y].concat()
+    }
+
+    #[test]
+    fn both_algorithms_are_taken_and_prove_what_they_signed() {
+        let cases = [(&PKCS_ECDSA_P256_SHA256, KeyAlgorithm::P256), (&PKCS_ED25519, KeyAlgorithm::Ed25519)];
+        for (scheme, algorithm) in cases {
+            let pair = pair(scheme);
+            let key = parse_spki(&pair.subject_public_key_info()).expect("a good key");
+            assert_eq!((key.algorithm(), key.spki()), (algorithm, &pair.subject_public_key_info()[..]));
+            let signature = pair.sign(b"message").expect("signed");
+            assert!(verify_signature(&key, b"message", &signature));
+            assert!(!verify_signature(&key, b"other", &signature));
+            assert!(!verify_signature(&key, b"message", &signature[1..]));
+            let other = parse_spki(&self::pair(scheme).subject_public_key_info()).expect("a good key");
+            assert!(!verify_signature(&other, b"message", &signature));
+        }
+    }
+
+    #[test]
+    fn other_algorithms_and_forms_are_refused_by_name() {
+        let rsa = RsaKeyPair::generate(KeySize::Rsa2048).expect("a key pair");
+        let rsa: PublicKeyX509Der<'_> = rsa.public_key().as_der().expect("encoded");
+        let p256 = pair(&PKCS_ECDSA_P256_SHA256).subject_public_key_info();
+        let mut compressed = p256[..27 + 32].to_vec();
+        (compressed[1], compressed[24], compressed[26]) = (0x39, 0x22, 0x02);
+        let mut off_curve = p256.clone();
+        off_curve[90] ^= 1;
+        let infinity = [&P256[..1], &[0x19], &P256[2..23], &[0x03, 0x02, 0x00, 0x00]].concat();
+        let mut x25519 = ed25519([9; 32]);
+        x25519[8] = 0x6e;
+        let long_form = [&[0x30, 0x81, 0x59], &p256[2..]].concat();
+        let trailing = [&p256[..], &[0]].concat();
+        let cases = [
+            ("rsa", rsa.as_ref(), KeyError::Rsa),
+            ("p-384", &pair(&PKCS_ECDSA_P384_SHA384).subject_public_key_info(), KeyError::Curve),
+            ("compressed", &compressed, KeyError::PointForm),
+            ("infinity", &infinity, KeyError::PointForm),
+            ("off curve", &off_curve, KeyError::NotOnCurve),
+            ("x25519", &x25519, KeyError::Algorithm),
+            ("trailing", &trailing, KeyError::TrailingBytes),
+            ("trailing", &[&ed25519([9; 32])[..], &[0]].concat(), KeyError::TrailingBytes),
+            ("long form", &long_form, KeyError::Malformed),
+            ("cut", &p256[..90], KeyError::Malformed),
+            ("empty", &[], KeyError::Malformed),
+        ];
+        for (name, der, error) in cases {
+            assert_eq!(parse_spki(der), Err(error), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_key_with_which_everybody_can_sign_is_refused() {
+        let identity = SMALL_ORDER[1];
+        let mut forged = [0; 64];
+        forged[0] = 1;
+        let weak = PublicKey::new(KeyAlgorithm::Ed25519, ed25519(identity));
+        assert!(verify_signature(&weak, b"anything", &forged), "why the check is needed");
+        for mut y in SMALL_ORDER {
+            for sign in [0, 0x80] {
+                y[31] = y[31] & 0x7f | sign;
+                assert_eq!(parse_spki(&ed25519(y)), Err(KeyError::SmallOrder), "{y:02x?}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_ed25519_key_has_one_encoding() {
+        let mut y = [0xff; 32];
+        for (low, error) in
+            [(0xed, KeyError::Malformed), (0xff, KeyError::Malformed), (0xec, KeyError::SmallOrder)]
+        {
+            (y[0], y[31]) = (low, 0x7f);
+            assert_eq!(parse_spki(&ed25519(y)), Err(error), "{low:x}");
+        }
+        y[0] = 0xeb;
+        assert!(parse_spki(&ed25519(y)).is_ok());
     }
 }

@@ -146,3 +146,83 @@ impl TokenSigner {
         if has_begun && now - leeway < claims.exp { Ok(claims) } else { Err(TokenError::Time) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const AT: i64 = 1_800_000_000;
+
+    fn signer() -> TokenSigner {
+        TokenSigner::from_pkcs8(&TokenSigner::generate().expect("a key")).expect("a signer")
+    }
+
+    fn claims() -> Value {
+        json!({ "iss": "us", "sub": "spiffe://x/t/t/m/m", "aud": "vault", "exp": AT + 600, "iat": AT, "nbf": AT, "jti": "1" })
+    }
+
+    fn verify(signer: &TokenSigner, header: &Header, claims: &Value) -> Result<MachineClaims, TokenError> {
+        let key = match header.alg {
+            Algorithm::ES256 => signer.encoding.clone(),
+            _ => EncodingKey::from_secret(signer.jwks.to_string().as_bytes()),
+        };
+        let token = jsonwebtoken::encode(header, claims, &key).expect("signed");
+        let now = Timestamp::from_second(AT).expect("in range");
+        signer.verify(&token, &Expected { issuer: "us", audience: "vault", now })
+    }
+
+    #[test]
+    fn q_21_a_header_that_is_not_ours_is_refused_even_under_our_own_key() {
+        let signer = signer();
+        assert!(verify(&signer, &signer.header, &claims()).is_ok());
+        let changes: [fn(&mut Header); 10] = [
+            |h| h.typ = Some("JWT".into()),
+            |h| h.typ = None,
+            |h| h.kid = None,
+            |h| h.kid = Some("other".into()),
+            |h| h.jku = Some("https://evil.example/keys".into()),
+            |h| h.x5u = Some("https://evil.example/chain".into()),
+            |h| h.x5c = Some(vec!["AA==".into()]),
+            |h| h.crit = Some(vec!["exp".into()]),
+            |h| h.extras.insert("b64", false),
+            |h| h.alg = Algorithm::HS256,
+        ];
+        for (i, change) in changes.into_iter().enumerate() {
+            let mut header = signer.header.clone();
+            change(&mut header);
+            assert!(matches!(verify(&signer, &header, &claims()), Err(TokenError::Header)), "change {i}");
+        }
+    }
+
+    #[test]
+    fn q_21_another_key_under_our_name_is_refused() {
+        let (ours, mut other) = (signer(), signer());
+        other.header = ours.header.clone();
+        let token = jsonwebtoken::encode(&other.header, &claims(), &other.encoding).expect("signed");
+        let now = Timestamp::from_second(AT).expect("in range");
+        let read = ours.verify(&token, &Expected { issuer: "us", audience: "vault", now });
+        assert!(matches!(read, Err(TokenError::Invalid(_))));
+    }
+
+    #[test]
+    fn q_21_every_claim_is_required_alone_and_times_are_numbers() {
+        let signer = signer();
+        let refused = |claims: &Value| verify(&signer, &signer.header, claims).is_err();
+        let names: Vec<String> = claims().as_object().expect("an object").keys().cloned().collect();
+        for name in names {
+            let mut bad = claims();
+            bad.as_object_mut().expect("an object").remove(&name);
+            assert!(refused(&bad), "without {name}");
+        }
+        for name in ["exp", "nbf", "iat"] {
+            let mut bad = claims();
+            bad[name] = json!(bad[name].to_string());
+            assert!(refused(&bad), "{name} as text");
+        }
+        let mut bad = claims();
+        bad["admin"] = json!(true);
+        assert!(refused(&bad), "an unknown claim");
+    }
+}

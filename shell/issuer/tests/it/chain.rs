@@ -1,0 +1,206 @@
+//! Certificates as a TLS library sees them, and identities read from them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use muster_issuer::{
+    Authority, IdentityError, IssueError, MachineIdentity, MachineTemplate, ServerName, csr,
+};
+use muster_model::{CredentialId, SignedDuration, Timestamp};
+use rcgen::{
+    CertificateParams, ExtendedKeyUsagePurpose, IsCa, PKCS_ECDSA_P256_SHA256, PKCS_ED25519, SanType,
+    SerialNumber,
+};
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{Error, RootCertStore};
+
+use crate::support::*;
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}
+
+fn trusting(root: &CertificateDer<'static>) -> Arc<RootCertStore> {
+    let mut store = RootCertStore::empty();
+    store.add(root.clone()).expect("a trust anchor");
+    Arc::new(store)
+}
+
+fn at(time: Timestamp) -> UnixTime {
+    UnixTime::since_unix_epoch(Duration::from_secs(time.as_second().unsigned_abs()))
+}
+
+fn accepts_client(
+    root: &CertificateDer<'static>,
+    chain: &[CertificateDer<'_>],
+    time: Timestamp,
+) -> Result<(), Error> {
+    let verifier = WebPkiClientVerifier::builder_with_provider(trusting(root), provider());
+    let verifier = verifier.build().expect("a verifier");
+    verifier.verify_client_cert(&chain[0], &chain[1..], at(time)).map(|_| ())
+}
+
+fn accepts_server(
+    root: &CertificateDer<'static>,
+    chain: &[CertificateDer<'_>],
+    name: &str,
+) -> Result<(), Error> {
+    let verifier = WebPkiServerVerifier::builder_with_provider(trusting(root), provider());
+    let verifier = verifier.build().expect("a verifier");
+    let name = ServerName::try_from(name).expect("a name");
+    verifier.verify_server_cert(&chain[0], &chain[1..], &name, &[], at(now())).map(|_| ())
+}
+
+fn machine(authority: &Authority, template: &MachineTemplate) -> CertificateDer<'static> {
+    let request = csr(&key_pair(&PKCS_ECDSA_P256_SHA256), &CertificateParams::default());
+    let key = csr::read(&request).expect("a good request");
+    authority.issue(&key, template).expect("issued").into()
+}
+
+#[test]
+fn a_machine_certificate_chains_to_the_active_root_and_to_no_other() {
+    let authority = World::new().create();
+    let chain = [machine(&authority, &template()), authority.chain_der().clone()];
+    let [active, standby] = authority.roots_der();
+    assert_eq!(accepts_client(active, &chain, now()), Ok(()));
+    assert!(accepts_client(standby, &chain, now()).is_err());
+    assert!(accepts_client(active, &chain[..1], now()).is_err(), "the root signed no leaf");
+    assert!(accepts_client(active, &chain, now() + SignedDuration::from_hours(25)).is_err(), "expired");
+}
+
+#[test]
+fn a_machine_certificate_serves_no_server_and_signs_no_other() {
+    let authority = World::new().create();
+    let chain = [machine(&authority, &template()), authority.chain_der().clone()];
+    assert!(accepts_server(authority.roots_der()[0], &chain, "fleet.example").is_err());
+    let pair = key_pair(&PKCS_ECDSA_P256_SHA256);
+    let key = csr::read(&csr(&pair, &CertificateParams::default())).expect("a good request");
+    let above = authority.issue(&key, &template()).expect("issued");
+    let mut params = CertificateParams::default();
+    params.subject_alt_names = vec![SanType::URI("spiffe://x".try_into().expect("ASCII"))];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    let mut name = CertificateParams::default();
+    name.distinguished_name = rcgen::DistinguishedName::new();
+    name.distinguished_name.push(rcgen::DnType::CommonName, template().machine.to_string());
+    let forged = params.signed_by(&key_pair(&PKCS_ED25519), &rcgen::Issuer::new(name, pair)).expect("signed");
+    let chain = [forged.into(), above.into(), authority.chain_der().clone()];
+    let error = accepts_client(authority.roots_der()[0], &chain, now()).expect_err("not an authority");
+    assert!(format!("{error:?}").contains("EndEntityUsedAsCa"), "{error:?}");
+}
+
+#[test]
+fn our_server_certificate_holds_for_its_names_and_for_no_client() {
+    let authority = World::new().create();
+    let names = ["muster.example", "127.0.0.1", "::1"].map(|n| ServerName::try_from(n).expect("a name"));
+    let made = authority.server_certificate(&names, now()).expect("made");
+    let root = authority.roots_der()[0];
+    for name in ["muster.example", "MUSTER.example", "127.0.0.1", "::1"] {
+        assert_eq!(accepts_server(root, &made.chain, name), Ok(()), "{name}");
+    }
+    for name in ["x.muster.example", "example", "127.0.0.2"] {
+        assert!(accepts_server(root, &made.chain, name).is_err(), "{name}");
+    }
+    assert!(accepts_client(root, &made.chain, now()).is_err());
+    let signing = provider().key_provider.load_private_key(made.key.clone_key()).expect("a key");
+    let certified = rustls::sign::CertifiedKey::new(made.chain.clone(), signing);
+    assert_eq!(certified.keys_match(), Ok(()));
+    assert_eq!(made.renew_at, now() + SignedDuration::from_hours(15 * 24));
+    assert!(matches!(authority.server_certificate(&[], now()), Err(IssueError::Name(_))));
+}
+
+#[test]
+fn no_certificate_outlives_the_authority_that_signs_it() {
+    let authority = World::new().create();
+    let end = authority.issuing_not_after();
+    let key =
+        muster_issuer::parse_spki(&rcgen::PublicKeyData::subject_public_key_info(&key_pair(&PKCS_ED25519)));
+    let key = key.expect("a key");
+    let until = |not_after| authority.issue(&key, &MachineTemplate { not_after, ..template() });
+    assert!(until(end).is_ok());
+    let second = SignedDuration::from_secs(1);
+    assert!(matches!(until(end + second), Err(IssueError::OutlivesIssuer { .. })));
+    assert!(matches!(until(template().not_before), Err(IssueError::Life { .. })));
+    let late = end - SignedDuration::from_hours(48);
+    let names = [ServerName::try_from("x").expect("a name")];
+    let made = authority.server_certificate(&names, late).expect("made");
+    assert_eq!((made.not_after, made.renew_at), (end, late + SignedDuration::from_hours(24)));
+}
+
+#[test]
+fn q_02_an_identity_is_read_back_as_it_was_issued() {
+    let authority = World::new().create();
+    let serials = [[0x7f; 16], [0xff; 16], [0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]];
+    for serial in serials.map(CredentialId::from_bytes) {
+        let template = MachineTemplate { serial, ..template() };
+        let request = csr(&key_pair(&PKCS_ED25519), &CertificateParams::default());
+        let key = csr::read(&request).expect("a good request");
+        let der = authority.issue(&key, &template).expect("issued");
+        let identity = MachineIdentity::from_certificate(&der, &trust_domain()).expect("one of ours");
+        let MachineTemplate { tenant, machine, not_before, not_after, .. } = template;
+        assert_eq!(
+            identity,
+            MachineIdentity { tenant, machine, credential: serial, key, not_before, not_after }
+        );
+    }
+    let zero = MachineTemplate { serial: CredentialId::from_bytes([0; 16]), ..template() };
+    let request = csr(&key_pair(&PKCS_ED25519), &CertificateParams::default());
+    let key = csr::read(&request).expect("a good request");
+    assert!(matches!(authority.issue(&key, &zero), Err(IssueError::Serial)));
+}
+
+#[test]
+fn q_02_only_the_certificate_of_a_machine_of_this_trust_domain_has_an_identity() {
+    let authority = World::new().create();
+    let read = |der: &[u8]| MachineIdentity::from_certificate(der, &trust_domain());
+    let der = machine(&authority, &template());
+    let elsewhere =
+        MachineIdentity::from_certificate(&der, &"other.example".parse().expect("a trust domain"));
+    assert_eq!(elsewhere, Err(IdentityError::Foreign { found: trust_domain() }));
+    assert_eq!(read(authority.chain_der()), Err(IdentityError::Authority));
+    let names = [ServerName::try_from("x.example").expect("a name")];
+    let server = authority.server_certificate(&names, now()).expect("made");
+    assert_eq!(read(&server.chain[0]), Err(IdentityError::Usage));
+    assert_eq!(read(&[&der[..], &[0]].concat()), Err(IdentityError::Malformed));
+}
+
+/// A certificate like ours, self-signed, but for one change.
+fn altered(change: impl FnOnce(&mut CertificateParams)) -> Result<MachineIdentity, IdentityError> {
+    let id = format!("spiffe://fleet.example/t/{}/m/{}", template().tenant, template().machine);
+    let mut params = CertificateParams::default();
+    params.subject_alt_names = vec![SanType::URI(id.as_str().try_into().expect("ASCII"))];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    params.serial_number = Some(SerialNumber::from_slice(&[5; 16]));
+    change(&mut params);
+    let made = params.self_signed(&key_pair(&PKCS_ECDSA_P256_SHA256)).expect("signed");
+    MachineIdentity::from_certificate(made.der(), &trust_domain())
+}
+
+#[test]
+fn q_02_a_certificate_that_our_template_never_makes_has_no_identity() {
+    let dns = || SanType::DnsName("x.example".try_into().expect("ASCII"));
+    assert!(altered(|_| {}).is_ok());
+    assert_eq!(altered(|p| p.subject_alt_names.push(dns())), Err(IdentityError::Names));
+    assert_eq!(
+        altered(|p| p.subject_alt_names.push(p.subject_alt_names[0].clone())),
+        Err(IdentityError::Names)
+    );
+    assert_eq!(altered(|p| p.subject_alt_names.clear()), Err(IdentityError::Names));
+    assert_eq!(altered(|p| p.subject_alt_names = vec![dns()]), Err(IdentityError::Names));
+    assert_eq!(altered(|p| p.extended_key_usages.clear()), Err(IdentityError::Usage));
+    assert_eq!(
+        altered(|p| p.extended_key_usages.push(ExtendedKeyUsagePurpose::ServerAuth)),
+        Err(IdentityError::Usage)
+    );
+    assert_eq!(
+        altered(|p| p.extended_key_usages = vec![ExtendedKeyUsagePurpose::Any]),
+        Err(IdentityError::Usage)
+    );
+    let ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    assert_eq!(altered(|p| p.is_ca = ca), Err(IdentityError::Authority));
+    let long = SerialNumber::from_slice(&[5; 17]);
+    assert_eq!(altered(|p| p.serial_number = Some(long)), Err(IdentityError::Serial));
+}
