@@ -4,7 +4,17 @@
 //! [`Plan`] or a [`Refusal`](muster_model::Refusal). Nothing here does I/O, reads a clock or draws a random number, so
 //! every rule of Muster can be tested by calling a function.
 
+pub mod access;
+pub mod credential;
+pub mod enroll;
+pub mod grant;
+pub mod hold;
+mod identity;
+pub mod machine;
 pub mod plan;
+pub mod repeat;
+pub mod site;
+pub mod terms;
 
 pub use plan::{
     AccessChange, Change, Context, CredentialChange, GrantChange, HoldChange, KeyChange, MachineChange,

@@ -1,0 +1,61 @@
+//! Operators, their tokens and their sessions.
+
+use muster_model::{AccessKind, AccessToken, Object, Operator, OperatorRole, Refusal};
+
+use crate::plan::{AccessChange, Context, Plan};
+
+/// Makes an operator.
+pub fn create_operator(operator: Operator, context: &Context) -> Plan<Operator> {
+    let mut entry = context.entry("operator.create", Object::Operator(operator.id), operator.role.as_str());
+    entry.detail = vec![("name", operator.name.to_string())];
+    Plan::new(operator.clone(), vec![AccessChange::CreateOperator(operator).into()], entry)
+}
+
+/// Makes a token or login link. Nobody hands out more than they hold.
+///
+/// # Errors
+/// [`Refusal::Forbidden`] where the token would be worth more than its maker.
+pub fn create_token(
+    token: AccessToken,
+    maker: OperatorRole,
+    context: &Context,
+) -> Result<Plan<AccessToken>, Refusal> {
+    if token.role > maker {
+        return Err(Refusal::Forbidden { action: "token.create" });
+    }
+    let mut entry = context.entry("token.create", Object::AccessToken(token.id), token.kind.as_str());
+    entry.detail = vec![("name", token.name.to_string()), ("role", token.role.as_str().to_owned())];
+    Ok(Plan::new(token.clone(), vec![AccessChange::CreateToken(token).into()], entry))
+}
+
+/// Spends a login link on a session.
+///
+/// # Errors
+/// [`Refusal::NotAuthenticated`] for a link that was spent, ended or is not one.
+pub fn login(
+    link: Option<AccessToken>,
+    session: AccessToken,
+    context: &Context,
+) -> Result<Plan<AccessToken>, Refusal> {
+    let link = link
+        .filter(|link| link.kind == AccessKind::Login && link.is_live(context.now))
+        .ok_or(Refusal::NotAuthenticated { cause: "login_link_not_live" })?;
+    let entry = context.entry("session.open", Object::AccessToken(session.id), "login_link");
+    let spent = AccessChange::EndToken { token: link.id, at: context.now };
+    let changes = vec![spent.into(), AccessChange::CreateToken(session.clone()).into()];
+    Ok(Plan::new(session, changes, entry))
+}
+
+/// Ends a token, session or login link.
+///
+/// # Errors
+/// [`Refusal::NotFound`].
+pub fn end_token(token: Option<AccessToken>, context: &Context) -> Result<Plan<AccessToken>, Refusal> {
+    let token = token.ok_or(Refusal::NotFound { what: "token" })?;
+    if token.ended_at.is_some() {
+        return Ok(Plan::unchanged(token));
+    }
+    let entry = context.entry("token.revoke", Object::AccessToken(token.id), token.kind.as_str());
+    let change = AccessChange::EndToken { token: token.id, at: context.now };
+    Ok(Plan::new(AccessToken { ended_at: Some(context.now), ..token }, vec![change.into()], entry))
+}

@@ -1,0 +1,171 @@
+//! Renewing, minting and ending credentials.
+
+use muster_model::{
+    Credential, CredentialId, CredentialKind, CredentialState, EndReason, KeyRecord, KeyStanding, Machine,
+    MachineState, Minted, Object, Refusal, Timestamp,
+};
+
+use crate::plan::{Change, Context, CredentialChange, Plan};
+use crate::terms::Terms;
+
+/// How many certificates for its present key a machine may hold that are not ended. The one before the newest must
+/// live on: its successor may never have arrived.
+const KEPT: usize = 2;
+
+/// What was read for a renewal.
+#[derive(Debug, Clone)]
+pub struct RenewFacts {
+    /// The machine that proved the key; `None` where there is none.
+    pub machine: Option<Machine>,
+    /// The proved key.
+    pub key: Option<KeyRecord>,
+    /// Its credentials that are not ended, the newest first.
+    pub credentials: Vec<Credential>,
+}
+
+/// A new certificate for the same key. Asking again soon gets the same one.
+///
+/// # Errors
+/// [`Refusal::UnknownMachine`], [`Refusal::Revoked`] for a key or machine that was ended, and
+/// [`Refusal::CredentialExpired`] once the machine has no certificate that ended within the grace of [`Terms`].
+pub fn renew(
+    facts: RenewFacts,
+    id: CredentialId,
+    context: &Context,
+    terms: &Terms,
+) -> Result<Plan<(Machine, Credential)>, Refusal> {
+    let RenewFacts { machine, key, credentials } = facts;
+    let (machine, key) = machine.zip(key).ok_or(Refusal::UnknownMachine)?;
+    let key = standing_key(&machine, &key)?;
+    within_grace(&credentials, context.now, terms)?;
+    if let Some(credential) = just_reserved(&credentials, &machine, context.now) {
+        return Ok(Plan::unchanged((machine, credential)));
+    }
+    let credential = reserve(id, &machine, CredentialKind::Certificate { key }, context.now, terms);
+    let mut changes = end_all(older(&credentials), EndReason::Renewed, context.now);
+    changes.push(CredentialChange::Reserve(credential.clone()).into());
+    let mut entry = context.entry("credential.renew", Object::Machine(machine.id), "same_key");
+    entry.detail =
+        vec![("credential", credential.id.to_string()), ("not_after", credential.not_after.to_string())];
+    Ok(Plan::new((machine, credential), changes, entry))
+}
+
+/// A machine's present key, if the machine may still be certified.
+fn standing_key(machine: &Machine, key: &KeyRecord) -> Result<muster_model::KeyFingerprint, Refusal> {
+    let fingerprint = key.key.fingerprint();
+    match (&machine.state, key.standing) {
+        (MachineState::Active(_) | MachineState::Suspended(_), KeyStanding::Current)
+            if machine.key == Some(fingerprint) =>
+        {
+            Ok(fingerprint)
+        }
+        _ => Err(Refusal::Revoked),
+    }
+}
+
+fn within_grace(credentials: &[Credential], now: Timestamp, terms: &Terms) -> Result<(), Refusal> {
+    let end = credentials.iter().map(|credential| credential.not_after).max();
+    if end.is_some_and(|end| now <= end + terms.renew_grace) {
+        Ok(())
+    } else {
+        Err(Refusal::CredentialExpired)
+    }
+}
+
+/// A certificate that was reserved so recently that this must be the same request again.
+fn just_reserved(credentials: &[Credential], machine: &Machine, now: Timestamp) -> Option<Credential> {
+    let is_fresh = |credential: &&Credential| {
+        let life = credential.not_after.duration_since(credential.not_before);
+        is_for(credential, machine) && credential.not_after.duration_since(now) > life * 9 / 10
+    };
+    let is_second = credentials.iter().filter(|credential| is_for(credential, machine)).count() > 1;
+    credentials
+        .iter()
+        .find(is_fresh)
+        .filter(|credential| is_second || credential.state == CredentialState::Reserved)
+        .cloned()
+}
+
+fn older(credentials: &[Credential]) -> &[Credential] {
+    credentials.get(KEPT - 1..).unwrap_or_default()
+}
+
+/// The credential a machine has, where it still has more than half of its life and is for its present key.
+pub(crate) fn young(credentials: &[Credential], machine: &Machine, now: Timestamp) -> Option<Credential> {
+    let is_young = |credential: &&Credential| {
+        let life = credential.not_after.duration_since(credential.not_before);
+        is_for(credential, machine) && credential.not_after.duration_since(now) > life / 2
+    };
+    credentials.iter().find(is_young).cloned()
+}
+
+fn is_for(credential: &Credential, machine: &Machine) -> bool {
+    let same_key = matches!(credential.kind, CredentialKind::Certificate { key } if machine.key == Some(key));
+    same_key && credential.is_open() && credential.generation == machine.generation
+}
+
+/// A credential that is decided and not yet minted.
+pub(crate) fn reserve(
+    id: CredentialId,
+    machine: &Machine,
+    kind: CredentialKind,
+    now: Timestamp,
+    terms: &Terms,
+) -> Credential {
+    let (backdate, life) = match kind {
+        CredentialKind::Certificate { .. } => (terms.backdate, terms.certificate_life),
+        CredentialKind::Bearer { .. } => (muster_model::SignedDuration::ZERO, terms.bearer_life),
+    };
+    Credential {
+        id,
+        tenant: machine.tenant,
+        machine: machine.id,
+        generation: machine.generation,
+        kind,
+        not_before: whole_second(now - backdate),
+        not_after: whole_second(now + life),
+        state: CredentialState::Reserved,
+    }
+}
+
+/// X.509 times have whole seconds (RFC 5280 §4.1.2.5), so that the row and the certificate say the same.
+fn whole_second(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).expect("a second of a valid time is valid")
+}
+
+/// Ends credentials that are not ended yet.
+pub(crate) fn end_all(credentials: &[Credential], reason: EndReason, at: Timestamp) -> Vec<Change> {
+    let end = |credential: &Credential| {
+        let state = CredentialState::Ended { at, reason };
+        CredentialChange::State { credential: credential.id, state }.into()
+    };
+    credentials.iter().filter(|credential| credential.is_open()).map(end).collect()
+}
+
+/// What was minted becomes durable, before it leaves the house. The first to be confirmed is the one that counts;
+/// an end decided meanwhile wins.
+///
+/// # Errors
+/// [`Refusal::Revoked`] where the credential or its machine ended between reserving and minting.
+pub fn confirm(
+    credential: Option<Credential>,
+    machine: Option<&Machine>,
+    minted: Minted,
+    context: &Context,
+) -> Result<Plan<Credential>, Refusal> {
+    let credential = credential.ok_or(Refusal::NotFound { what: "credential" })?;
+    if machine.is_none_or(|machine| matches!(machine.state, MachineState::Retired(_))) {
+        return Err(Refusal::Revoked);
+    }
+    match credential.state {
+        CredentialState::Issued(_) => Ok(Plan::unchanged(credential)),
+        CredentialState::Ended { .. } => Err(Refusal::Revoked),
+        CredentialState::Reserved => {
+            let issued = Credential { state: CredentialState::Issued(minted), ..credential };
+            let change = CredentialChange::State { credential: issued.id, state: issued.state.clone() };
+            let mut entry = context.entry("credential.issue", Object::Credential(issued.id), "minted");
+            entry.detail = vec![("machine", issued.machine.to_string())];
+            Ok(Plan::new(issued, vec![change.into()], entry))
+        }
+    }
+}

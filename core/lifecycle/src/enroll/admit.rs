@@ -1,0 +1,117 @@
+//! The branches of the decision that let somebody in.
+
+use muster_model::{GrantKind, HoldReason, Machine, Object, Refusal};
+
+use super::{Asked, Known, Outcome};
+use crate::credential;
+use crate::identity::{self, Newcomer};
+use crate::plan::{Change, CredentialChange, GrantChange, Plan};
+
+/// Rows 1, 6 and 10: nobody here has this key or this hardware.
+pub(super) fn arrive(asked: &Asked<'_>) -> Result<Plan<Outcome>, Refusal> {
+    if let Some(seats) = asked.way.site.seats
+        && asked.way.pending.is_none()
+        && asked.site_use.machines >= u64::from(seats)
+    {
+        return asked.hold(HoldReason::Quota, None);
+    }
+    if asked.way.needs_approval() {
+        return asked.hold(HoldReason::Approval, None);
+    }
+    let newcomer = Newcomer {
+        context: &asked.fresh.context,
+        machine: asked.fresh.machine,
+        claimant: &asked.request.claimant,
+        site: &asked.way.site,
+        grant: asked.way.grant.as_ref(),
+        hardware_id: asked.request.claimant.hardware_id.clone(),
+    };
+    let (machine, mut changes) = newcomer.into_machine(asked.way.pending.clone())?;
+    changes.extend(spend(asked));
+    Ok(enrolled(asked, machine, changes, "machine.enroll", "admitted"))
+}
+
+/// Row 2: the same machine again. Nothing is spent; its credential is the one it has while that is young.
+pub(super) fn again(asked: &Asked<'_>, known: Known) -> Result<Plan<Outcome>, Refusal> {
+    let Known { machine, credentials, .. } = known;
+    if let Some(credential) = credential::young(&credentials, &machine, asked.now()) {
+        let outcome =
+            Outcome::Enrolled { machine: Box::new(machine), credential: Box::new(credential), again: true };
+        return Ok(Plan::unchanged(outcome));
+    }
+    let plan = enrolled(asked, machine, Vec::new(), "credential.reserve", "same_machine");
+    Ok(plan.map(|outcome| match outcome {
+        Outcome::Enrolled { machine, credential, .. } => {
+            Outcome::Enrolled { machine, credential, again: true }
+        }
+        held @ Outcome::Held(_) => held,
+    }))
+}
+
+/// Row 4a: the machine's present key vouches for the new one.
+pub(super) fn rekey(asked: &Asked<'_>, known: Known) -> Result<Plan<Outcome>, Refusal> {
+    let now = asked.now();
+    let state = known.machine.state.clone().enrolled(now)?;
+    let (machine, changes) = identity::take_over(known, state, &asked.request.claimant, now);
+    Ok(enrolled(asked, machine, changes, "machine.rekey", "signed_by_previous_key"))
+}
+
+/// Row 4b: known hardware comes back under another key, by policy. With a key of its own it is on probation until
+/// somebody confirms; a client without keys has no better proof to wait for.
+pub(super) fn rejoin(asked: &Asked<'_>, known: Known) -> Result<Plan<Outcome>, Refusal> {
+    let now = asked.now();
+    let state = known.machine.state.clone();
+    let state = if asked.key().is_some() { state.on_probation(now)? } else { state.enrolled(now)? };
+    let (machine, mut changes) = identity::take_over(known, state, &asked.request.claimant, now);
+    changes.extend(spend(asked));
+    Ok(enrolled(asked, machine, changes, "machine.rejoin", asked.way.site.reimage.as_str()))
+}
+
+/// Draws on the grant, where drawing is counted.
+pub(super) fn spend(asked: &Asked<'_>) -> Option<Change> {
+    let grant = asked.way.grant.as_ref()?;
+    if grant.is_bound_to(asked.key()) {
+        return None;
+    }
+    let uses = grant.drawn(asked.key(), asked.now())?;
+    Some(GrantChange::Draw { grant: grant.id, uses }.into())
+}
+
+fn enrolled(
+    asked: &Asked<'_>,
+    machine: Machine,
+    mut changes: Vec<Change>,
+    action: &'static str,
+    reason: &'static str,
+) -> Plan<Outcome> {
+    let fresh = asked.fresh;
+    let form = asked.request.credential.clone();
+    let credential = credential::reserve(fresh.credential, &machine, form, fresh.context.now, &fresh.terms);
+    changes.push(CredentialChange::Reserve(credential.clone()).into());
+    let mut entry = fresh.context.entry(action, Object::Machine(machine.id), reason);
+    entry.detail = asked.described();
+    entry.detail.push(("credential", credential.id.to_string()));
+    let outcome =
+        Outcome::Enrolled { machine: Box::new(machine), credential: Box::new(credential), again: false };
+    Plan::new(outcome, changes, entry)
+}
+
+impl Asked<'_> {
+    /// What an audit entry says of the claimant.
+    pub(super) fn described(&self) -> Vec<(&'static str, String)> {
+        let claimant = &self.request.claimant;
+        let mut detail =
+            vec![("method", claimant.method.to_owned()), ("site", self.way.site.code.to_string())];
+        detail.extend(self.way.grant.as_ref().map(|grant| ("grant", grant.id.to_string())));
+        if let Some(GrantKind::SiteKey { version, fingerprint }) =
+            self.way.grant.as_ref().map(|grant| grant.kind)
+        {
+            let generation = muster_model::EnrollmentKey { version, fingerprint };
+            detail.push(("generation", generation.to_string()));
+        }
+        detail.extend(claimant.hostname.as_ref().map(|name| ("hostname", name.to_string())));
+        detail.extend(claimant.hardware_id.as_ref().map(|id| ("hardware_id", id.to_string())));
+        detail.extend(self.key().map(|key| ("key", key.to_string())));
+        detail
+    }
+}

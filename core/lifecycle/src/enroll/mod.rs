@@ -1,0 +1,165 @@
+//! The enrollment decision: every door ends in a claim, and every claim meets this one function.
+//!
+//! The order of the checks is part of the contract: authenticate the grant → tenant → the machine key → the hardware
+//! id → site → state → quota → write. Nothing is written before the last check. The `match` in [`decide`] is the
+//! decision table of the documentation; the numbers in its comments are that table's rows.
+
+mod admit;
+mod checks;
+mod hold;
+
+use muster_model::{
+    Claim, Claimant, Credential, CredentialId, CredentialKind, Grant, Hold, HoldId, HoldReason,
+    KeyFingerprint, KeyRecord, Machine, MachineId, MachineState, Presence, PublicKey, Refusal, Site, SiteUse,
+};
+
+pub(crate) use checks::key_still_counts;
+
+use crate::plan::{Context, Plan};
+use crate::terms::Terms;
+
+/// A request to enroll, after its door accepted the evidence and its CSR proved the key.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Who asks.
+    pub claimant: Claimant,
+    /// What the door accepted as proved.
+    pub claim: Claim,
+    /// The present key of a machine that signed for the new key.
+    pub vouched_by: Option<KeyFingerprint>,
+    /// The credential to issue: for the claimant's key or, where it has none, a bearer key drawn for it.
+    pub credential: CredentialKind,
+}
+
+/// Identifiers drawn beforehand, and the rules in force.
+#[derive(Debug, Clone)]
+pub struct Fresh {
+    /// Tenant, source and time; the actor is anonymous.
+    pub context: Context,
+    /// For a machine, should one be made.
+    pub machine: MachineId,
+    /// For a hold, should one be opened.
+    pub hold: HoldId,
+    /// For a credential, should one be reserved.
+    pub credential: CredentialId,
+    /// Lifetimes in force.
+    pub terms: Terms,
+}
+
+/// What was read for an enrollment.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    /// The grant that the claim names.
+    pub grant: Option<Grant>,
+    /// The site that the grant or the claim leads to.
+    pub site: Option<Site>,
+    /// How full that site is.
+    pub site_use: SiteUse,
+    /// The machine that enrolled with this key.
+    pub by_key: Option<Known>,
+    /// The machine whose present key vouches for this one.
+    pub by_previous: Option<Known>,
+    /// The machine of this hardware: the live one, or else the one retired last.
+    pub by_hardware: Option<Known>,
+    /// The pending machine that the grant was made for.
+    pub pending: Option<Machine>,
+    /// Earlier holds by the same claimant, the newest first.
+    pub holds: Vec<Hold>,
+}
+
+/// A machine that is known already.
+#[derive(Debug, Clone)]
+pub struct Known {
+    /// Its record.
+    pub machine: Machine,
+    /// The key that was looked up, where the machine was found by a key.
+    pub key: Option<KeyRecord>,
+    /// When it was last heard of.
+    pub presence: Presence,
+    /// Its credentials that are not ended, the newest first.
+    pub credentials: Vec<Credential>,
+}
+
+/// What the caller gets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// A machine and its credential, still to be minted where it is only reserved.
+    Enrolled {
+        /// The machine as it is from now on.
+        machine: Box<Machine>,
+        /// Its credential.
+        credential: Box<Credential>,
+        /// Whether it was enrolled before under the same key.
+        again: bool,
+    },
+    /// A person must decide.
+    Held(Box<Hold>),
+}
+
+/// Decides an enrollment.
+///
+/// # Errors
+/// The refusals of rows 8 and 9, of a rejected or one too many hold, and of a grant for another kind of machine.
+pub fn decide(request: &Request, facts: Facts, fresh: &Fresh) -> Result<Plan<Outcome>, Refusal> {
+    let way = checks::entitled(request, &facts, fresh.context.now)?; // row 9
+    key_still_counts(facts.by_key.as_ref())?; // row 8
+    key_still_counts(facts.by_previous.as_ref())?;
+    checks::kind_is_admitted(&way, &request.claimant)?;
+    let Facts { by_key, by_previous, by_hardware, site_use, holds, .. } = facts;
+    let asked = Asked { request, way: &way, site_use, holds: &holds, fresh };
+
+    match (by_key, by_previous, by_hardware) {
+        (Some(same), _, _) if same.machine.site == way.site.id => admit::again(&asked, same), // row 2
+        (Some(same), _, _) => asked.hold(HoldReason::SiteMismatch, Some(&same)),              // row 3
+        (None, Some(old), hardware) if checks::is_rekey(&old, hardware.as_ref(), &way) => {
+            admit::rekey(&asked, old) // row 4a
+        }
+        (None, _, None) => admit::arrive(&asked), // rows 1, 6, 10
+        (None, _, Some(known)) => match &known.machine.state {
+            MachineState::Retired(_) => asked.hold(HoldReason::WasRemoved, Some(&known)), // row 7
+            _ if known.machine.site != way.site.id => asked.hold(HoldReason::SiteMismatch, Some(&known)), // row 5
+            MachineState::Pending(_) if way.is_for(&known.machine) => admit::arrive(&asked),
+            _ if checks::may_rejoin(&asked, &known) => admit::rejoin(&asked, known), // row 4b
+            _ => asked.hold(HoldReason::KeyMismatch, Some(&known)),                  // row 4
+        },
+    }
+}
+
+/// The way in that a claim opens: its site and, for all but bare requests, its grant.
+#[derive(Debug)]
+pub(crate) struct Way {
+    pub(crate) grant: Option<Grant>,
+    pub(crate) site: Site,
+    pub(crate) pending: Option<Machine>,
+}
+
+impl Way {
+    fn is_for(&self, machine: &Machine) -> bool {
+        self.pending.as_ref().is_some_and(|pending| pending.id == machine.id)
+    }
+
+    /// Whether a person must approve whoever comes in by it. A bare request shows nothing, so somebody must look.
+    fn needs_approval(&self) -> bool {
+        self.grant.as_ref().is_none_or(|grant| grant.approval) || self.site.approval
+    }
+}
+
+/// Everything that the branches of the decision look at.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    request: &'a Request,
+    way: &'a Way,
+    site_use: SiteUse,
+    holds: &'a [Hold],
+    fresh: &'a Fresh,
+}
+
+impl Asked<'_> {
+    fn key(&self) -> Option<KeyFingerprint> {
+        self.request.claimant.key.as_ref().map(PublicKey::fingerprint)
+    }
+
+    fn now(&self) -> muster_model::Timestamp {
+        self.fresh.context.now
+    }
+}

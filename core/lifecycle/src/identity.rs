@@ -1,0 +1,129 @@
+//! What changes when somebody becomes a machine: a new record, a pending one filled, or a known one under a new key.
+//!
+//! Shared by enrolling and by approving a hold, so that there is one way to become a machine.
+
+use muster_model::{
+    Active, Claimant, EndReason, Grant, HardwareId, KeyRecord, KeyStanding, Labels, Machine, MachineId,
+    MachineName, MachineState, PublicKey, Refusal, Site, Timestamp,
+};
+
+use crate::credential::end_all;
+use crate::enroll::Known;
+use crate::plan::{Change, Context, KeyChange, MachineChange};
+
+/// Somebody who becomes a machine that is not there yet, or is only pending.
+#[derive(Debug)]
+pub(crate) struct Newcomer<'a> {
+    pub(crate) context: &'a Context,
+    pub(crate) machine: MachineId,
+    pub(crate) claimant: &'a Claimant,
+    pub(crate) site: &'a Site,
+    pub(crate) grant: Option<&'a Grant>,
+    pub(crate) hardware_id: Option<HardwareId>,
+}
+
+impl Newcomer<'_> {
+    /// The machine, filled into the pending one if there is one, and the changes that make it so.
+    pub(crate) fn into_machine(self, pending: Option<Machine>) -> Result<(Machine, Vec<Change>), Refusal> {
+        let machine = match pending {
+            Some(pending) => self.fill(pending)?,
+            None => self.create(),
+        };
+        let record = if machine.id == self.machine {
+            MachineChange::Create(machine.clone())
+        } else {
+            MachineChange::Update(machine.clone())
+        };
+        let mut changes: Vec<Change> = vec![record.into()];
+        changes.extend(register(self.claimant, &machine));
+        Ok((machine, changes))
+    }
+
+    fn create(&self) -> Machine {
+        let now = self.context.now;
+        let blank = Machine {
+            id: self.machine,
+            tenant: self.context.tenant,
+            site: self.site.id,
+            name: name_for(self.claimant, self.machine),
+            hostname: None,
+            kind: self.claimant.kind,
+            hardware_id: None,
+            key: None,
+            generation: 1,
+            role: self.grant.and_then(|grant| grant.role.clone()),
+            labels: self.grant.map_or_else(Labels::default, |grant| grant.labels.clone()),
+            attributes: self.claimant.attributes.clone(),
+            grant: None,
+            state: MachineState::Active(Active { since: now }),
+            created_at: now,
+            enrolled_at: None,
+        };
+        self.described(blank)
+    }
+
+    fn fill(&self, pending: Machine) -> Result<Machine, Refusal> {
+        let state = pending.state.clone().enrolled(self.context.now)?;
+        Ok(self.described(Machine { state, ..pending }))
+    }
+
+    fn described(&self, machine: Machine) -> Machine {
+        Machine {
+            hostname: self.claimant.hostname.clone(),
+            hardware_id: self.hardware_id.clone().or(machine.hardware_id),
+            key: self.claimant.key.as_ref().map(PublicKey::fingerprint),
+            attributes: self.claimant.attributes.clone(),
+            grant: self.grant.map(|grant| grant.id),
+            enrolled_at: Some(self.context.now),
+            ..machine
+        }
+    }
+}
+
+/// A known machine under another key: one generation on, its older keys and credentials ended.
+pub(crate) fn take_over(
+    known: Known,
+    state: MachineState,
+    claimant: &Claimant,
+    now: Timestamp,
+) -> (Machine, Vec<Change>) {
+    let Known { machine, credentials, .. } = known;
+    let mut changes: Vec<Change> = Vec::new();
+    changes
+        .extend(machine.key.map(|key| KeyChange::Standing { key, standing: KeyStanding::Superseded }.into()));
+    changes.extend(end_all(&credentials, EndReason::Superseded, now));
+    let machine = Machine {
+        hostname: claimant.hostname.clone().or(machine.hostname),
+        hardware_id: machine.hardware_id.or_else(|| claimant.hardware_id.clone()),
+        key: claimant.key.as_ref().map(PublicKey::fingerprint),
+        generation: machine.generation + 1,
+        attributes: claimant.attributes.clone(),
+        state,
+        enrolled_at: Some(now),
+        ..machine
+    };
+    changes.push(MachineChange::Update(machine.clone()).into());
+    changes.extend(register(claimant, &machine));
+    (machine, changes)
+}
+
+fn register(claimant: &Claimant, machine: &Machine) -> Option<Change> {
+    let key = claimant.key.clone()?;
+    let record = KeyRecord {
+        key,
+        machine: machine.id,
+        generation: machine.generation,
+        standing: KeyStanding::Current,
+    };
+    Some(KeyChange::Register(record).into())
+}
+
+fn name_for(claimant: &Claimant, id: MachineId) -> MachineName {
+    let wished = claimant
+        .hostname
+        .as_ref()
+        .map(|name| name.as_str().chars().take(MachineName::MAX).collect::<String>());
+    wished
+        .and_then(|name| name.parse().ok())
+        .unwrap_or_else(|| id.to_string().parse().expect("an identifier is a valid name"))
+}

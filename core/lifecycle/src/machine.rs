@@ -1,0 +1,235 @@
+//! Acts on machines by operators, and a machine's own leave.
+//!
+//! Acting on a machine that stands so already changes nothing, so that a repeated request gets the same answer.
+
+use muster_model::{
+    Credential, CredentialId, CredentialKind, EndReason, GrantState, HardwareId, KeyFingerprint, KeyRecord,
+    KeyStanding, Labels, Machine, MachineId, MachineKind, MachineName, MachineState, Object, Pending,
+    ReasonText, Refusal, RetireCause, Role, Site, SuspendCause, Suspended,
+};
+
+use crate::credential::end_all;
+use crate::grant::{self, NewGrant};
+use crate::plan::{Change, Context, GrantChange, KeyChange, MachineChange, Plan};
+
+/// What was read for an act on a machine.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    /// The machine.
+    pub machine: Option<Machine>,
+    /// Its keys that are not superseded.
+    pub keys: Vec<KeyRecord>,
+    /// Its credentials that are not ended.
+    pub credentials: Vec<Credential>,
+    /// Grants that were made for it while it was pending.
+    pub grants: Vec<muster_model::Grant>,
+}
+
+/// A machine to be made ahead of the real one, with the invite that only it can use.
+#[derive(Debug, Clone)]
+pub struct NewMachine {
+    /// Its identifier.
+    pub id: MachineId,
+    /// What operators call it.
+    pub name: MachineName,
+    /// What sort of thing it will be.
+    pub kind: MachineKind,
+    /// The hardware it will have.
+    pub hardware_id: Option<HardwareId>,
+    /// A role to stamp on it.
+    pub role: Option<Role>,
+    /// Labels to stamp on it.
+    pub labels: Labels,
+    /// The grant behind its invite.
+    pub grant: NewGrant,
+}
+
+/// Makes a pending machine and its one-time grant.
+///
+/// # Errors
+/// [`Refusal::NotFound`] where the site is unknown, [`Refusal::NameTaken`] where a live machine has the hardware.
+pub fn create(
+    new: NewMachine,
+    site: Option<Site>,
+    by_hardware: Option<&Machine>,
+    context: &Context,
+) -> Result<Plan<Machine>, Refusal> {
+    let site = site.ok_or(Refusal::NotFound { what: "site" })?;
+    if by_hardware.is_some_and(|machine| !matches!(machine.state, MachineState::Retired(_))) {
+        return Err(Refusal::NameTaken { what: "machine with that hardware id" });
+    }
+    let machine = Machine {
+        id: new.id,
+        tenant: context.tenant,
+        site: site.id,
+        name: new.name,
+        hostname: None,
+        kind: new.kind,
+        hardware_id: new.hardware_id,
+        key: None,
+        generation: 1,
+        role: new.role,
+        labels: new.labels,
+        attributes: Default::default(),
+        grant: None,
+        state: MachineState::Pending(Pending { since: context.now }),
+        created_at: context.now,
+        enrolled_at: None,
+    };
+    let grant = grant::made(new.grant, &site, context);
+    let mut entry = context.entry("machine.create", Object::Machine(machine.id), "pending");
+    entry.detail = vec![("name", machine.name.to_string()), ("grant", grant.id.to_string())];
+    let changes = vec![MachineChange::Create(machine.clone()).into(), GrantChange::Create(grant).into()];
+    Ok(Plan::new(machine, changes, entry))
+}
+
+/// Pauses a machine. It stays known and keeps its channel, so that it can be told to go on.
+///
+/// # Errors
+/// [`Refusal::NotFound`], [`Refusal::WrongState`] unless it is active.
+pub fn suspend(
+    facts: Facts,
+    reason: Option<ReasonText>,
+    context: &Context,
+) -> Result<Plan<Machine>, Refusal> {
+    let machine = found(facts.machine)?;
+    if matches!(&machine.state, MachineState::Suspended(Suspended { cause: SuspendCause::Operator(_), .. })) {
+        return Ok(Plan::unchanged(machine));
+    }
+    let state = machine.state.clone().suspended(context.now, reason.clone())?;
+    Ok(moved(Machine { state, ..machine }, "machine.suspend", reason, Vec::new(), context))
+}
+
+/// Ends a pause, or confirms a machine on probation.
+///
+/// # Errors
+/// [`Refusal::NotFound`], [`Refusal::WrongState`] unless it is suspended with a key that still counts.
+pub fn resume(facts: Facts, context: &Context) -> Result<Plan<Machine>, Refusal> {
+    let machine = found(facts.machine)?;
+    match &machine.state {
+        MachineState::Active(_) => Ok(Plan::unchanged(machine)),
+        // Its key is dead: only a new key, approved by a person, brings it back.
+        MachineState::Suspended(Suspended { cause: SuspendCause::Revoked(_), .. }) => {
+            Err(Refusal::WrongState { verb: "resume", state: "revoked" })
+        }
+        MachineState::Suspended(_) | MachineState::Pending(_) | MachineState::Retired(_) => {
+            let state = machine.state.clone().resumed(context.now)?;
+            Ok(moved(Machine { state, ..machine }, "machine.resume", None, Vec::new(), context))
+        }
+    }
+}
+
+/// Ends a machine: its credentials, its key, and the invite it was made with. The record stays, as a tombstone.
+///
+/// # Errors
+/// [`Refusal::NotFound`].
+pub fn retire(facts: Facts, cause: RetireCause, context: &Context) -> Result<Plan<Machine>, Refusal> {
+    let Facts { machine, keys, credentials, grants } = facts;
+    let machine = found(machine)?;
+    if matches!(machine.state, MachineState::Retired(_)) {
+        return Ok(Plan::unchanged(machine));
+    }
+    let (action, reason) = match &cause {
+        RetireCause::Operator(reason) => ("machine.retire", reason.clone()),
+        RetireCause::Left => ("machine.leave", None),
+    };
+    let state = machine.state.clone().retired(context.now, cause)?;
+    let mut ends = end_all(&credentials, EndReason::Retired, context.now);
+    ends.extend(revoke_keys(&keys));
+    ends.extend(
+        grants.iter().filter(|grant| grant.state == GrantState::Live).map(|grant| {
+            GrantChange::End { grant: grant.id, state: GrantState::Revoked(context.now) }.into()
+        }),
+    );
+    Ok(moved(Machine { state, ..machine }, action, reason, ends, context))
+}
+
+/// What a revocation ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revoked {
+    /// The machine as it stands from now on.
+    pub machine: Machine,
+    /// The credentials that ended.
+    pub credentials: Vec<CredentialId>,
+}
+
+/// Ends one credential, or all of a machine.
+///
+/// A certificate takes its key with it: whoever holds the key could ask for the next one. A machine whose present key
+/// was revoked is paused until a person lets it in again under another key.
+///
+/// # Errors
+/// [`Refusal::NotFound`], [`Refusal::WrongState`] for a machine that is pending or retired.
+pub fn revoke(
+    facts: Facts,
+    only: Option<CredentialId>,
+    reason: Option<ReasonText>,
+    context: &Context,
+) -> Result<Plan<Revoked>, Refusal> {
+    let Facts { machine, keys, credentials, .. } = facts;
+    let machine = found(machine)?;
+    let ending = selected(&machine, &credentials, only)?;
+    let key_ends = machine.key.is_some_and(|key| only.is_none() || ending.iter().any(|c| is_for(c, key)));
+    let ids: Vec<CredentialId> = ending.iter().map(|credential| credential.id).collect();
+    let already =
+        matches!(&machine.state, MachineState::Suspended(Suspended { cause: SuspendCause::Revoked(_), .. }));
+    if ids.is_empty() && already {
+        return Ok(Plan::unchanged(Revoked { machine, credentials: ids }));
+    }
+    let paused = only.is_none() || key_ends;
+    let state = match paused && !already {
+        true => machine.state.clone().revoked(context.now, reason.clone())?,
+        false => machine.state.clone(),
+    };
+    let mut changes = end_all(&ending, EndReason::Revoked, context.now);
+    if key_ends {
+        changes.extend(revoke_keys(&keys));
+    }
+    let plan = moved(Machine { state, ..machine }, "machine.revoke", reason, changes, context);
+    Ok(plan.map(|machine| Revoked { machine, credentials: ids }))
+}
+
+/// The credentials that end: all, or the one and those that share its key.
+fn selected(
+    machine: &Machine,
+    open: &[Credential],
+    only: Option<CredentialId>,
+) -> Result<Vec<Credential>, Refusal> {
+    let Some(id) = only else { return Ok(open.to_vec()) };
+    let one = open.iter().find(|credential| credential.id == id && credential.machine == machine.id);
+    let one = one.ok_or(Refusal::NotFound { what: "credential" })?;
+    let shares_key = |other: &&Credential| match one.kind {
+        CredentialKind::Certificate { key } => is_for(other, key),
+        CredentialKind::Bearer { .. } => other.id == one.id,
+    };
+    Ok(open.iter().filter(shares_key).cloned().collect())
+}
+
+fn is_for(credential: &Credential, key: KeyFingerprint) -> bool {
+    matches!(credential.kind, CredentialKind::Certificate { key: certified } if certified == key)
+}
+
+fn revoke_keys(keys: &[KeyRecord]) -> impl Iterator<Item = Change> {
+    let current = keys.iter().filter(|key| key.standing == KeyStanding::Current);
+    current
+        .map(|key| KeyChange::Standing { key: key.key.fingerprint(), standing: KeyStanding::Revoked }.into())
+}
+
+fn found(machine: Option<Machine>) -> Result<Machine, Refusal> {
+    machine.ok_or(Refusal::NotFound { what: "machine" })
+}
+
+/// The plan of a machine that moves to another state, with whatever ends by it.
+fn moved(
+    machine: Machine,
+    action: &'static str,
+    said: Option<ReasonText>,
+    mut changes: Vec<Change>,
+    context: &Context,
+) -> Plan<Machine> {
+    let mut entry = context.entry(action, Object::Machine(machine.id), machine.state.as_str());
+    entry.detail = vec![("name", machine.name.to_string()), ("ended", changes.len().to_string())];
+    entry.detail.extend(said.map(|said| ("said", said.to_string())));
+    changes.push(MachineChange::Update(machine.clone()).into());
+    Plan::new(machine, changes, entry)
+}

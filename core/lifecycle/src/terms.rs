@@ -1,0 +1,30 @@
+//! The lifetimes in force. Every path that issues something reads them here and nowhere else.
+
+use muster_model::SignedDuration;
+
+/// The lifetimes in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Terms {
+    /// Of machine certificates.
+    pub certificate_life: SignedDuration,
+    /// Of bearer keys.
+    pub bearer_life: SignedDuration,
+    /// Of holds that nobody decides.
+    pub hold_life: SignedDuration,
+    /// How far back a certificate's life begins, for machines whose clock is behind.
+    pub backdate: SignedDuration,
+    /// How long after its end a certificate's key may still ask for a new one.
+    pub renew_grace: SignedDuration,
+}
+
+impl Default for Terms {
+    fn default() -> Self {
+        Self {
+            certificate_life: SignedDuration::from_hours(24),
+            bearer_life: SignedDuration::from_hours(24 * 365),
+            hold_life: SignedDuration::from_hours(24 * 7),
+            backdate: SignedDuration::from_mins(10),
+            renew_grace: SignedDuration::from_hours(24 * 30),
+        }
+    }
+}
