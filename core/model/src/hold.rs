@@ -52,7 +52,7 @@ pub struct Claimant {
     /// Where it asked from.
     pub source: Option<IpAddr>,
     /// The join method it used.
-    pub method: &'static str,
+    pub method: MethodName,
 }
 
 /// Why a person is needed.

@@ -38,5 +38,5 @@ pub use refusal::Refusal;
 pub use secret::{Pepper, Secret, SecretHash, SecretId, SecretKind};
 pub use site::{EnrollmentKey, ReimagePolicy, Site, SiteUse, Tenant};
 pub use text::{
-    Attributes, HardwareId, Hostname, Labels, MachineName, ReasonText, Role, SiteCode, TextError,
+    Attributes, HardwareId, Hostname, Labels, MachineName, MethodName, ReasonText, Role, SiteCode, TextError,
 };

@@ -108,6 +108,8 @@ texts! {
     SiteCode, 64, is_code;
     /// A role stamped on a machine.
     Role, 64, is_code;
+    /// The name of a join method.
+    MethodName, 64, is_code;
     /// A sentence an operator gives for what they did.
     ReasonText, 500, is_printable;
     /// The name of an operator or an API token.

@@ -137,7 +137,7 @@ impl From<&muster_model::Claimant> for Claimant {
             kind: claimant.kind.as_str().to_owned(),
             attributes: crate::pairs(claimant.attributes.iter()),
             source: claimant.source.map(|source| source.to_string()),
-            method: claimant.method.to_owned(),
+            method: claimant.method.to_string(),
         }
     }
 }

@@ -101,7 +101,7 @@ impl Asked<'_> {
     pub(super) fn described(&self) -> Vec<(&'static str, String)> {
         let claimant = &self.request.claimant;
         let mut detail =
-            vec![("method", claimant.method.to_owned()), ("site", self.way.site.code.to_string())];
+            vec![("method", claimant.method.to_string()), ("site", self.way.site.code.to_string())];
         detail.extend(self.way.grant.as_ref().map(|grant| ("grant", grant.id.to_string())));
         if let Some(GrantKind::SiteKey { version, fingerprint }) =
             self.way.grant.as_ref().map(|grant| grant.kind)
