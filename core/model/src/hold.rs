@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::{
     Actor, Attributes, GrantId, HardwareId, HoldId, Hostname, KeyFingerprint, MachineId, MachineKind,
-    PublicKey, ReasonText, SiteId, TenantId,
+    MethodName, PublicKey, ReasonText, SiteId, TenantId,
 };
 
 /// An enrollment that waits for a person.
