@@ -11,6 +11,7 @@ pub mod request;
 pub mod token;
 
 pub use door::{Door, EvidenceError, Fetch, Given, Step};
+pub use list::Method;
 
 doors! {
     token::TokenDoor as Token,
