@@ -197,3 +197,171 @@ fn bounded(text: &str) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use futures_util::stream;
+    use http::Request;
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    #[serde(deny_unknown_fields)]
+    struct Sample {
+        name: String,
+        #[serde(default)]
+        count: u32,
+        #[serde(default)]
+        labels: BTreeMap<String, String>,
+    }
+
+    async fn read(headers: &[(&str, &str)], body: impl Into<Body>) -> Result<Sample, BodyError> {
+        let mut request = Request::post("/");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let (parts, body) = request.body(body.into()).expect("a request").into_parts();
+        read_json(&parts, body, &BodyLimits::default()).await
+    }
+
+    const JSON: (&str, &str) = ("content-type", "application/json");
+
+    #[tokio::test]
+    async fn json_is_read_under_any_spelling_of_its_type() {
+        for kind in ["application/json", "Application/JSON", "application/json; charset=UTF-8"] {
+            let sample = read(&[("content-type", kind)], r#"{"name":"a"}"#).await.expect(kind);
+            assert_eq!(sample, Sample { name: "a".into(), count: 0, labels: BTreeMap::new() });
+        }
+    }
+
+    #[tokio::test]
+    async fn another_type_or_none_or_two_is_refused() {
+        let json = "application/json";
+        let cases: [&[(&str, &str)]; 6] = [
+            &[],
+            &[("content-type", "text/plain")],
+            &[("content-type", "application/jsonx")],
+            &[("content-type", "application/json; charset=latin1")],
+            &[("content-type", json), ("content-type", json)],
+            &[("content-type", "application/x-www-form-urlencoded")],
+        ];
+        for headers in cases {
+            let refused = read(headers, r#"{"name":"a"}"#).await;
+            assert!(matches!(refused, Err(BodyError::MediaType)), "{headers:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn q35_an_encoded_body_is_refused_whatever_the_encoding() {
+        for encoding in ["gzip", "br", "identity", ""] {
+            let refused = read(&[JSON, ("content-encoding", encoding)], r#"{"name":"a"}"#).await;
+            assert!(matches!(refused, Err(BodyError::Encoded)), "{encoding}");
+        }
+    }
+
+    fn sized(bytes: usize) -> String {
+        let frame = r#"{"name":""}"#.len();
+        format!(r#"{{"name":"{}"}}"#, "a".repeat(bytes - frame))
+    }
+
+    #[tokio::test]
+    async fn q46_the_size_holds_at_the_bound_and_one_above_and_far_above() {
+        let limit = BodyLimits::default().bytes;
+        assert!(read(&[JSON], sized(limit)).await.is_ok());
+        for bytes in [limit + 1, limit * 100] {
+            assert!(matches!(read(&[JSON], sized(bytes)).await, Err(BodyError::TooLarge { .. })));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_size_that_is_announced_is_refused_before_anything_is_read() {
+        let untouched = Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>());
+        let refused = read(&[JSON, ("content-length", "65537")], untouched).await;
+        assert!(matches!(refused, Err(BodyError::TooLarge { limit: 65_536 })));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn q37_a_body_that_does_not_come_is_given_twenty_seconds() {
+        let start = tokio::time::Instant::now();
+        let stalled = Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>());
+        assert!(matches!(read(&[JSON], stalled).await, Err(BodyError::TooSlow { .. })));
+        assert_eq!(start.elapsed(), Duration::from_secs(20));
+    }
+
+    #[tokio::test]
+    async fn a_body_that_breaks_off_keeps_its_cause() {
+        let broken =
+            stream::iter([Ok(Bytes::from_static(b"{")), Err(std::io::Error::other("reset by peer"))]);
+        let error = read(&[JSON], Body::from_stream(broken)).await.expect_err("broken");
+        assert!(matches!(&error, BodyError::Broken(cause) if cause.to_string().contains("reset by peer")));
+    }
+
+    #[tokio::test]
+    async fn q36_a_bomb_is_refused_with_its_place() {
+        let deep = format!(r#"{{"name":{}"#, "[".repeat(40_000));
+        let wide = format!(r#"{{"name":[{}0]}}"#, "0,".repeat(20_000));
+        let double = r#"{"name":"a","labels":{"k":"1","k":"2"}}"#.to_owned();
+        let breaches =
+            [JsonBreach::Depth { limit: 32 }, JsonBreach::Nodes { limit: 1_000 }, JsonBreach::DuplicateKey];
+        for (bomb, expected) in [deep, wide, double].into_iter().zip(breaches) {
+            match read(&[JSON], bomb).await {
+                Err(BodyError::Bounds { breach, line: 1, .. }) => assert_eq!(breach, expected),
+                other => panic!("{expected}: {other:?}"),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_wrong_shape_names_its_place() {
+        let cases = [
+            (r#"{"name":"a","count":-1}"#, "count", "invalid value, expected u32"),
+            (r#"{"name":"a","labels":{"k":7}}"#, "labels.k", "invalid type, expected a string"),
+            (r#"{"count":1}"#, ".", "missing field `name`"),
+            (r#"[]"#, ".", "invalid length, expected struct Sample with 3 elements"),
+        ];
+        for (body, at, why) in cases {
+            match read(&[JSON], body).await {
+                Err(BodyError::Shape { path, message, line: 1, .. }) => {
+                    assert_eq!((&*path, &*message), (at, why));
+                }
+                other => panic!("{body}: {other:?}"),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn q22_an_unknown_field_is_refused_by_name() {
+        let Err(BodyError::Shape { path, message, .. }) =
+            read(&[JSON], r#"{"name":"a","tenant_id":"x"}"#).await
+        else {
+            panic!("accepted");
+        };
+        assert_eq!(path, "tenant_id");
+        assert!(message.starts_with("unknown field, expected one of `name`"), "{message}");
+    }
+
+    #[tokio::test]
+    async fn q27_what_was_written_is_not_repeated() {
+        let secret = "mst_enroll_canary";
+        for body in [
+            format!(r#"{{"name":"a","count":"{secret}"}}"#),
+            format!(r#"{{"name":"a","count":", expected {secret}"}}"#),
+            format!(r#"{{"name":["{secret}"]}}"#),
+            format!(r#""{secret}""#),
+            format!(r#"{{"name":"a","count":{secret}}}"#),
+        ] {
+            let error = read(&[JSON], body.clone()).await.expect_err("refused");
+            assert!(!format!("{error} {error:?}").contains(secret), "{body}: {error:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn q26_the_name_of_a_field_is_escaped_and_cut() {
+        let body = format!(r#"{{"name":"a","x\u001b\n{}":1}}"#, "y".repeat(10_000));
+        let text = read(&[JSON], body).await.expect_err("refused").to_string();
+        assert!(text.len() < 1_000 && !text.contains(['\u{1b}', '\n']), "{text}");
+    }
+}

@@ -161,3 +161,79 @@ impl ShrinkableKeyedStateStore<u64> for Cells {
         self.lock().by_key.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use governor::clock::FakeRelativeClock;
+
+    use super::*;
+
+    fn limiter(
+        burst: u32,
+        every: u64,
+        max_keys: usize,
+    ) -> (RateLimiter<FakeRelativeClock>, FakeRelativeClock) {
+        let clock = FakeRelativeClock::default();
+        let burst = NonZeroU32::new(burst).expect("not zero");
+        let quota = RateQuota { burst, every: Duration::from_secs(every) };
+        (RateLimiter::with_clock(quota, max_keys, clock.clone()), clock)
+    }
+
+    #[test]
+    fn a_burst_is_let_through_and_then_one_for_every_period() {
+        let (limiter, clock) = limiter(3, 7, 10);
+        for _ in 0..3 {
+            assert_eq!(limiter.check("a"), Ok(()));
+        }
+        assert_eq!(limiter.check("a"), Err(RetryAfter { seconds: 7 }));
+        assert_eq!(limiter.check("b"), Ok(()), "another key is not touched");
+        clock.advance(Duration::from_millis(6_500));
+        assert_eq!(limiter.check("a"), Err(RetryAfter { seconds: 1 }), "rounded up");
+        clock.advance(Duration::from_millis(500));
+        assert_eq!(limiter.check("a"), Ok(()));
+        assert_eq!(limiter.check("a"), Err(RetryAfter { seconds: 7 }));
+    }
+
+    #[test]
+    fn q19_a_million_keys_leave_no_more_than_the_cap_and_the_rest_share_one_cell() {
+        let (limiter, _clock) = limiter(1, 60, 1_000);
+        let let_in = (0..1_000_000_u32).filter(|key| limiter.check(key).is_ok()).count();
+        assert_eq!(limiter.keys(), 1_000);
+        assert_eq!(let_in, 1_001, "the cap, and one through the overflow");
+    }
+
+    #[test]
+    fn q19_no_limiter_holds_more_than_the_largest_cap() {
+        let (limiter, _clock) = limiter(1, 60, usize::MAX);
+        for key in 0..MAX_KEYS + 10 {
+            limiter.check(&key).ok();
+        }
+        assert_eq!(limiter.keys(), MAX_KEYS);
+        let table = limiter.store.lock().by_key.capacity() * (size_of::<(u64, Nanos)>() + 1) * 8 / 7;
+        assert!(table <= 16 << 20, "{table} bytes");
+    }
+
+    #[test]
+    fn a_known_key_keeps_its_own_cell_when_the_store_is_full() {
+        let (limiter, _clock) = limiter(2, 60, 1);
+        assert_eq!(limiter.check("known"), Ok(()));
+        for stranger in 0..10 {
+            limiter.check(&stranger).ok();
+        }
+        assert_eq!(limiter.check("known"), Ok(()));
+        assert!(limiter.check("known").is_err());
+    }
+
+    #[test]
+    fn keys_that_are_as_good_as_new_make_room() {
+        let (limiter, clock) = limiter(1, 60, 2);
+        for key in ["a", "b"] {
+            assert_eq!(limiter.check(key), Ok(()));
+        }
+        assert_eq!(limiter.check("c"), Ok(()), "through the overflow");
+        assert!(limiter.check("d").is_err(), "which is spent");
+        clock.advance(Duration::from_secs(121));
+        assert_eq!(limiter.check("d"), Ok(()));
+        assert_eq!(limiter.keys(), 1);
+    }
+}

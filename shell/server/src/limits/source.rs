@@ -121,6 +121,8 @@ mod tests {
     use super::*;
     use crate::serve::Transport;
 
+    type Line = (&'static str, &'static [u8]);
+
     fn counted(peer: &str, lines: &[(&'static str, &[u8])]) -> String {
         let peer =
             Peer { address: Some(peer.parse().expect("a socket address")), transport: Transport::Plain };
@@ -143,7 +145,7 @@ mod tests {
     #[test]
     fn q20_the_rightmost_hop_that_is_not_ours_counts() {
         let xff = "x-forwarded-for";
-        let cases: &[(&[(&'static str, &[u8])], &str)] = &[
+        let cases: &[(&[Line], &str)] = &[
             (&[], "10.0.0.1"),
             (&[(xff, b"198.51.100.7")], "198.51.100.7"),
             (&[(xff, b"1.1.1.1, 198.51.100.7")], "198.51.100.7"),
