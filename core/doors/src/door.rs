@@ -70,9 +70,13 @@ pub struct EvidenceError {
     pub message: String,
 }
 
-impl EvidenceError {
-    /// What a JSON parser says of the evidence as a whole.
-    pub(crate) fn shape(error: &serde_json::Error) -> Self {
-        Self { path: "", message: error.to_string() }
+/// Reads evidence into the fields a door names. Only an object will do: serde would take an array as well.
+pub(crate) fn fields<'a, T: serde::Deserialize<'a>>(
+    evidence: &'a serde_json::Value,
+) -> Result<T, EvidenceError> {
+    let whole = |message: String| EvidenceError { path: "", message };
+    if !evidence.is_object() {
+        return Err(whole("is not a JSON object".to_owned()));
     }
+    T::deserialize(evidence).map_err(|error| whole(error.to_string()))
 }

@@ -39,7 +39,7 @@ impl Door for RequestDoor {
     }
 
     fn parse(evidence: &serde_json::Value) -> Result<Wish, EvidenceError> {
-        let shape = Shape::deserialize(evidence).map_err(|error| EvidenceError::shape(&error))?;
+        let shape: Shape = crate::door::fields(evidence)?;
         let parse = |code: String| {
             code.parse().map_err(|error: muster_model::TextError| EvidenceError {
                 path: "site",

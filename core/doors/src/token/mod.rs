@@ -34,7 +34,7 @@ impl Door for TokenDoor {
     }
 
     fn parse(evidence: &serde_json::Value) -> Result<Secret, EvidenceError> {
-        let shape = Shape::deserialize(evidence).map_err(|error| EvidenceError::shape(&error))?;
+        let shape: Shape = crate::door::fields(evidence)?;
         let wrong = |message: String| EvidenceError { path: "token", message };
         let secret: Secret = shape
             .token
