@@ -69,7 +69,8 @@ async fn q37_a_slow_second_request_has_the_header_time_and_not_the_idle_time() {
     let mut stream = TcpStream::connect(server.address).await.expect("connected");
     one_request(&mut stream).await;
     stream.write_all(b"GET /").await.expect("sent");
-    assert!(seconds_to_end(&mut stream).await < 60);
+    let closed = timeout(Duration::from_secs(30), seconds_to_end(&mut stream)).await;
+    assert!(closed.is_ok(), "closed long before the idle time");
 }
 
 #[tokio::test(start_paused = true)]

@@ -76,6 +76,18 @@ async fn an_upgraded_connection_holds_its_place_and_hears_of_the_end() {
 }
 
 #[tokio::test]
+async fn an_upgraded_connection_that_does_not_listen_is_waited_for_and_then_counted_as_cut() {
+    let deaf = get(|upgrade: WebSocketUpgrade| async move {
+        upgrade.on_upgrade(|mut socket| async move { while socket.recv().await.is_some() {} })
+    });
+    let settings = ServeSettings { drain_timeout: Duration::from_millis(50), ..ServeSettings::default() };
+    let server = Running::plain(settings, Router::new().route("/ws", deaf)).await;
+    let stream = TcpStream::connect(server.address).await.expect("connected");
+    let (_channel, _) = client_async("ws://localhost/ws", stream).await.expect("upgraded");
+    assert_eq!(server.stop().await, Drained { cut: 1 });
+}
+
+#[tokio::test]
 async fn a_dropped_switch_ends_serving() {
     let server = Running::plain(ServeSettings::default(), router()).await;
     drop(server.shutdown);

@@ -11,10 +11,17 @@ fn alert_of(error: &io::Error) -> Option<AlertDescription> {
     }
 }
 
-/// Connects as an agent and asks at once, as a client does that does not wait for the server's verdict.
+/// Connects and sends more than the server will read, as a client does that does not wait for its verdict: with
+/// bytes unread the socket would be reset, and the alert lost with it.
 async fn alert_for(address: SocketAddr, config: ClientConfig) -> Option<AlertDescription> {
     let refused = match connect_tls(address, config).await {
-        Ok(stream) => ask(stream).await.err(),
+        Ok(mut stream) => {
+            stream.write_all(&[b'x'; 32 * 1024]).await.expect("sent");
+            let refused = stream.read_to_end(&mut Vec::new()).await.err();
+            let (mut socket, _) = stream.into_inner();
+            assert_eq!(socket.read(&mut [0]).await.expect("closed, not reset"), 0);
+            refused
+        }
         Err(error) => Some(error),
     };
     alert_of(&refused.expect("the client is refused"))
