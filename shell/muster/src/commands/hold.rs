@@ -1,0 +1,235 @@
+//! `muster hold`: enrollments that wait for a person, with the evidence to decide on.
+
+use clap::{Args, Subcommand};
+use jiff::Timestamp;
+use muster_client::collect;
+use muster_wire::hold::{Choice, Claimant, Hold as Shape, HoldDetail};
+
+use super::lists::{Filter, Listed, or_dash};
+use crate::context::Context;
+use crate::failure::Result;
+use crate::output::{Human, details, pairs, relative, table};
+
+/// Holds.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Hold {
+    /// List what waits for a person.
+    #[command(visible_alias = "list")]
+    Ls(Ls),
+    /// Show a hold: who asks, who stands in the way, and the words to compare.
+    Show(Which),
+    /// Let who asks in.
+    Approve(Approve),
+    /// Turn who asks away.
+    Reject(Reject),
+}
+
+/// Which holds to list.
+#[derive(Debug, Args)]
+pub(crate) struct Ls {
+    /// Only holds in this state.
+    #[arg(long, value_name = "STATE", default_value = "open", value_parser = ["open", "expired", "approved", "rejected"])]
+    state: String,
+    /// Holds in every state.
+    #[arg(long, short)]
+    all: bool,
+    /// Which ones, and how many.
+    #[command(flatten)]
+    filter: Filter,
+}
+
+/// Which hold.
+#[derive(Debug, Args)]
+pub(crate) struct Which {
+    /// Its identifier (hld_…).
+    #[arg(value_name = "HOLD")]
+    hold: String,
+}
+
+/// Whom to let in, and as whom.
+#[derive(Debug, Args)]
+pub(crate) struct Approve {
+    /// Its identifier (hld_…).
+    #[arg(value_name = "HOLD")]
+    hold: String,
+    /// As the machine it claims to be: it gets the new key, older credentials end.
+    #[arg(long, conflicts_with = "as_new")]
+    as_same: bool,
+    /// As another machine: both keep running.
+    #[arg(long)]
+    as_new: bool,
+}
+
+/// Whom to turn away, and why.
+#[derive(Debug, Args)]
+pub(crate) struct Reject {
+    /// Its identifier (hld_…).
+    #[arg(value_name = "HOLD")]
+    hold: String,
+    /// Why, for the audit log and for the machine.
+    #[arg(long)]
+    reason: Option<String>,
+}
+
+/// Runs `muster hold`.
+pub(crate) async fn run(context: &Context, verb: Hold) -> Result {
+    let client = context.client().await?;
+    let out = context.out;
+    match verb {
+        Hold::Ls(args) => {
+            let (filter, state) = (&args.filter, Some(args.state.as_str()).filter(|_| !args.all));
+            let (most, start, client) = (filter.part.most(), filter.part.cursor.clone(), &client);
+            let page = collect(most, start, |cursor, limit| async move {
+                client.holds(&filter.query(state, cursor, limit)).await
+            });
+            out.show(&page.await?)
+        }
+        Hold::Show(args) => out.show(&client.hold(&args.hold).await?),
+        Hold::Approve(args) => out.show(&client.approve_hold(&args.hold, args.choice()).await?),
+        Hold::Reject(args) => out.show(&client.reject_hold(&args.hold, args.reason).await?),
+    }
+}
+
+impl Approve {
+    fn choice(&self) -> Option<Choice> {
+        match (self.as_same, self.as_new) {
+            (true, _) => Some(Choice::Same),
+            (false, true) => Some(Choice::New),
+            (false, false) => None,
+        }
+    }
+}
+
+impl Listed for Shape {
+    const EMPTY: &'static str = "Nothing waits for you. A machine without any secret asks to be let in with:\n\n    muster enroll --request --server URL --ca-pin PIN";
+
+    fn table(items: &[Self], now: Timestamp) -> String {
+        let header = ["ID", "REASON", "STATE", "SITE", "HOSTNAME", "SOURCE", "WORDS", "ASKED"];
+        table(
+            header,
+            items.iter().map(|hold| {
+                [
+                    hold.id.clone(),
+                    hold.reason.clone(),
+                    hold.state.clone(),
+                    hold.site.clone(),
+                    or_dash(hold.claimant.hostname.as_deref()),
+                    or_dash(hold.claimant.source.as_deref()),
+                    hold.claimant.words.join(" "),
+                    relative(now, hold.created_at),
+                ]
+            }),
+        )
+    }
+}
+
+impl Human for Shape {
+    fn human(&self, now: Timestamp) -> String {
+        let head = details([
+            ("id", self.id.clone()),
+            ("reason", self.reason.clone()),
+            ("state", self.state.clone()),
+            ("site", self.site.clone()),
+            ("grant", self.grant.clone().unwrap_or_default()),
+            ("asked", relative(now, self.created_at)),
+            ("ends", if self.state == "open" { relative(now, self.expires_at) } else { String::new() }),
+            ("decided", self.decided_at.map(|at| relative(now, at)).unwrap_or_default()),
+            ("by", self.decided_by.clone().unwrap_or_default()),
+            ("because", self.decision_reason.clone().unwrap_or_default()),
+            ("machine", self.machine.clone().unwrap_or_default()),
+        ]);
+        format!("{head}\n\nWho asks\n{}", indent(&claimant(&self.claimant)))
+    }
+}
+
+impl Human for HoldDetail {
+    fn human(&self, now: Timestamp) -> String {
+        let mut text = self.hold.human(now);
+        if let Some(machine) = &self.existing_machine {
+            let words = details([("words", self.existing_words.join(" "))]);
+            text.push_str(&format!(
+                "\n\nWho stands in the way\n{}",
+                indent(&format!("{words}\n{}", machine.human(now)))
+            ));
+        }
+        if self.hold.state == "open" {
+            text.push_str(&format!(
+                "\n\nCompare the words with those the machine shows, then:\n\n{}",
+                self.commands()
+            ));
+        }
+        text
+    }
+}
+
+trait Commands {
+    fn commands(&self) -> String;
+}
+
+impl Commands for HoldDetail {
+    fn commands(&self) -> String {
+        let id = crate::output::escape(&self.hold.id);
+        let approve = |choice: &Choice| match choice {
+            Choice::Same => {
+                format!("    muster hold approve {id} --as-same    # it is that machine, with a new key")
+            }
+            Choice::New => format!("    muster hold approve {id} --as-new     # it is another machine"),
+        };
+        let mut lines: Vec<String> = self.choices.iter().map(approve).collect();
+        lines.push(format!("    muster hold reject {id} --reason TEXT"));
+        lines.join("\n")
+    }
+}
+
+fn claimant(claimant: &Claimant) -> String {
+    details([
+        ("words", claimant.words.join(" ")),
+        ("key", claimant.key.clone().unwrap_or_default()),
+        ("hostname", claimant.hostname.clone().unwrap_or_default()),
+        ("kind", claimant.kind.clone()),
+        ("hardware id", claimant.hardware_id.clone().unwrap_or_default()),
+        ("source", claimant.source.clone().unwrap_or_default()),
+        ("method", claimant.method.clone()),
+        ("attributes", pairs(&claimant.attributes)),
+    ])
+}
+
+fn indent(text: &str) -> String {
+    text.lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn detail() -> HoldDetail {
+        serde_json::from_value(serde_json::json!({
+            "id": "hld_1", "reason": "key_mismatch", "state": "open", "site": "main", "existing": "mch_1", "grant": null,
+            "claimant": {"key": "ab", "words": ["one", "two"], "hardware_id": "hw_1", "hostname": "web\u{1b}[2J",
+                "kind": "host", "attributes": {"os": "linux"}, "source": "192.0.2.1", "method": "token"},
+            "created_at": "2026-11-01T00:00:00Z", "expires_at": "2026-11-08T00:00:00Z",
+            "existing_machine": null, "existing_words": ["three"], "choices": ["same", "new"],
+        }))
+        .expect("the wire's shape")
+    }
+
+    #[test]
+    fn the_evidence_and_every_choice_that_fits_are_shown() {
+        let text = detail().human(Timestamp::UNIX_EPOCH);
+        for part in [
+            "one two",
+            "192.0.2.1",
+            "os=linux",
+            "approve hld_1 --as-same",
+            "approve hld_1 --as-new",
+            "reject hld_1",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+    }
+
+    #[test]
+    fn q_34_a_claimant_cannot_drive_the_terminal() {
+        assert!(!detail().human(Timestamp::UNIX_EPOCH).contains('\u{1b}'));
+    }
+}

@@ -1,0 +1,351 @@
+//! `muster machine`: look at machines, make them ahead, pause and end them.
+
+use std::collections::BTreeMap;
+
+use clap::{Args, Subcommand};
+use jiff::Timestamp;
+use muster_client::{Client, collect};
+use muster_model::MachineId;
+use muster_wire::ListQuery;
+use muster_wire::machine::{CreateMachine, CreatedMachine, Machine as Shape, MachineDetail, Revoke, Revoked};
+
+use super::lists::{Filter, Listed, or_dash};
+use crate::cli::parse_pair;
+use crate::context::Context;
+use crate::durations::parse_seconds;
+use crate::failure::{Exit, Failure, Result};
+use crate::output::{Human, details, opt_relative, pairs, relative, table};
+
+/// Machines.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Machine {
+    /// List machines.
+    #[command(visible_alias = "list")]
+    Ls(Ls),
+    /// Show a machine with its credentials.
+    Show(Which),
+    /// Make a machine ahead of the real one, with an invite that only it can use.
+    Create(Create),
+    /// Pause a machine: it keeps its identity and may do nothing.
+    Suspend(Act),
+    /// End a pause.
+    Resume(Act),
+    /// End a machine for good. It stays listed.
+    Retire(Act),
+    /// End a machine's credentials at once: one, or all of them.
+    Revoke(RevokeArgs),
+}
+
+/// Which machines to list.
+#[derive(Debug, Args)]
+pub(crate) struct Ls {
+    /// Only machines in this state.
+    #[arg(long, value_name = "STATE", value_parser = ["pending", "active", "suspended", "retired"])]
+    state: Option<String>,
+    /// Which ones, and how many.
+    #[command(flatten)]
+    filter: Filter,
+}
+
+/// Which machine.
+#[derive(Debug, Args)]
+pub(crate) struct Which {
+    /// Its identifier (mch_…) or name.
+    #[arg(value_name = "MACHINE")]
+    machine: String,
+}
+
+/// What to do to which machine, and why.
+#[derive(Debug, Args)]
+pub(crate) struct Act {
+    /// Its identifier (mch_…) or name.
+    #[arg(value_name = "MACHINE")]
+    machine: String,
+    /// Why, for the audit log and for the machine.
+    #[arg(long)]
+    reason: Option<String>,
+}
+
+/// A machine to make ahead.
+#[derive(Debug, Args)]
+pub(crate) struct Create {
+    /// What operators call it.
+    #[arg(value_name = "NAME", required_unless_present = "named")]
+    name: Option<String>,
+    /// What operators call it.
+    #[arg(long = "name", id = "named", value_name = "NAME", conflicts_with = "name")]
+    named: Option<String>,
+    /// Its site's code; the only site where nothing is said.
+    #[arg(long, value_name = "CODE")]
+    site: Option<String>,
+    /// What sort of thing it is.
+    #[arg(long, value_parser = ["host", "worker", "software_agent"])]
+    kind: Option<String>,
+    /// The hardware it will have, where that is known.
+    #[arg(long, value_name = "ID")]
+    hardware_id: Option<String>,
+    /// A role to stamp on it.
+    #[arg(long)]
+    role: Option<String>,
+    /// A label to stamp on it; may be repeated.
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = parse_pair)]
+    labels: Vec<(String, String)>,
+    /// How long its invite is good for (15m, 24h, 7d).
+    #[arg(long, value_name = "DURATION", value_parser = parse_seconds)]
+    expires: Option<u32>,
+}
+
+/// What to revoke.
+#[derive(Debug, Args)]
+pub(crate) struct RevokeArgs {
+    /// Its identifier (mch_…) or name.
+    #[arg(value_name = "MACHINE")]
+    machine: String,
+    /// Only this credential (crd_…); all of them where nothing is said.
+    #[arg(long, value_name = "CREDENTIAL", conflicts_with = "all")]
+    credential: Option<String>,
+    /// All credentials, and the machine with them.
+    #[arg(long)]
+    all: bool,
+    /// Why, for the audit log and for the machine.
+    #[arg(long)]
+    reason: Option<String>,
+    /// Only tell what would end.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Runs `muster machine`.
+pub(crate) async fn run(context: &Context, verb: Machine) -> Result {
+    let client = context.client().await?;
+    let out = context.out;
+    match verb {
+        Machine::Ls(args) => out.show(&ls(&client, &args).await?),
+        Machine::Show(args) => out.show(&client.machine(&resolve(&client, args.machine).await?).await?),
+        Machine::Create(args) => out.show(&client.create_machine(&args.into()).await?),
+        Machine::Suspend(act) => {
+            let id = resolve(&client, act.machine).await?;
+            out.show(&client.suspend_machine(&id, act.reason).await?)
+        }
+        Machine::Resume(act) => {
+            let id = resolve(&client, act.machine).await?;
+            out.show(&client.resume_machine(&id, act.reason).await?)
+        }
+        Machine::Retire(act) => {
+            let id = resolve(&client, act.machine).await?;
+            out.show(&client.retire_machine(&id, act.reason).await?)
+        }
+        Machine::Revoke(args) => {
+            let id = resolve(&client, args.machine).await?;
+            let request = Revoke { credential: args.credential, reason: args.reason, dry_run: args.dry_run };
+            out.show(&client.revoke_machine(&id, &request).await?)
+        }
+    }
+}
+
+async fn ls(client: &Client, args: &Ls) -> Result<muster_wire::Page<Shape>> {
+    let (filter, state) = (&args.filter, args.state.as_deref());
+    let page = collect(filter.part.most(), filter.part.cursor.clone(), |cursor, limit| async move {
+        client.machines(&filter.query(state, cursor, limit)).await
+    });
+    Ok(page.await?)
+}
+
+/// The identifier of the machine that is meant: itself, or the one machine of that name.
+async fn resolve(client: &Client, text: String) -> Result<String> {
+    if text.starts_with(MachineId::PREFIX) && text.parse::<MachineId>().is_ok() {
+        return Ok(text);
+    }
+    let query = ListQuery { search: Some(text.clone()), limit: Some(1000), ..ListQuery::default() };
+    let machines = client.machines(&query).await?.items;
+    pick(&text, machines.into_iter().filter(|machine| machine.name == text).collect())
+}
+
+/// A retired machine gives way to a living one of the same name.
+fn pick(name: &str, mut named: Vec<Shape>) -> Result<String> {
+    if named.len() > 1 {
+        named.retain(|machine| machine.state != "retired");
+    }
+    match named.as_slice() {
+        [machine] => Ok(machine.id.clone()),
+        [] => Err(Failure::new(Exit::NotFound, format!("there is no machine {name}"))
+            .hint("`muster machine ls` lists all of them")),
+        several => Err(Failure::new(Exit::Conflict, format!("{} machines are called {name}", several.len()))
+            .hint(format!("name one by its identifier: {}", ids(several)))),
+    }
+}
+
+fn ids(machines: &[Shape]) -> String {
+    machines.iter().map(|machine| machine.id.as_str()).collect::<Vec<_>>().join(" ")
+}
+
+impl From<Create> for CreateMachine {
+    fn from(args: Create) -> Self {
+        Self {
+            name: args.name.or(args.named).unwrap_or_default(),
+            site: args.site,
+            kind: args.kind,
+            hardware_id: args.hardware_id,
+            role: args.role,
+            labels: BTreeMap::from_iter(args.labels),
+            expires_in: args.expires,
+        }
+    }
+}
+
+impl Listed for Shape {
+    const EMPTY: &'static str = "No machines yet. Let one in:\n\n    muster invite create\n\nand, on that machine: muster agent run --invite-file -";
+
+    fn table(items: &[Self], now: Timestamp) -> String {
+        let header = ["ID", "NAME", "SITE", "STATE", "PRESENCE", "LAST SEEN", "CREDENTIAL", "HARDWARE ID"];
+        table(
+            header,
+            items.iter().map(|machine| {
+                [
+                    machine.id.clone(),
+                    machine.name.clone(),
+                    machine.site.clone(),
+                    state(machine),
+                    presence(machine).to_owned(),
+                    opt_relative(now, machine.last_seen),
+                    credential(machine, now),
+                    or_dash(machine.hardware_id.as_deref().map(short)),
+                ]
+            }),
+        )
+    }
+}
+
+fn presence(machine: &Shape) -> &'static str {
+    if machine.online { "online" } else { "offline" }
+}
+
+fn state(machine: &Shape) -> String {
+    let contested = if machine.contested_by.is_some() { ", contested" } else { "" };
+    format!("{}{contested}", machine.state)
+}
+
+fn credential(machine: &Shape, now: Timestamp) -> String {
+    match machine.credential_expires {
+        Some(end) if end <= now => format!("expired {}", relative(now, end)),
+        end => opt_relative(now, end),
+    }
+}
+
+/// A hardware id is a hash: its start tells machines apart, the whole is in `show` and JSON.
+fn short(id: &str) -> &str {
+    id.char_indices().nth(19).map_or(id, |(end, _)| &id[..end])
+}
+
+impl Human for Shape {
+    fn human(&self, now: Timestamp) -> String {
+        details([
+            ("id", self.id.clone()),
+            ("name", self.name.clone()),
+            ("kind", self.kind.clone()),
+            ("state", format!("{} since {}", self.state, self.state_since)),
+            ("reason", self.state_reason.clone().unwrap_or_default()),
+            ("presence", presence(self).to_owned()),
+            ("last seen", opt_relative(now, self.last_seen)),
+            ("site", self.site.clone()),
+            ("hostname", self.hostname.clone().unwrap_or_default()),
+            ("hardware id", self.hardware_id.clone().unwrap_or_default()),
+            ("credential", credential(self, now)),
+            ("generation", self.generation.to_string()),
+            ("key", self.key.clone().unwrap_or_default()),
+            ("role", self.role.clone().unwrap_or_default()),
+            ("labels", pairs(&self.labels)),
+            ("attributes", pairs(&self.attributes)),
+            ("grant", self.grant.clone().unwrap_or_default()),
+            ("contested by", self.contested_by.clone().unwrap_or_default()),
+            ("created", relative(now, self.created_at)),
+            ("enrolled", self.enrolled_at.map(|at| relative(now, at)).unwrap_or_default()),
+        ])
+    }
+}
+
+impl Human for MachineDetail {
+    fn human(&self, now: Timestamp) -> String {
+        let words = details([("words", self.words.join(" "))]);
+        let credentials = self.credentials.iter().map(|credential| {
+            let why = credential.end_reason.as_deref().map(|why| format!(" ({why})")).unwrap_or_default();
+            [
+                credential.id.clone(),
+                credential.kind.clone(),
+                format!("{}{why}", credential.state),
+                credential.generation.to_string(),
+                relative(now, credential.not_after),
+            ]
+        });
+        let credentials = table(["CREDENTIAL", "KIND", "STATE", "GENERATION", "ENDS"], credentials);
+        [self.machine.human(now), words, String::new(), credentials].join("\n")
+    }
+}
+
+impl Human for CreatedMachine {
+    fn human(&self, now: Timestamp) -> String {
+        let invite = details([("invite", self.invite.clone()), ("expires", relative(now, self.expires_at))]);
+        let next = super::invite::next_command(&self.invite);
+        format!("{}\n{invite}\n\nOn that machine:\n\n{next}", self.machine.human(now))
+    }
+}
+
+impl Human for Revoked {
+    fn human(&self, _: Timestamp) -> String {
+        let did = if self.dry_run { "would end" } else { "ended" };
+        details([
+            ("machine", format!("{} ({})", self.machine.id, self.machine.name)),
+            ("state", self.machine.state.clone()),
+            (
+                did,
+                if self.credentials.is_empty() { "no credential".into() } else { self.credentials.join(" ") },
+            ),
+        ])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn machine(id: &str, name: &str, state: &str) -> Shape {
+        serde_json::from_value(serde_json::json!({
+            "id": id, "name": name, "kind": "host", "state": state, "state_since": "2026-11-01T00:00:00Z",
+            "online": state == "active", "site": "main", "hostname": null, "hardware_id": null, "last_seen": null,
+            "credential_expires": null, "generation": 1, "key": null, "role": null, "labels": {}, "attributes": {},
+            "grant": null, "contested_by": null, "created_at": "2026-11-01T00:00:00Z", "enrolled_at": null,
+        }))
+        .expect("the wire's shape")
+    }
+
+    #[test]
+    fn a_name_means_the_one_living_machine_that_has_it() {
+        let living = || machine("mch_1", "web", "active");
+        assert_eq!(
+            pick("web", vec![machine("mch_2", "web", "retired"), living()]).expect("one lives"),
+            "mch_1"
+        );
+        assert_eq!(pick("web", vec![machine("mch_2", "web", "retired")]).expect("only one"), "mch_2");
+        assert_eq!(pick("web", vec![]).expect_err("none").exit(), Exit::NotFound);
+        assert_eq!(pick("web", vec![living(), living()]).expect_err("two").exit(), Exit::Conflict);
+    }
+
+    #[test]
+    fn q_34_a_hostile_name_stays_one_harmless_row() {
+        let page = muster_wire::Page { items: vec![machine("mch_1", "a\u{1b}[2J\nb", "active")], next: None };
+        let text = page.human(Timestamp::UNIX_EPOCH);
+        assert!(!text.contains('\u{1b}') && text.lines().count() == 2, "{text}");
+    }
+
+    #[test]
+    fn an_empty_list_teaches_the_next_command() {
+        let page = muster_wire::Page::<Shape> { items: vec![], next: None };
+        assert!(page.human(Timestamp::UNIX_EPOCH).contains("muster invite create"));
+    }
+
+    #[test]
+    fn a_hardware_id_of_any_length_is_cut_between_characters() {
+        assert_eq!(short("hw_é"), "hw_é");
+        assert_eq!(short(&"é".repeat(40)).chars().count(), 19);
+    }
+}

@@ -1,0 +1,90 @@
+//! The commands, a file per noun. Each reads its arguments, calls the API once or a few times, and prints.
+
+pub(crate) mod agent;
+pub(crate) mod audit;
+pub(crate) mod completions;
+pub(crate) mod config;
+pub(crate) mod doctor;
+pub(crate) mod enroll;
+pub(crate) mod generate;
+pub(crate) mod grant;
+pub(crate) mod hold;
+pub(crate) mod invite;
+mod join;
+mod lists;
+pub(crate) mod login_link;
+pub(crate) mod machine;
+pub(crate) mod man;
+pub(crate) mod serve;
+pub(crate) mod site;
+pub(crate) mod status;
+pub(crate) mod token;
+pub(crate) mod up;
+pub(crate) mod version;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use crate::cli::{Cli, Command};
+use crate::context::Context;
+use crate::failure::{Exit, Failure, Result};
+
+/// Runs what the command line asks for.
+pub(crate) fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let context = Context::new(cli.global);
+    match run(&context, cli.command) {
+        Ok(code) => code,
+        Err(failure) => failure.report(context.out.color),
+    }
+}
+
+fn run(context: &Context, command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Up(args) => up::run(context, args)?,
+        Command::Serve(args) => serve::run(context, args)?,
+        Command::Enroll(args) => return enroll::run(context, args),
+        Command::Agent(verb) => return agent::run(context, verb),
+        Command::Machine(verb) => ask(context, machine::run(context, verb))?,
+        Command::Hold(verb) => ask(context, hold::run(context, verb))?,
+        Command::Site(verb) => ask(context, site::run(context, verb))?,
+        Command::Grant(verb) => ask(context, grant::run(context, verb))?,
+        Command::Invite(verb) => ask(context, invite::run(context, verb))?,
+        Command::Token(verb) => ask(context, token::run(context, verb))?,
+        Command::Audit(verb) => ask(context, audit::run(context, verb))?,
+        Command::Status(args) => ask(context, status::run(context, args))?,
+        Command::Doctor(args) => return ask(context, doctor::run(context, args)),
+        Command::LoginLink(args) => ask(context, login_link::run(context, args))?,
+        Command::Config(verb) => config::run(context, verb)?,
+        Command::Completions(args) => completions::run(context, args)?,
+        Command::Man(args) => man::run(context, args)?,
+        Command::Version(args) => version::run(context, args)?,
+        Command::Generate(args) => generate::run(context, args)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs a command that asks a server: one thread is enough, and it speaks only when told to.
+fn ask<T>(context: &Context, future: impl Future<Output = Result<T>>) -> Result<T> {
+    let level = ["warn", "info", "debug"][usize::from(context.global.verbose.min(2))];
+    log_to_stderr(&format!("off,muster={level},muster_client={level}"), context.out.color);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| no_runtime(&error))?.block_on(future)
+}
+
+/// The failure of a machine that gives us no threads or timers.
+pub(crate) fn no_runtime(error: &std::io::Error) -> Failure {
+    Failure::new(Exit::Failed, "the runtime cannot be started").because(error)
+}
+
+fn log_to_stderr(filter: &str, color: bool) {
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(filter))
+        .with_writer(std::io::stderr)
+        .with_ansi(color)
+        .finish();
+    // Set once per process; a second call would only lose this one's settings.
+    tracing::subscriber::set_global_default(subscriber).ok();
+}

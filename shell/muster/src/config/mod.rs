@@ -1,0 +1,182 @@
+//! The configuration: what may be said, what holds where nothing is said, and the bounds of every value.
+//!
+//! Secrets never stand here, only the names of files that hold them. Unknown keys are refused. `load` reads it.
+
+mod bounds;
+mod limits;
+mod load;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub(crate) use bounds::{Period, Pin};
+pub(crate) use limits::Limits;
+pub(crate) use load::Loaded;
+
+/// The configuration file of Muster.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Config {
+    /// The server.
+    pub(crate) server: Server,
+    /// What the server gives and takes at most.
+    pub(crate) limits: Limits,
+    /// What it issues.
+    pub(crate) credentials: Credentials,
+    /// What it writes to its log.
+    pub(crate) log: Log,
+    /// Which server the command line manages from another host.
+    pub(crate) client: ClientConfig,
+}
+
+/// The server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Server {
+    /// The address it listens on; port 0 picks a free one.
+    pub(crate) listen: SocketAddr,
+    /// Further names and addresses of its certificate, beside the one it listens on.
+    pub(crate) names: Vec<String>,
+    /// Where machines reach it, where that is not the address it listens on: `https://muster.example.org`.
+    pub(crate) url: Option<String>,
+    /// The trust domain of its SPIFFE ids. Fixed when the data directory is made.
+    pub(crate) trust_domain: Option<String>,
+    /// Addresses and networks (`10.0.0.0/8`) whose `X-Forwarded-For` counts.
+    pub(crate) trusted_proxies: Vec<String>,
+    /// A listener of its own for `/metrics`, over plain HTTP; none where nothing is said.
+    pub(crate) metrics_listen: Option<SocketAddr>,
+    /// Its data directory.
+    pub(crate) data_dir: Option<PathBuf>,
+}
+
+/// What the server issues.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Credentials {
+    /// The life of a machine's certificate: 10 minutes to 90 days.
+    pub(crate) certificate_life: Period<600, 7_776_000>,
+    /// How long after its end a certificate's key may still ask for a new one: none to 90 days.
+    pub(crate) expired_grace: Period<0, 7_776_000>,
+}
+
+/// What the server writes to its log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Log {
+    /// `text` for people, `json` for collectors.
+    pub(crate) format: LogFormat,
+    /// `error`, `warn`, `info`, `debug` or `trace`.
+    pub(crate) level: LogLevel,
+}
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// For collectors.
+    Json,
+}
+
+/// How much is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogLevel {
+    /// What failed.
+    Error,
+    /// And what may fail soon.
+    Warn,
+    /// And what happened.
+    Info,
+    /// And how.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+/// Which server the command line manages from another host.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ClientConfig {
+    /// Its address: `https://host:port`.
+    pub(crate) server: Option<String>,
+    /// The pin of its CA: `sha256:` and 64 hexadecimal digits.
+    pub(crate) ca_pin: Option<Pin>,
+    /// A file with an API token.
+    pub(crate) token_file: Option<PathBuf>,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8443)),
+            names: vec![],
+            url: None,
+            trust_domain: None,
+            trusted_proxies: vec![],
+            metrics_listen: None,
+            data_dir: None,
+        }
+    }
+}
+
+impl Default for Credentials {
+    fn default() -> Self {
+        Self { certificate_life: Period::of(86_400), expired_grace: Period::of(30 * 86_400) }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, level: LogLevel::Info }
+    }
+}
+
+impl LogLevel {
+    /// The name that log filters know.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}
+
+/// The JSON Schema of the configuration file.
+pub(crate) fn schema() -> serde_json::Value {
+    schemars::schema_for!(Config).to_value()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_schema_names_every_section_and_refuses_unknown_keys() {
+        let schema = schema();
+        for section in ["server", "limits", "credentials", "log", "client"] {
+            assert!(schema["properties"][section].is_object(), "{section}");
+        }
+        assert_eq!(schema["additionalProperties"], false);
+    }
+
+    #[test]
+    fn every_limit_has_a_default_and_bounds_in_the_schema() {
+        let schema = schema();
+        let limits = schema["$defs"]["Limits"]["properties"].as_object().expect("an object");
+        assert!(limits.len() > 10);
+        for (name, limit) in limits {
+            assert!(!limit["default"].is_null(), "{name} has no default");
+            let bounded = limit["maximum"].is_number()
+                || limit["description"].as_str().is_some_and(|d| d.contains(" to "));
+            assert!(bounded, "{name} has no bound: {limit}");
+        }
+    }
+}
