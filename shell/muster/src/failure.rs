@@ -140,6 +140,11 @@ impl Failure {
         self.causes.join(": ")
     }
 
+    /// What a person can do, in one line.
+    pub(crate) fn fix(&self) -> String {
+        self.hints.join("; ")
+    }
+
     /// Prints it on standard error and gives the exit code.
     pub(crate) fn report(&self, color: bool) -> ExitCode {
         // Nobody is left to tell when standard error is closed.
