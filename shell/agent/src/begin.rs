@@ -1,0 +1,178 @@
+//! Where a start begins: with the identity in the store, with an enrollment that was under way, or with a new key.
+//!
+//! The key and the request are durable before the first byte goes out, so that a restart repeats the same request by
+//! the same key. An identity that ended stays ended until somebody says otherwise.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use data_encoding::BASE64;
+use jiff::Timestamp;
+use muster_agent_core::{Agent, Patience};
+use muster_wire::enroll::{CredentialForm, EnrollRequest};
+use serde_json::{Value, json};
+
+use crate::key::MachineKey;
+use crate::machine::facts;
+use crate::net::{endpoint::Endpoint, trust};
+use crate::run::{Joining, Way};
+use crate::store::records::{EndedNote, Pending, VERSION, token_name};
+use crate::store::{Enrolled, Found, Store};
+use crate::{AgentError, Signal};
+
+/// What the agent has in hand.
+pub(crate) enum Holding {
+    /// An enrollment under way.
+    Pending {
+        pending: Box<Pending>,
+        key: Arc<MachineKey>,
+        /// The evidence to send; nothing where it is a secret that was not given again.
+        evidence: Option<Value>,
+    },
+    /// A machine.
+    Enrolled(Box<Enrolled>),
+}
+
+/// Finds out where to begin.
+pub(crate) fn begin(
+    store: &Store,
+    joining: Option<&Joining>,
+    patience: Patience,
+    now: Timestamp,
+) -> Result<(Agent, Holding), AgentError> {
+    match store.load()? {
+        Found::Ended(note) => Err(over(note, store.path())),
+        Found::Enrolled(enrolled) => go_on(enrolled, joining),
+        Found::Pending(pending, key) => resume(store, pending, key, joining, patience),
+        Found::Nothing => match joining {
+            Some(joining) => start(store, joining, patience, now),
+            None => Err(AgentError::NotEnrolled { dir: store.path().to_owned() }),
+        },
+    }
+}
+
+fn over(note: EndedNote, dir: &Path) -> AgentError {
+    match note.ending.as_str() {
+        "rejected" => AgentError::Rejected { reason: note.reason },
+        _ => AgentError::Ended { reason: note.ending, dir: dir.to_owned() },
+    }
+}
+
+fn go_on(enrolled: Box<Enrolled>, joining: Option<&Joining>) -> Result<(Agent, Holding), AgentError> {
+    let identity = &enrolled.identity;
+    if joining.is_some_and(|joining| !trust::holds(&identity.trust, joining.way.pin())) {
+        return Err(AgentError::OtherServer { url: identity.url.clone() });
+    }
+    let agent = Agent::enrolled(identity.life, identity.standing);
+    Ok((agent, Holding::Enrolled(enrolled)))
+}
+
+fn start(
+    store: &Store,
+    joining: &Joining,
+    patience: Patience,
+    now: Timestamp,
+) -> Result<(Agent, Holding), AgentError> {
+    let request = describe(joining, String::new())?;
+    let key = MachineKey::generate(joining.algorithm).map_err(no_key)?;
+    let csr = BASE64.encode(&key.csr().map_err(no_key)?);
+    let pending = pending_of(joining, EnrollRequest { csr: Some(csr), ..request.0 }, request.1);
+    store.save_key(&key, now)?;
+    store.save_pending(&pending)?;
+    let evidence = Some(evidence(&joining.way));
+    let holding = Holding::Pending { pending: Box::new(pending), key: Arc::new(key), evidence };
+    Ok((Agent::new(patience), holding))
+}
+
+/// Takes up an enrollment that was under way: the same key always; the same hold unless the way in is another one.
+fn resume(
+    store: &Store,
+    mut pending: Box<Pending>,
+    key: Arc<MachineKey>,
+    joining: Option<&Joining>,
+    patience: Patience,
+) -> Result<(Agent, Holding), AgentError> {
+    let evidence = match joining {
+        None => (pending.token.is_none()).then(|| pending.request.evidence.clone()),
+        Some(joining) => {
+            if pending.pin != joining.way.pin().to_string() {
+                return Err(AgentError::OtherServer { url: pending.url });
+            }
+            let (request, source) = describe(joining, pending.request.csr.clone().unwrap_or_default())?;
+            let mut next = pending_of(joining, request, source);
+            next.root = pending.root.take();
+            if next.token == pending.token && next.request.method == pending.request.method {
+                next.hold = pending.hold.take();
+            }
+            store.save_pending(&next)?;
+            *pending = next;
+            Some(evidence(&joining.way))
+        }
+    };
+    let agent = match &pending.hold {
+        Some(hold) if patience != Patience::Once => {
+            Agent::waiting(patience, hold.id.clone(), hold.poll_after)
+        }
+        _ => Agent::new(patience),
+    };
+    if evidence.is_none() && pending.hold.is_none() {
+        return Err(AgentError::config("an enrollment was begun by an invite: give that invite again"));
+    }
+    Ok((agent, Holding::Pending { pending, key, evidence }))
+}
+
+fn pending_of(joining: &Joining, request: EnrollRequest, signal: Signal) -> Pending {
+    let token = match &joining.way {
+        Way::Invite(invite) => Some(token_name(invite.token.id())),
+        Way::Request { .. } => None,
+    };
+    Pending {
+        version: VERSION,
+        url: joining.way.url().to_owned(),
+        pin: joining.way.pin().to_string(),
+        root: None,
+        token,
+        request,
+        hold: None,
+        hardware_source: signal.source.to_owned(),
+    }
+}
+
+/// The request as it may be written down: without the secret of its evidence.
+fn describe(joining: &Joining, csr: String) -> Result<(EnrollRequest, Signal), AgentError> {
+    Endpoint::parse(joining.way.url()).map_err(AgentError::config)?;
+    let signal = joining.hardware.signal(Path::new("/"));
+    let mut attributes: BTreeMap<String, String> = facts::attributes(Path::new("/"));
+    attributes.insert("hardware_source".into(), signal.source.into());
+    attributes.extend(joining.attributes.clone());
+    let (method, public) = match &joining.way {
+        Way::Invite(_) => ("token", Value::Null),
+        Way::Request { .. } => ("request", evidence(&joining.way)),
+    };
+    let request = EnrollRequest {
+        method: method.to_owned(),
+        evidence: public,
+        csr: Some(csr),
+        credential: CredentialForm::Certificate,
+        hardware_id: signal.id.as_ref().map(ToString::to_string),
+        hostname: joining.hostname.clone().or_else(facts::hostname),
+        kind: joining.kind.as_str().to_owned(),
+        attributes,
+        previous: None,
+    };
+    Ok((request, signal))
+}
+
+/// What the door of the way in asks for.
+fn evidence(way: &Way) -> Value {
+    match way {
+        Way::Invite(invite) => json!({ "token": invite.token.reveal() }),
+        Way::Request { site: Some(site), .. } => json!({ "site": site }),
+        Way::Request { site: None, .. } => json!({}),
+    }
+}
+
+fn no_key(error: rcgen::Error) -> AgentError {
+    AgentError::config(format!("this machine cannot make a key: {error}"))
+}

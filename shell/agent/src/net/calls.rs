@@ -1,0 +1,138 @@
+//! The requests of the protocol, each from its first byte to the value or the verdict.
+
+use std::sync::Arc;
+
+use muster_agent_core::{Proof, Verdict};
+use muster_wire::enroll::{EnrollAnswer, EnrollRequest, Renewed};
+use muster_wire::trust::Nonce;
+
+use crate::key::MachineKey;
+use crate::net::client::{Call, Client};
+use crate::net::endpoint::Endpoint;
+use crate::net::sign::Signer;
+use crate::net::tls;
+use crate::ports::Ports;
+use crate::store::Enrolled;
+
+const RENEW: &str = "/v1/machines/self/renew";
+const LEAVE: &str = "/v1/machines/self/leave";
+
+/// What every request needs.
+#[derive(Clone)]
+pub(crate) struct Line {
+    pub(crate) ports: Ports,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) signer: Arc<Signer>,
+}
+
+impl Line {
+    /// Asks to enroll.
+    pub(crate) async fn enroll(&self, root: &str, request: &EnrollRequest) -> Result<EnrollAnswer, Verdict> {
+        let body = serde_json::to_vec(request).map_err(|error| Verdict::later(error.to_string()))?;
+        let mut client = self.verified(&[root.to_owned()])?;
+        self.learn(client.send(Call::post("/v1/enroll", Some(body))).await?.json()?)
+    }
+
+    /// Asks how a hold stands.
+    pub(crate) async fn poll(
+        &self,
+        root: &str,
+        hold: &str,
+        key: &MachineKey,
+    ) -> Result<EnrollAnswer, Verdict> {
+        let mut client = self.verified(&[root.to_owned()])?;
+        let path = format!("/v1/enroll/{}", safe_segment(hold)?);
+        let reply = self.signer.send(&mut client, Call::get(&path), key, &self.ports.clock).await?;
+        self.learn(reply.json()?)
+    }
+
+    /// Asks for a new certificate for the same key.
+    pub(crate) async fn renew(&self, enrolled: &Enrolled, proof: Proof) -> Result<Renewed, Verdict> {
+        let renewed: Renewed = match self.call(enrolled, proof, Call::post(RENEW, None)).await {
+            Ok(reply) => reply.json()?,
+            Err(verdict) => return Err(self.with_the_hour(verdict, enrolled).await),
+        };
+        self.ports.clock.learn(renewed.server_time);
+        Ok(renewed)
+    }
+
+    /// Signs the machine off.
+    pub(crate) async fn leave(&self, enrolled: &Enrolled, proof: Proof) -> Result<(), Verdict> {
+        let reply = self.call(enrolled, proof, Call::post(LEAVE, None)).await?;
+        if reply.status.is_success() { Ok(()) } else { Err(reply.verdict()) }
+    }
+
+    async fn call(
+        &self,
+        enrolled: &Enrolled,
+        proof: Proof,
+        call: Call<'_>,
+    ) -> Result<crate::net::client::Reply, Verdict> {
+        match proof {
+            Proof::Certificate => {
+                let config = tls::mutual(enrolled, &self.ports.clock)?;
+                Client::verified(&self.ports, &self.endpoint, config).send(call).await
+            }
+            Proof::Signature => {
+                let mut client = self.verified(&enrolled.identity.trust.roots)?;
+                self.signer.send(&mut client, call, &enrolled.key, &self.ports.clock).await
+            }
+        }
+    }
+
+    /// Where the server's certificate is not valid at our hour, asks the server for the hour.
+    pub(crate) async fn with_the_hour(&self, verdict: Verdict, enrolled: &Enrolled) -> Verdict {
+        let Verdict::ClockOff { .. } = verdict else { return verdict };
+        match self.ask_the_hour(enrolled).await {
+            Ok(server_time) => Verdict::ClockSkew { server_time },
+            Err(error) => {
+                tracing::debug!(%error, "the server's clock cannot be read either");
+                verdict
+            }
+        }
+    }
+
+    async fn ask_the_hour(&self, enrolled: &Enrolled) -> Result<jiff::Timestamp, Verdict> {
+        let (identity, clock) = (&enrolled.identity, &self.ports.clock);
+        let config = tls::any_hour(&identity.trust.roots, identity.life.not_before, clock)?;
+        let mut client = Client::unverified(&self.ports, &self.endpoint, config);
+        let nonce: Nonce = client.send(Call::get("/v1/nonce")).await?.json()?;
+        if nonce.server_time < identity.life.not_before {
+            return Err(Verdict::ClockOff {
+                what: "the server's clock is behind our own certificate".into(),
+            });
+        }
+        Ok(nonce.server_time)
+    }
+
+    fn verified(&self, roots: &[String]) -> Result<Client, Verdict> {
+        let config = tls::verified(roots, &self.ports.clock)?;
+        Ok(Client::verified(&self.ports, &self.endpoint, config))
+    }
+
+    fn learn(&self, answer: EnrollAnswer) -> Result<EnrollAnswer, Verdict> {
+        if let EnrollAnswer::Enrolled(enrolled) | EnrollAnswer::Same(enrolled) = &answer {
+            self.ports.clock.learn(enrolled.server_time);
+        }
+        Ok(answer)
+    }
+}
+
+/// An id from a server goes into a path only where it is one.
+fn safe_segment(id: &str) -> Result<&str, Verdict> {
+    let fits = !id.is_empty() && id.len() <= 64 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    if fits { Ok(id) } else { Err(Verdict::later("the hold has an odd identifier")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn q_11_ids_of_another_form_never_reach_a_path() {
+        assert!(safe_segment("hld_01H").is_ok());
+        for odd in ["", "../x", "a/b", "a%2f", "a?b", "a\r\n", &"a".repeat(65)] {
+            assert!(safe_segment(odd).is_err(), "{odd}");
+        }
+    }
+}
