@@ -1,12 +1,19 @@
 //! `muster agent`: the resident program of a machine.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use jiff::Timestamp;
+use muster_agent::{AgentStatus, Joining, RunOptions};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 
 use super::join::Join;
+use super::progress::Teller;
 use crate::context::Context;
 use crate::failure::{Exit, Failure, Result};
+use crate::output::{Human, details, opt_relative, relative};
 
 /// The agent of this machine.
 #[derive(Debug, Subcommand)]
@@ -31,6 +38,152 @@ pub(crate) struct Run {
 }
 
 /// Runs `muster agent`.
-pub(crate) fn run(_context: &Context, _verb: Agent) -> Result<ExitCode> {
-    Err(Failure::new(Exit::Failed, "the agent is not part of this build"))
+pub(crate) fn run(context: &Context, verb: Agent) -> Result<ExitCode> {
+    match verb {
+        Agent::Run(args) => reside(context, args)?,
+        Agent::Status => context.out.show(&muster_agent::status(&either_dir(context.agent_dir()))?)?,
+        Agent::Leave => leave(context)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn reside(context: &Context, args: Run) -> Result {
+    let dir = context.agent_dir();
+    if args.repair_permissions && dir.exists() {
+        for path in muster_agent::repair_permissions(&dir)? {
+            context.out.note(&format!("repaired {}", path.display()));
+        }
+    }
+    let joining = joining(context, &args.join, &dir)?;
+    let options = RunOptions { dir, hooks_dir: args.join.hooks_dir, joining, reset: args.join.reset };
+    let mut teller = Teller::resident(context.out);
+    super::ask(context, async move {
+        let told = told_to_stop()?;
+        Ok(muster_agent::run(options, told, move |progress| teller.tell(&progress)).await?)
+    })
+}
+
+/// How to enroll. A machine that is enrolled starts whatever became of its invite: the file may be gone by now.
+fn joining(context: &Context, join: &Join, dir: &Path) -> Result<Option<Joining>> {
+    match join.given().read() {
+        Ok(invite) => join.joining(context, invite),
+        Err(_) if !join.reset && is_enrolled(dir) => Ok(None),
+        Err(failure) => Err(failure),
+    }
+}
+
+fn is_enrolled(dir: &Path) -> bool {
+    muster_agent::status(dir).is_ok_and(|status| status.machine.is_some())
+}
+
+/// Turns true when somebody ends the process kindly (SIGTERM, Ctrl-C).
+pub(crate) fn told_to_stop() -> Result<watch::Receiver<bool>> {
+    let failed = |error| Failure::new(Exit::Failed, "signals cannot be heard").because(&error);
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let (tell, told) = watch::channel(false);
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tell.send_replace(true);
+    });
+    Ok(told)
+}
+
+fn leave(context: &Context) -> Result {
+    let dir = either_dir(context.agent_dir());
+    super::ask(context, async { Ok(muster_agent::leave(&dir).await?) })?;
+    context.out.note(&format!("this machine has left; its files are set aside in {}", dir.display()));
+    Ok(())
+}
+
+/// An agent's directory, or the one of a server's own agent below the server's.
+fn either_dir(dir: PathBuf) -> PathBuf {
+    let below = dir.join("agent");
+    let is_agents =
+        |dir: &Path| muster_agent::status(dir).map_or(true, |status| status.state != "not_enrolled");
+    if below.is_dir() && !is_agents(&dir) { below } else { dir }
+}
+
+impl Human for AgentStatus {
+    fn human(&self, now: Timestamp) -> String {
+        let machine = self.machine.as_ref();
+        let ended = self.ended.as_ref();
+        let ending = |note: &muster_agent::EndedNote| {
+            format!(
+                "{} {} {}",
+                note.ending,
+                relative(now, note.at),
+                note.reason.as_deref().unwrap_or_default()
+            )
+        };
+        let hold = |hold: &muster_agent::PendingHold| {
+            format!("{} ({}), ends {}", hold.id, hold.reason, relative(now, hold.expires_at))
+        };
+        details([
+            ("state", self.state.clone()),
+            ("agent", if self.running { "running" } else { "not running" }.to_owned()),
+            ("channel", self.channel.clone().unwrap_or_default()),
+            ("server", self.url.clone().unwrap_or_default()),
+            (
+                "machine",
+                machine.map(|machine| format!("{} ({})", machine.id, machine.name)).unwrap_or_default(),
+            ),
+            ("site", machine.map(|machine| machine.site.clone()).unwrap_or_default()),
+            ("words", self.words.join(" ")),
+            ("key", self.key.clone().unwrap_or_default()),
+            ("hardware id from", self.hardware_source.clone().unwrap_or_default()),
+            ("certificate ends", self.certificate_expires.map(|end| relative(now, end)).unwrap_or_default()),
+            ("renews", self.renew_at.map(|at| relative(now, at)).unwrap_or_default()),
+            ("last contact", opt_relative(now, self.last_contact)),
+            ("clock", skew(self.clock_skew_seconds)),
+            (
+                "last trouble",
+                self.last_problem
+                    .as_ref()
+                    .map(|t| format!("{} ({})", t.what, relative(now, t.at)))
+                    .unwrap_or_default(),
+            ),
+            ("hold", self.hold.as_ref().map(hold).unwrap_or_default()),
+            ("ended", ended.map(ending).unwrap_or_default()),
+            ("data", self.dir.display().to_string()),
+        ])
+    }
+}
+
+fn skew(seconds: i64) -> String {
+    match seconds {
+        0 => String::new(),
+        1.. => format!("{seconds} s behind the server's"),
+        _ => format!("{} s ahead of the server's", seconds.unsigned_abs()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::DirBuilder;
+    use std::os::unix::fs::DirBuilderExt;
+
+    use super::*;
+
+    #[test]
+    fn a_servers_directory_stands_for_its_own_agent_and_an_agents_for_itself() {
+        let temp = std::env::temp_dir().join(format!("muster-either-{}", std::process::id()));
+        let make = |dir: &Path| DirBuilder::new().mode(0o700).create(dir).expect("a temporary directory");
+        make(&temp);
+        assert_eq!(either_dir(temp.clone()), temp);
+        make(&temp.join("agent"));
+        assert_eq!(either_dir(temp.clone()), temp.join("agent"));
+        std::fs::remove_dir_all(&temp).expect("our own directory");
+    }
+
+    #[test]
+    fn the_skew_says_who_is_ahead() {
+        assert_eq!(
+            [skew(0), skew(5), skew(-5)],
+            ["", "5 s behind the server's", "5 s ahead of the server's"]
+        );
+    }
 }

@@ -6,9 +6,11 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use muster_agent::{Joining, Way};
 use muster_wire::invite::Invite;
 
 use crate::cli::parse_pair;
+use crate::context::Context;
 use crate::failure::{Exit, Failure, Result};
 
 const MAX_INVITE: u64 = 8192;
@@ -58,19 +60,61 @@ pub(crate) enum Source {
     Stdin,
     /// The environment, as it was read.
     Env(String),
-    /// systemd's credential directory.
+    /// Nobody gave one.
     Nowhere,
 }
 
 impl Join {
-    /// Where the invite comes from: what is named goes before what is around.
-    pub(crate) fn source(&self, env: Option<String>) -> Source {
+    /// Where the invite of this process comes from.
+    pub(crate) fn given(&self) -> Source {
+        let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+        self.source(std::env::var("MUSTER_INVITE").ok(), credentials)
+    }
+
+    /// Where the invite comes from: what is named goes before what is around, systemd's credential last.
+    fn source(&self, env: Option<String>, credentials: Option<PathBuf>) -> Source {
+        let credential = credentials.map(|dir| dir.join("muster.invite")).filter(|path| path.exists());
         match (&self.invite_file, env) {
             _ if self.request => Source::Nowhere,
             (Some(path), _) if path == Path::new("-") => Source::Stdin,
             (Some(path), _) => Source::File(path.clone()),
             (None, Some(text)) if !text.trim().is_empty() => Source::Env(text),
-            (None, _) => Source::Nowhere,
+            (None, _) => credential.map_or(Source::Nowhere, Source::File),
+        }
+    }
+}
+
+impl Join {
+    /// How to enroll, if anything was said about it. `way` is the invite that was read.
+    pub(crate) fn joining(&self, context: &Context, invite: Option<Invite>) -> Result<Option<Joining>> {
+        let Some(way) = self.way(context, invite)? else { return Ok(None) };
+        let wrong = |what: &str, error: &dyn std::error::Error| {
+            Failure::new(CONFIG, format!("{what} is not acceptable")).because(error)
+        };
+        let hardware = self.hardware_id.parse().map_err(|error| wrong("--hardware-id", &error))?;
+        let kind = self.kind.parse().map_err(|error: &str| Failure::usage(format!("--kind {error}")))?;
+        let algorithm = self.key_type.parse().or(Err(Failure::usage("--key-type is p256 or ed25519")))?;
+        Ok(Some(Joining {
+            way,
+            hardware,
+            hostname: self.name.clone(),
+            kind,
+            attributes: self.attributes.iter().cloned().collect(),
+            algorithm,
+        }))
+    }
+
+    fn way(&self, context: &Context, invite: Option<Invite>) -> Result<Option<Way>> {
+        if !self.request {
+            return Ok(invite.map(Way::Invite));
+        }
+        match (&context.global.server, context.global.ca_pin) {
+            (Some(url), Some(pin)) => {
+                Ok(Some(Way::Request { url: url.clone(), pin, site: self.site.clone() }))
+            }
+            _ => Err(Failure::usage("--request needs --server URL and --ca-pin PIN")
+                .cause("without a pin this machine cannot tell the server from another one")
+                .hint("`muster status` shows both on the server's host")),
         }
     }
 }
@@ -137,8 +181,9 @@ mod tests {
 
     #[test]
     fn a_named_file_goes_before_the_environment() {
-        let source =
-            |args: &str, env: Option<&str>| join(args).expect("well formed").source(env.map(str::to_owned));
+        let source = |args: &str, env: Option<&str>| {
+            join(args).expect("well formed").source(env.map(str::to_owned), None)
+        };
         assert_eq!(source("--invite-file -", Some("x")), Source::Stdin);
         assert_eq!(source("--invite-file F", Some("x")), Source::File("F".into()));
         assert_eq!(source("", Some("x")), Source::Env("x".into()));

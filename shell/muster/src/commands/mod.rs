@@ -15,6 +15,7 @@ mod lists;
 pub(crate) mod login_link;
 pub(crate) mod machine;
 pub(crate) mod man;
+mod progress;
 pub(crate) mod serve;
 pub(crate) mod site;
 pub(crate) mod status;
