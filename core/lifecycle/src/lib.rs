@@ -20,3 +20,4 @@ pub use plan::{
     AccessChange, Change, Context, CredentialChange, GrantChange, HoldChange, KeyChange, MachineChange,
     MemoryChange, Plan, Remembered, SiteChange, TenantChange,
 };
+pub use terms::Terms;

@@ -16,6 +16,12 @@ pub struct IdError {
     pub prefix: &'static str,
 }
 
+/// What can be drawn from the time and ten random bytes.
+pub trait Draw {
+    /// Builds an identifier from milliseconds since the Unix epoch and ten random bytes.
+    fn draw(unix_millis: u64, random: [u8; 10]) -> Self;
+}
+
 /// Crockford's alphabet, lower case out, either case and his look-alikes in.
 pub(crate) static CROCKFORD: LazyLock<Encoding> = LazyLock::new(|| {
     let mut spec = Specification::new();
@@ -48,6 +54,12 @@ macro_rules! ids {
             /// Reads back what [`Self::as_bytes`] gave.
             pub fn from_bytes(bytes: [u8; 16]) -> Self {
                 Self(uuid::Uuid::from_bytes(bytes))
+            }
+        }
+
+        impl Draw for $name {
+            fn draw(unix_millis: u64, random: [u8; 10]) -> Self {
+                Self::new(unix_millis, random)
             }
         }
 

@@ -1,1 +1,132 @@
-//! muster-app
+//! The use cases of Muster: a whole enrollment runs here without HTTP and without SQL.
+//!
+//! Each use case fetches for a door, settles a decision, mints outside any transaction, settles the confirmation, and
+//! then acts on what was committed: persist first, then speak. It knows ports only: the store, the clock and the
+//! generator enter from outside. It decides nothing that `lifecycle` could decide.
+
+mod access;
+mod act;
+mod audit;
+mod authenticate;
+mod caller;
+mod cursor;
+mod effects;
+mod enroll;
+mod error;
+mod found;
+mod grant;
+mod hold;
+mod machine;
+mod mint;
+mod nonce;
+mod ports;
+mod presence;
+mod refusals;
+mod renew;
+mod settings;
+mod site;
+mod status;
+mod token;
+mod views;
+
+use std::sync::Arc;
+
+use muster_issuer::Authority;
+use muster_model::{Pepper, TenantId, Timestamp};
+use muster_store::Store;
+
+pub use authenticate::{SignedCall, Verified};
+pub use caller::{Action, Caller, MachineCaller, OperatorCaller, Origin};
+pub use error::Error;
+pub use found::{Founded, found};
+pub use nonce::Nonces;
+pub use ports::Ports;
+pub use presence::{Channel, ChannelOrder, Registry};
+pub use settings::Settings;
+
+/// The use cases over one store and one authority. Cheap to clone.
+pub struct App<S> {
+    inner: Arc<Inner<S>>,
+}
+
+struct Inner<S> {
+    store: S,
+    authority: Authority,
+    pepper: Pepper,
+    ports: Box<dyn Ports>,
+    settings: Settings,
+    tenant: TenantId,
+    started_at: Timestamp,
+    registry: Registry,
+    refusals: refusals::RefusalLog,
+    nonces: Nonces,
+}
+
+/// What an [`App`] is made of.
+pub struct Parts<S> {
+    /// Where everything is kept.
+    pub store: S,
+    /// Who certifies.
+    pub authority: Authority,
+    /// Hashes secrets.
+    pub pepper: Pepper,
+    /// The clock and the generator.
+    pub ports: Box<dyn Ports>,
+    /// What the operator configured.
+    pub settings: Settings,
+    /// The tenant whose operators reach this deployment.
+    pub tenant: TenantId,
+}
+
+impl<S> Clone for App<S> {
+    fn clone(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner) }
+    }
+}
+
+impl<S: Store> App<S> {
+    /// Puts the parts together.
+    pub fn new(parts: Parts<S>) -> Self {
+        let Parts { store, authority, pepper, ports, settings, tenant } = parts;
+        let started_at = ports.now();
+        let nonces = Nonces::new(pepper.clone());
+        let inner = Inner {
+            store,
+            authority,
+            pepper,
+            ports,
+            settings,
+            tenant,
+            started_at,
+            registry: Registry::default(),
+            refusals: refusals::RefusalLog::default(),
+            nonces,
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// The store beneath.
+    pub fn store(&self) -> &S {
+        &self.inner.store
+    }
+
+    /// Who certifies.
+    pub fn authority(&self) -> &Authority {
+        &self.inner.authority
+    }
+
+    /// Who holds a channel.
+    pub fn registry(&self) -> &Registry {
+        &self.inner.registry
+    }
+
+    /// What the operator configured.
+    pub fn settings(&self) -> &Settings {
+        &self.inner.settings
+    }
+
+    /// The time.
+    pub fn now(&self) -> Timestamp {
+        self.inner.ports.now()
+    }
+}

@@ -59,6 +59,11 @@ pub trait Decision: Send + Sync + 'static {
     /// What the caller is told.
     type Outcome: Send + 'static;
 
+    /// What the audit log calls the act that is refused.
+    fn action(&self) -> &'static str {
+        Self::NAME
+    }
+
     /// Reads what must be known. Runs again when a race was lost.
     fn load<R: Reads + Unscoped>(
         &self,

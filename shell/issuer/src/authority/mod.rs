@@ -12,7 +12,7 @@ mod open;
 
 use aws_lc_rs::error::Unspecified;
 use jiff::{SignedDuration, Timestamp};
-use muster_model::{KeyFingerprint, PublicKey};
+use muster_model::{KeyFingerprint, MachineId, PublicKey, TenantId};
 use rustls_pki_types::{CertificateDer, ServerName};
 use thiserror::Error;
 
@@ -20,7 +20,7 @@ use crate::certificate::server::ServerCertificate;
 use crate::certificate::{IssueError, IssuingKey, MachineTemplate};
 use crate::files::FileError;
 use crate::seal::{self, SealKey};
-use crate::spiffe::TrustDomain;
+use crate::spiffe::{SpiffeId, TrustDomain};
 use crate::token::TokenSigner;
 
 /// Life of a root.
@@ -115,6 +115,17 @@ impl Authority {
     /// [`Self::chain_der`] as PEM.
     pub fn chain_pem(&self) -> String {
         seal::to_pem(CERTIFICATE, self.issuing.to_vec()).to_string()
+    }
+
+    /// PEM of a machine's certificate followed by [`Self::chain_der`], as TLS wants to see them.
+    pub fn leaf_chain_pem(&self, leaf: &[u8]) -> String {
+        let leaf = seal::to_pem(CERTIFICATE, leaf.to_vec());
+        format!("{}{}", *leaf, self.chain_pem())
+    }
+
+    /// The SPIFFE id of a machine of this deployment.
+    pub fn spiffe_id(&self, tenant: TenantId, machine: MachineId) -> String {
+        SpiffeId { trust_domain: self.trust_domain.clone(), tenant, machine }.to_string()
     }
 
     /// End of the issuing authority. No certificate of it may live longer.

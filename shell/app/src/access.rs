@@ -1,0 +1,241 @@
+//! Operators' tokens, login links and sessions.
+
+use muster_lifecycle::repeat::{self, Mark};
+use muster_lifecycle::{Context, Plan, Remembered, access};
+use muster_model::text::DisplayName;
+use muster_model::{
+    AccessKind, AccessToken, AccessTokenId, OperatorId, OperatorRole, Refusal, Secret, SecretHash,
+    SecretKind, SignedDuration,
+};
+use muster_store::{Decision, Lists, Reads, Store, StoreError, Unscoped};
+use muster_wire::access as wire;
+use muster_wire::{ListQuery, Page};
+
+use crate::App;
+use crate::caller::{Caller, Origin};
+use crate::error::Error;
+use crate::ports::draw;
+use crate::views;
+
+impl<S: Store> App<S> {
+    /// Makes an API token.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`], [`Refusal::Forbidden`] for a role above the maker's, [`Refusal::IdempotencyMismatch`].
+    pub async fn create_token(
+        &self,
+        request: wire::CreateToken,
+        idempotency_key: Option<&str>,
+        origin: &Origin,
+    ) -> Result<wire::CreatedToken, Error> {
+        let asked = format!("token.create {request:?}");
+        let fields = wire::CreateTokenFields::try_from(request)?;
+        let maker = *origin.caller.operator()?;
+        let mark = self.mark(origin, idempotency_key, &asked);
+        let secret = self.secret(SecretKind::Api, mark.as_ref());
+        let context = self.context(origin);
+        let life = SignedDuration::from_secs(i64::from(fields.expires_in));
+        let new = NewToken { kind: AccessKind::Api, name: fields.name, role: fields.role, life };
+        let token = self.new_token(new, maker.operator, &secret, &context);
+        let token = self.settle(origin, CreateToken { token, maker: maker.role, mark, context }).await?;
+        Ok(wire::CreatedToken { token: views::token(&token, self.now()), secret: secret.reveal() })
+    }
+
+    /// Makes a one-time login link for an operator: an address whose fragment, which no server ever sees in a
+    /// request line, holds the secret.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn login_link(&self, operator: OperatorId) -> Result<String, Error> {
+        let origin = Origin { caller: self.local_admin(operator), source: None };
+        let context = self.context(&origin);
+        let secret = self.secret(SecretKind::Login, None);
+        let life = self.inner.settings.login_life;
+        let name = name("login link");
+        let new = NewToken { kind: AccessKind::Login, name, role: OperatorRole::Admin, life };
+        let token = self.new_token(new, operator, &secret, &context);
+        let decision = CreateToken { token, maker: OperatorRole::Admin, mark: None, context };
+        self.settle(&origin, decision).await?;
+        Ok(format!("{}/login#{}", self.inner.settings.url, secret.reveal()))
+    }
+
+    /// Spends a login link on a session; the secret of the session goes into a cookie.
+    ///
+    /// # Errors
+    /// [`Refusal::NotAuthenticated`] alike for whatever is wrong with the link.
+    pub async fn login(
+        &self,
+        request: &wire::Login,
+        origin: &Origin,
+    ) -> Result<(String, SignedDuration), Error> {
+        let refused = Refusal::NotAuthenticated { cause: "login_secret" };
+        let link: Secret = match request.login.parse() {
+            Ok(link) => link,
+            Err(_not_a_secret) => return Err(self.refuse(origin, Login::NAME, refused).await),
+        };
+        let presented = self.inner.pepper.hash(&link);
+        let known = self.inner.store.reader().await?.access_by_secret(link.id()).await?;
+        let Some(known) = known.filter(|known| known.hash == presented) else {
+            return Err(self.refuse(origin, Login::NAME, refused).await);
+        };
+        let caller = self.local_admin(known.operator);
+        let context = self.context(&Origin { caller, source: origin.source });
+        let secret = self.secret(SecretKind::Session, None);
+        let life = self.inner.settings.session_life;
+        let new =
+            NewToken { kind: AccessKind::Session, name: name("browser session"), role: known.role, life };
+        let session = self.new_token(new, known.operator, &secret, &context);
+        self.settle(origin, Login { link: known.id, presented, session, context }).await?;
+        Ok((secret.reveal(), life))
+    }
+
+    fn new_token(
+        &self,
+        new: NewToken,
+        operator: OperatorId,
+        secret: &Secret,
+        context: &Context,
+    ) -> AccessToken {
+        AccessToken {
+            id: draw!(&*self.inner.ports),
+            tenant: context.tenant,
+            operator,
+            kind: new.kind,
+            name: new.name,
+            role: new.role,
+            secret: secret.id(),
+            hash: self.inner.pepper.hash(secret),
+            created_at: context.now,
+            expires_at: context.now + new.life,
+            ended_at: None,
+        }
+    }
+
+    /// A page of tokens, the newest first.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] for a wrong cursor.
+    pub async fn tokens(&self, query: &ListQuery, origin: &Origin) -> Result<Page<wire::Token>, Error> {
+        let tenant = self.tenant_of(&origin.caller);
+        let binding = self.binding("tokens", query, origin);
+        let page = binding.page(query.cursor.as_deref(), query.limit)?;
+        let listed = self.inner.store.reader().await?.access_tokens(tenant, page).await?;
+        let now = self.now();
+        let items = listed.items.iter().map(|token| views::token(token, now)).collect();
+        Ok(Page { items, next: listed.next.map(|after| binding.seal(after)) })
+    }
+
+    /// Ends a token.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`].
+    pub async fn revoke_token(&self, id: AccessTokenId, origin: &Origin) -> Result<wire::Token, Error> {
+        let context = self.context(origin);
+        let token = self.settle(origin, EndToken { id, context }).await?;
+        Ok(views::token(&token, self.now()))
+    }
+
+    /// Ends the session or token that a secret belongs to.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn logout(&self, secret: &str, origin: &Origin) -> Result<(), Error> {
+        let Ok(secret) = secret.parse::<Secret>() else { return Ok(()) };
+        let known = self.inner.store.reader().await?.access_by_secret(secret.id()).await?;
+        match known.filter(|known| known.hash == self.inner.pepper.hash(&secret)) {
+            Some(known) => self.revoke_token(known.id, origin).await.map(drop),
+            None => Ok(()),
+        }
+    }
+}
+
+struct NewToken {
+    kind: AccessKind,
+    name: DisplayName,
+    role: OperatorRole,
+    life: SignedDuration,
+}
+
+fn name(text: &str) -> DisplayName {
+    text.parse().expect("a short phrase is a valid name")
+}
+
+struct CreateToken {
+    token: AccessToken,
+    maker: OperatorRole,
+    mark: Option<Mark>,
+    context: Context,
+}
+
+impl Decision for CreateToken {
+    const NAME: &'static str = "token.create";
+    type Facts = (Option<Remembered>, Option<AccessToken>);
+    type Outcome = AccessToken;
+
+    async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<Self::Facts, StoreError> {
+        let tenant = self.context.tenant;
+        let Some(mark) = &self.mark else { return Ok((None, None)) };
+        let remembered = reads.remembered(tenant, &mark.key).await?;
+        let earlier = match remembered.as_ref().and_then(|known| known.object.parse().ok()) {
+            Some(id) => reads.access_token(tenant, id).await?,
+            None => None,
+        };
+        Ok((remembered, earlier))
+    }
+
+    fn decide(&self, (remembered, earlier): Self::Facts) -> Result<Plan<AccessToken>, Refusal> {
+        if repeat::earlier(self.mark.as_ref(), remembered.as_ref())?.is_some() {
+            return earlier.map(Plan::unchanged).ok_or(Refusal::NotFound { what: "token" });
+        }
+        let plan = access::create_token(self.token.clone(), self.maker, &self.context)?;
+        Ok(repeat::remember(plan, self.mark.as_ref(), self.token.id.to_string(), &self.context))
+    }
+}
+
+struct Login {
+    link: AccessTokenId,
+    presented: SecretHash,
+    session: AccessToken,
+    context: Context,
+}
+
+impl Decision for Login {
+    const NAME: &'static str = "session.open";
+    type Facts = Option<AccessToken>;
+    type Outcome = AccessToken;
+
+    async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<Option<AccessToken>, StoreError> {
+        let link = reads.access_token(self.context.tenant, self.link).await?;
+        Ok(link.filter(|link| link.hash == self.presented))
+    }
+
+    fn decide(&self, link: Option<AccessToken>) -> Result<Plan<AccessToken>, Refusal> {
+        access::login(link, self.session.clone(), &self.context)
+    }
+}
+
+struct EndToken {
+    id: AccessTokenId,
+    context: Context,
+}
+
+impl Decision for EndToken {
+    const NAME: &'static str = "token.revoke";
+    type Facts = Option<AccessToken>;
+    type Outcome = AccessToken;
+
+    async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<Option<AccessToken>, StoreError> {
+        reads.access_token(self.context.tenant, self.id).await
+    }
+
+    fn decide(&self, token: Option<AccessToken>) -> Result<Plan<AccessToken>, Refusal> {
+        access::end_token(token, &self.context)
+    }
+}
+
+impl Caller {
+    /// Whether this caller sits on the server's own host.
+    pub fn is_local(&self) -> bool {
+        matches!(self, Self::Operator(operator) if operator.local)
+    }
+}

@@ -1,0 +1,106 @@
+//! What every use case that writes has in common: its context, its mark, its secrets, settling and what follows.
+
+use muster_lifecycle::repeat::Mark;
+use muster_lifecycle::{Change, Context};
+use muster_model::{Refusal, Secret, SecretKind, SiteCode, TenantId};
+use muster_store::{Decision, Reads, SettleError, Store};
+
+use crate::App;
+use crate::caller::{Caller, Origin};
+use crate::effects;
+use crate::error::Error;
+use crate::ports::draw;
+
+impl<S: Store> App<S> {
+    /// Who acts, when, and the identifier of the act's audit entry.
+    pub(crate) fn context(&self, origin: &Origin) -> Context {
+        Context {
+            tenant: self.tenant_of(&origin.caller),
+            actor: origin.caller.actor(),
+            source: origin.source,
+            now: self.now(),
+            entry: draw!(&*self.inner.ports),
+        }
+    }
+
+    /// The tenant that a caller acts in.
+    pub(crate) fn tenant_of(&self, caller: &Caller) -> TenantId {
+        match caller {
+            Caller::Operator(operator) => operator.tenant,
+            Caller::Machine(machine) => machine.tenant,
+            Caller::Anonymous => self.inner.tenant,
+        }
+    }
+
+    /// Settles a decision and acts on what was committed. A refusal is told in the audit log.
+    pub(crate) async fn settle<D: Decision>(
+        &self,
+        origin: &Origin,
+        decision: D,
+    ) -> Result<D::Outcome, Error> {
+        let action = decision.action();
+        match self.inner.store.settle(decision).await {
+            Ok(plan) => {
+                let (outcome, changes) = plan.into_parts();
+                self.follow(&changes);
+                Ok(outcome)
+            }
+            Err(SettleError::Refused(refusal)) => Err(self.refuse(origin, action, refusal).await),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Tells of a refusal and gives it back.
+    pub(crate) async fn refuse(&self, origin: &Origin, action: &'static str, refusal: Refusal) -> Error {
+        self.tell_refusal(origin, action, &refusal).await;
+        refusal.into()
+    }
+
+    fn follow(&self, changes: &[Change]) {
+        effects::follow(&self.inner.registry, changes);
+    }
+
+    /// How a request is recognised when it is repeated: a MAC over caller and idempotency key, one over what is asked.
+    pub(crate) fn mark(&self, origin: &Origin, idempotency_key: Option<&str>, asked: &str) -> Option<Mark> {
+        let caller = origin.caller.actor().to_string();
+        let key = idempotency_key?.as_bytes();
+        let pepper = &self.inner.pepper;
+        Some(Mark {
+            key: pepper.mac(&[b"idempotency", caller.as_bytes(), key]).0,
+            request: pepper.mac(&[b"request", asked.as_bytes()]).0,
+        })
+    }
+
+    /// A new secret. That of a marked request is derived from its mark, so that repeating it gives the same.
+    pub(crate) fn secret(&self, kind: SecretKind, mark: Option<&Mark>) -> Secret {
+        let Some(mark) = mark else {
+            return Secret::new(kind, self.inner.ports.random(), self.inner.ports.random());
+        };
+        let derive =
+            |part: &[u8]| self.inner.pepper.mac(&[b"secret", kind.word().as_bytes(), part, &mark.key]).0;
+        let id = derive(b"id");
+        Secret::new(kind, std::array::from_fn(|i| id[i]), derive(b"bytes"))
+    }
+
+    /// The site of that code, or the only one.
+    ///
+    /// # Errors
+    /// A wrong field, where there is no such site or a choice to make.
+    pub(crate) async fn site_named(
+        &self,
+        tenant: TenantId,
+        code: Option<&SiteCode>,
+    ) -> Result<muster_model::Site, Error> {
+        let mut reads = self.inner.store.reader().await?;
+        match code {
+            Some(code) => reads
+                .site_by_code(tenant, code)
+                .await?
+                .ok_or_else(|| Refusal::NotFound { what: "site" }.into()),
+            None => reads
+                .only_site(tenant)
+                .await?
+                .ok_or_else(|| Error::field("site", "is needed: there are several sites")),
+        }
+    }
+}

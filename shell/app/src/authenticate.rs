@@ -1,0 +1,243 @@
+//! Who a caller is, by what it has shown: a certificate, a signed request, or a secret.
+//!
+//! Identity comes from the verified credential alone. A credential counts only while its row, its key and its machine
+//! say so; that is read anew at every use, so that revocation bites at once.
+
+use muster_issuer::{MachineIdentity, verify_signature};
+use muster_lifecycle::{Context, MemoryChange, Plan};
+use muster_model::{
+    AccessKind, Credential, CredentialState, EndReason, KeyFingerprint, KeyRecord, KeyStanding, Machine,
+    MachineState, Object, PublicKey, Refusal, Secret, SecretKind, TenantId,
+};
+use muster_store::{Decision, Reads, Store, StoreError, Unscoped};
+use muster_wire::signature::{SignedHeader, SignedRequest};
+
+use crate::App;
+use crate::caller::{Caller, MachineCaller, OperatorCaller, Origin};
+use crate::error::Error;
+use crate::ports::draw;
+
+/// A request with a signature over it.
+#[derive(Debug, Clone, Copy)]
+pub struct SignedCall<'a> {
+    /// What the header carries.
+    pub header: &'a SignedHeader,
+    /// What it was made over.
+    pub request: SignedRequest<'a>,
+}
+
+/// A signature that holds, by a key that need not be known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Verified {
+    /// The key.
+    pub key: KeyFingerprint,
+    /// The place of the nonce it used.
+    pub nonce: u64,
+}
+
+impl<S: Store> App<S> {
+    /// The machine that a verified certificate names.
+    ///
+    /// # Errors
+    /// [`Refusal::NotAuthenticated`], [`Refusal::Revoked`], [`Refusal::UnknownMachine`].
+    pub async fn by_certificate(&self, der: &[u8]) -> Result<Caller, Error> {
+        let identity = MachineIdentity::from_certificate(der, self.inner.authority.trust_domain())
+            .or(Err(Refusal::NotAuthenticated { cause: "certificate_form" }))?;
+        let mut reads = self.inner.store.reader().await?;
+        let tenant = identity.tenant;
+        let machine = reads.machine(tenant, identity.machine).await?.ok_or(Refusal::UnknownMachine)?;
+        let key = reads.key(tenant, identity.key.fingerprint()).await?;
+        let credential = reads.credential(tenant, identity.credential).await?;
+        let key = key.ok_or(Refusal::NotAuthenticated { cause: "key_unknown" })?;
+        key_counts(&machine, &key)?;
+        let credential = credential.ok_or(Refusal::NotAuthenticated { cause: "credential_unknown" })?;
+        credential_counts(&credential, &machine)?;
+        let expired = self.now() >= credential.not_after;
+        Ok(machine_caller(&machine, Some(identity.key.fingerprint()), expired))
+    }
+
+    /// The machine that signed a request. Its nonce is used up by this.
+    ///
+    /// # Errors
+    /// [`Refusal::NonceNeeded`], [`Refusal::NotAuthenticated`], [`Refusal::Revoked`], [`Refusal::UnknownMachine`].
+    pub async fn by_signature(&self, call: &SignedCall<'_>, origin: &Origin) -> Result<Caller, Error> {
+        let fingerprint = call.header.statement.key;
+        let known = self.inner.store.reader().await?.keys(fingerprint).await?;
+        let [(tenant, record)] = known.as_slice() else {
+            return Err(Refusal::NotAuthenticated { cause: "key_unknown" }.into());
+        };
+        let verified = self.verify(call, &record.key)?;
+        let mut reads = self.inner.store.reader().await?;
+        let machine = reads.machine(*tenant, record.machine).await?.ok_or(Refusal::UnknownMachine)?;
+        key_counts(&machine, record)?;
+        let credentials = reads.open_credentials(*tenant, machine.id).await?;
+        drop(reads);
+        self.use_nonce(*tenant, &machine, verified, origin).await?;
+        let now = self.now();
+        let expired = !credentials.iter().any(|credential| credential.is_live(now));
+        Ok(machine_caller(&machine, Some(fingerprint), expired))
+    }
+
+    /// Whether a signature holds for this key, over a fresh nonce of ours.
+    ///
+    /// # Errors
+    /// [`Refusal::NonceNeeded`], [`Refusal::NotAuthenticated`].
+    pub fn verify(&self, call: &SignedCall<'_>, key: &PublicKey) -> Result<Verified, Refusal> {
+        let statement = &call.header.statement;
+        let nonce = self.inner.nonces.place(&statement.nonce, self.now()).ok_or(Refusal::NonceNeeded)?;
+        let input = statement.signing_input(&call.request);
+        if statement.key != key.fingerprint() || !verify_signature(key, &input, &call.header.signature) {
+            return Err(Refusal::NotAuthenticated { cause: "signature_wrong" });
+        }
+        Ok(Verified { key: statement.key, nonce })
+    }
+
+    /// A nonce for one signed request.
+    pub fn nonce(&self) -> muster_wire::trust::Nonce {
+        let now = self.now();
+        let random = u32::from_be_bytes(self.inner.ports.random());
+        muster_wire::trust::Nonce { nonce: self.inner.nonces.issue(now, random), server_time: now }
+    }
+
+    async fn use_nonce(
+        &self,
+        tenant: TenantId,
+        machine: &Machine,
+        verified: Verified,
+        origin: &Origin,
+    ) -> Result<(), Error> {
+        let context = Context { tenant, ..self.context(origin) };
+        let object = Object::Machine(machine.id);
+        self.settle(origin, UseNonce { tenant, verified, object, context }).await
+    }
+
+    /// Who a presented secret belongs to: an operator by token or session, a machine by bearer key.
+    ///
+    /// # Errors
+    /// [`Refusal::NotAuthenticated`] alike for an unknown, wrong, ended or foreign secret; [`Refusal::Revoked`] for a
+    /// bearer key that holds but was ended.
+    pub async fn by_secret(&self, text: &str) -> Result<Caller, Error> {
+        let secret: Secret = text.parse().or(Err(Refusal::NotAuthenticated { cause: "secret_form" }))?;
+        match secret.kind() {
+            SecretKind::Api | SecretKind::Session => self.operator_by(&secret).await,
+            SecretKind::Bearer => self.machine_by(&secret).await,
+            SecretKind::Enroll | SecretKind::Login => {
+                Err(Refusal::NotAuthenticated { cause: "secret_kind" }.into())
+            }
+        }
+    }
+
+    async fn operator_by(&self, secret: &Secret) -> Result<Caller, Error> {
+        let presented = self.inner.pepper.hash(secret);
+        let token = self.inner.store.reader().await?.access_by_secret(secret.id()).await?;
+        let token = token.filter(|token| token.hash == presented && token.kind != AccessKind::Login);
+        let token = token.ok_or(Refusal::NotAuthenticated { cause: "secret_wrong" })?;
+        if !token.is_live(self.now()) {
+            return Err(Refusal::NotAuthenticated { cause: "secret_ended" }.into());
+        }
+        Ok(Caller::Operator(OperatorCaller {
+            tenant: token.tenant,
+            operator: token.operator,
+            role: token.role,
+            local: false,
+        }))
+    }
+
+    async fn machine_by(&self, secret: &Secret) -> Result<Caller, Error> {
+        let presented = self.inner.pepper.hash(secret);
+        let mut reads = self.inner.store.reader().await?;
+        let credential = reads.credential_by_secret(secret.id()).await?.filter(|credential| {
+            matches!(credential.kind, muster_model::CredentialKind::Bearer { hash, .. } if hash == presented)
+        });
+        let credential = credential.ok_or(Refusal::NotAuthenticated { cause: "secret_wrong" })?;
+        let machine =
+            reads.machine(credential.tenant, credential.machine).await?.ok_or(Refusal::UnknownMachine)?;
+        credential_counts(&credential, &machine)?;
+        if matches!(machine.state, MachineState::Retired(_)) || self.now() >= credential.not_after {
+            return Err(Refusal::Revoked.into());
+        }
+        Ok(machine_caller(&machine, None, false))
+    }
+}
+
+/// A key that was proved counts while it is its machine's present one.
+fn key_counts(machine: &Machine, key: &KeyRecord) -> Result<(), Refusal> {
+    match (&machine.state, key.standing) {
+        (MachineState::Retired(_), _) | (_, KeyStanding::Revoked | KeyStanding::Superseded) => {
+            Err(Refusal::Revoked)
+        }
+        (_, KeyStanding::Current) if key.machine == machine.id => Ok(()),
+        (_, KeyStanding::Current) => Err(Refusal::IdentityMismatch),
+    }
+}
+
+fn credential_counts(credential: &Credential, machine: &Machine) -> Result<(), Refusal> {
+    if credential.machine != machine.id {
+        return Err(Refusal::IdentityMismatch);
+    }
+    match credential.state {
+        CredentialState::Issued(_) => Ok(()),
+        // Decided but never confirmed: it never left the house by our hands.
+        CredentialState::Reserved => Err(Refusal::NotAuthenticated { cause: "credential_reserved" }),
+        // The key still counts, the certificate was replaced by a newer one: its holder asks for the next.
+        CredentialState::Ended { reason: EndReason::Renewed, .. } => Err(Refusal::CredentialExpired),
+        CredentialState::Ended {
+            reason: EndReason::Superseded | EndReason::Revoked | EndReason::Retired,
+            ..
+        } => Err(Refusal::Revoked),
+    }
+}
+
+fn machine_caller(machine: &Machine, key: Option<KeyFingerprint>, expired: bool) -> Caller {
+    Caller::Machine(MachineCaller {
+        tenant: machine.tenant,
+        machine: machine.id,
+        key,
+        expired,
+        suspended: matches!(machine.state, MachineState::Suspended(_)),
+    })
+}
+
+struct UseNonce {
+    tenant: TenantId,
+    verified: Verified,
+    object: Object,
+    context: Context,
+}
+
+impl Decision for UseNonce {
+    const NAME: &'static str = "machine.signed_request";
+    type Facts = Option<u64>;
+    type Outcome = ();
+
+    async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<Option<u64>, StoreError> {
+        reads.last_nonce(self.tenant, self.verified.key).await
+    }
+
+    fn decide(&self, last: Option<u64>) -> Result<Plan<()>, Refusal> {
+        if last.is_some_and(|last| last >= self.verified.nonce) {
+            return Err(Refusal::NonceNeeded);
+        }
+        let change = MemoryChange::Nonce { key: self.verified.key, issued: self.verified.nonce };
+        let entry = self.context.entry(Self::NAME, self.object, "nonce_used");
+        Ok(Plan::new((), vec![change.into()], entry))
+    }
+}
+
+impl<S: Store> App<S> {
+    /// The admin that everybody on the server's own host is, who may be: root and the server's own user.
+    pub fn local_admin(&self, admin: muster_model::OperatorId) -> Caller {
+        Caller::Operator(OperatorCaller {
+            tenant: self.inner.tenant,
+            operator: admin,
+            role: muster_model::OperatorRole::Admin,
+            local: true,
+        })
+    }
+
+    /// A new identifier for a request.
+    pub fn request_id(&self) -> String {
+        let id: muster_model::AuditId = draw!(&*self.inner.ports);
+        id.to_string().replacen("aud_", "req_", 1)
+    }
+}

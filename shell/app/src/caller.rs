@@ -1,0 +1,215 @@
+//! Who calls, and what they may do.
+//!
+//! One question is asked before any use case runs: may this caller do this? The answer is one table.
+
+use std::net::IpAddr;
+
+use muster_model::{Actor, KeyFingerprint, MachineId, OperatorId, OperatorRole, Refusal, TenantId};
+
+/// Who calls, and from where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// Who.
+    pub caller: Caller,
+    /// From where, as far as it is counted.
+    pub source: Option<IpAddr>,
+}
+
+/// Who calls.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Caller {
+    /// An operator, by token, session or the local socket.
+    Operator(OperatorCaller),
+    /// A machine, by certificate, signed request or bearer key.
+    Machine(MachineCaller),
+    /// Somebody who has shown nothing.
+    Anonymous,
+}
+
+/// An operator who calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OperatorCaller {
+    /// Its tenant.
+    pub tenant: TenantId,
+    /// Which.
+    pub operator: OperatorId,
+    /// What it may do by what it has shown.
+    pub role: OperatorRole,
+    /// Whether it sits on the server's own host.
+    pub local: bool,
+}
+
+/// A machine that calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MachineCaller {
+    /// Its tenant.
+    pub tenant: TenantId,
+    /// Which.
+    pub machine: MachineId,
+    /// The key it proved; `None` for a bearer key.
+    pub key: Option<KeyFingerprint>,
+    /// Whether its credential is past its life: then it may ask for the next one and nothing else.
+    pub expired: bool,
+    /// Whether it is paused.
+    pub suspended: bool,
+}
+
+/// Something a caller may want to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// What anybody may: health, trust, discovery, enrolling, logging in.
+    Public,
+    /// Look at anything.
+    Read,
+    /// Run the fleet: machines, holds, grants, invites.
+    Operate,
+    /// Change who may do what, and the deployment itself.
+    Administer,
+    /// A machine looks at itself, holds its channel, leaves.
+    Self_,
+    /// A machine asks for its next certificate.
+    SelfRenew,
+    /// A machine asks for a token to show to others.
+    SelfToken,
+}
+
+impl Action {
+    /// Every action.
+    pub const ALL: [Self; 7] = [
+        Self::Public,
+        Self::Read,
+        Self::Operate,
+        Self::Administer,
+        Self::Self_,
+        Self::SelfRenew,
+        Self::SelfToken,
+    ];
+
+    /// The name in refusals.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Public => "public",
+            Self::Read => "read",
+            Self::Operate => "operate",
+            Self::Administer => "administer",
+            Self::Self_ => "machine.self",
+            Self::SelfRenew => "machine.renew",
+            Self::SelfToken => "machine.token",
+        }
+    }
+
+    /// Whether a caller may do this.
+    ///
+    /// # Errors
+    /// [`Refusal::NotAuthenticated`] for a caller who has shown nothing, [`Refusal::Forbidden`] for one who may not,
+    /// [`Refusal::CredentialExpired`] and [`Refusal::MachineSuspended`] for a machine that may not now.
+    pub fn permit(self, caller: &Caller) -> Result<(), Refusal> {
+        let forbidden = Err(Refusal::Forbidden { action: self.as_str() });
+        match (self, caller) {
+            (Self::Public, _) => Ok(()),
+            (_, Caller::Anonymous) => Err(Refusal::NotAuthenticated { cause: "nothing_shown" }),
+            (Self::Read | Self::Operate | Self::Administer, Caller::Operator(operator)) => {
+                if operator.role >= self.least_role() { Ok(()) } else { forbidden }
+            }
+            (Self::SelfRenew, Caller::Machine(_)) => Ok(()),
+            (Self::Self_ | Self::SelfToken, Caller::Machine(machine)) if machine.expired => {
+                Err(Refusal::CredentialExpired)
+            }
+            (Self::SelfToken, Caller::Machine(machine)) if machine.suspended => {
+                Err(Refusal::MachineSuspended)
+            }
+            (Self::Self_ | Self::SelfToken, Caller::Machine(_)) => Ok(()),
+            (Self::Read | Self::Operate | Self::Administer, Caller::Machine(_))
+            | (Self::Self_ | Self::SelfRenew | Self::SelfToken, Caller::Operator(_)) => forbidden,
+        }
+    }
+
+    fn least_role(self) -> OperatorRole {
+        match self {
+            Self::Public | Self::Read | Self::Self_ | Self::SelfRenew | Self::SelfToken => {
+                OperatorRole::Viewer
+            }
+            Self::Operate => OperatorRole::Operator,
+            Self::Administer => OperatorRole::Admin,
+        }
+    }
+}
+
+impl Caller {
+    /// As the audit log names it.
+    pub fn actor(&self) -> Actor {
+        match self {
+            Self::Operator(operator) => Actor::Operator(operator.operator),
+            Self::Machine(machine) => Actor::Machine(machine.machine),
+            Self::Anonymous => Actor::Anonymous,
+        }
+    }
+
+    /// The machine that calls.
+    ///
+    /// # Errors
+    /// [`Refusal::Forbidden`] for anybody else.
+    pub fn machine(&self) -> Result<&MachineCaller, Refusal> {
+        match self {
+            Self::Machine(machine) => Ok(machine),
+            Self::Operator(_) | Self::Anonymous => Err(Refusal::Forbidden { action: Action::Self_.as_str() }),
+        }
+    }
+
+    /// The operator that calls.
+    ///
+    /// # Errors
+    /// [`Refusal::Forbidden`] for anybody else.
+    pub fn operator(&self) -> Result<&OperatorCaller, Refusal> {
+        match self {
+            Self::Operator(operator) => Ok(operator),
+            Self::Machine(_) | Self::Anonymous => Err(Refusal::Forbidden { action: Action::Read.as_str() }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn operator(role: OperatorRole) -> Caller {
+        Caller::Operator(OperatorCaller {
+            tenant: TenantId::new(1, [1; 10]),
+            operator: OperatorId::new(1, [1; 10]),
+            role,
+            local: false,
+        })
+    }
+
+    fn machine(expired: bool, suspended: bool) -> Caller {
+        Caller::Machine(MachineCaller {
+            tenant: TenantId::new(1, [1; 10]),
+            machine: MachineId::new(1, [1; 10]),
+            key: None,
+            expired,
+            suspended,
+        })
+    }
+
+    /// One line a caller, one column an action, in the order of [`Action::ALL`].
+    #[test]
+    fn q_24_the_whole_table_of_who_may_do_what() {
+        let table = [
+            (Caller::Anonymous, "y------"),
+            (operator(OperatorRole::Viewer), "yy-----"),
+            (operator(OperatorRole::Operator), "yyy----"),
+            (operator(OperatorRole::Admin), "yyyy---"),
+            (machine(false, false), "y---yyy"),
+            (machine(false, true), "y---yy-"),
+            (machine(true, false), "y----y-"),
+            (machine(true, true), "y----y-"),
+        ];
+        for (caller, expected) in table {
+            let row: String = Action::ALL
+                .map(|action| if action.permit(&caller).is_ok() { 'y' } else { '-' })
+                .iter()
+                .collect();
+            assert_eq!(row, expected, "{caller:?}");
+        }
+    }
+}

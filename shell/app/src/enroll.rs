@@ -1,0 +1,244 @@
+//! Enrolling: step the door to a claim, prove the key, settle the decision, mint, confirm, answer.
+//!
+//! A crash between deciding and confirming is repaired by the client's own retry: the same key and grant get the same
+//! plan, and nothing is spent twice.
+
+use muster_doors::{Evidence, Fetch, Given, Step};
+use muster_issuer::{csr, verify_signature};
+use muster_lifecycle::Plan;
+use muster_lifecycle::enroll::{Facts, Fresh, Known, Outcome, Request, decide};
+use muster_model::{
+    Claim, Claimant, CredentialKind, Entitlement, GrantKind, KeyFingerprint, Machine, PublicKey, Refusal,
+    Secret, SecretKind, TenantId,
+};
+use muster_store::{Decision, Presence, Reads, Store, StoreError, Unscoped};
+use muster_wire::enroll::{EnrollAnswer, EnrollFields, EnrollRequest, REKEY_CONTEXT};
+
+use crate::App;
+use crate::caller::Origin;
+use crate::error::Error;
+use crate::ports::draw;
+
+const ACTION: &str = "machine.enroll";
+
+impl<S: Store> App<S> {
+    /// A request to enroll.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] with every wrong field, and nothing was spent; the refusals of the decision table.
+    pub async fn enroll(&self, request: EnrollRequest, origin: &Origin) -> Result<EnrollAnswer, Error> {
+        let fields = EnrollFields::try_from(request)?;
+        let evidence = parse_evidence(&fields)?;
+        let (tenant, claim) = match self.claim(&evidence).await {
+            Ok(proved) => proved,
+            Err(Error::Refused(refusal)) => return Err(self.refuse(origin, ACTION, refusal).await),
+            Err(error) => return Err(error),
+        };
+        // Proved before anything is spent: a malformed CSR must not cost a token.
+        let key =
+            fields.csr.as_deref().map(csr::read).transpose().map_err(|error| Error::field("csr", error))?;
+        let vouched_by = self.vouched(tenant, &fields).await?;
+        let secret = key.is_none().then(|| self.secret(SecretKind::Bearer, None));
+        let decision = self.enrollment(tenant, claim, fields, key, vouched_by, secret.as_ref(), origin);
+        let outcome = self.settle(origin, decision).await?;
+        self.answer(outcome, secret, origin).await
+    }
+
+    /// Steps a door until it has a claim, fetching what it asks for.
+    async fn claim(&self, evidence: &Evidence) -> Result<(TenantId, Claim), Error> {
+        let mut given = Given::Nothing;
+        let mut tenant = self.inner.tenant;
+        loop {
+            match evidence.step(given)? {
+                Step::Proved(claim) => return Ok((tenant, claim)),
+                Step::Fetch(Fetch::Grant(secret)) => {
+                    let grant = self.inner.store.reader().await?.grant_by_secret(secret.id()).await?;
+                    tenant = grant.as_ref().map_or(tenant, |grant| grant.tenant);
+                    let stored = grant.map(|grant| (grant.id, grant.hash));
+                    given = Given::Grant { stored, presented: self.inner.pepper.hash(secret) };
+                }
+            }
+        }
+    }
+
+    /// The present key that signed for the key of the CSR, if the request names one.
+    async fn vouched(
+        &self,
+        tenant: TenantId,
+        fields: &EnrollFields,
+    ) -> Result<Option<KeyFingerprint>, Error> {
+        let (Some((previous, signature)), Some(csr)) = (&fields.previous, &fields.csr) else {
+            return Ok(None);
+        };
+        let record = self.inner.store.reader().await?.key(tenant, *previous).await?;
+        let signed = [REKEY_CONTEXT, csr].concat();
+        let holds = record.is_some_and(|record| verify_signature(&record.key, &signed, signature));
+        if holds {
+            Ok(Some(*previous))
+        } else {
+            Err(Error::field("previous", "is not signed by a key known here"))
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "each is a value from another source, used once")]
+    fn enrollment(
+        &self,
+        tenant: TenantId,
+        claim: Claim,
+        fields: EnrollFields,
+        key: Option<PublicKey>,
+        vouched_by: Option<KeyFingerprint>,
+        bearer: Option<&Secret>,
+        origin: &Origin,
+    ) -> Enroll<S> {
+        let form = match (&key, bearer) {
+            (Some(key), _) => CredentialKind::Certificate { key: key.fingerprint() },
+            (None, Some(secret)) => {
+                CredentialKind::Bearer { secret: secret.id(), hash: self.inner.pepper.hash(secret) }
+            }
+            (None, None) => unreachable!("a bearer key is drawn where there is no key"),
+        };
+        let claimant = Claimant {
+            key,
+            hardware_id: fields.hardware_id,
+            hostname: fields.hostname,
+            kind: fields.kind,
+            attributes: fields.attributes,
+            source: origin.source,
+            method: claim.method.parse().expect("a door's name is a code"),
+        };
+        let ports = &*self.inner.ports;
+        let context = muster_lifecycle::Context { tenant, ..self.context(origin) };
+        let fresh = Fresh {
+            context,
+            machine: draw!(ports),
+            hold: draw!(ports),
+            credential: draw!(ports),
+            terms: self.terms(),
+        };
+        Enroll {
+            app: self.clone(),
+            request: Request { claimant, claim, vouched_by, credential: form },
+            fresh,
+        }
+    }
+
+    /// What is known of a machine, as decisions see it. Who holds a channel here is online, whatever is written.
+    pub(crate) async fn known<R: Reads>(
+        &self,
+        reads: &mut R,
+        machine: Machine,
+        key: Option<muster_model::KeyRecord>,
+    ) -> Result<Known, StoreError> {
+        let written = reads.presence(machine.tenant, machine.id).await?;
+        let credentials = reads.open_credentials(machine.tenant, machine.id).await?;
+        let presence = self.presence_now(machine.id, written);
+        Ok(Known { machine, key, presence, credentials })
+    }
+
+    /// Presence as it is now. A row that says online without a channel here was left by a server that stopped
+    /// without a word: its machine counts as seen until this server's start.
+    pub(crate) fn presence_now(&self, machine: muster_model::MachineId, written: Presence) -> Presence {
+        match self.inner.registry.last_heard(machine) {
+            Some(heard) => Presence { last_seen: Some(heard), online: true },
+            None if written.online => {
+                Presence { last_seen: written.last_seen.max(Some(self.inner.started_at)), online: false }
+            }
+            None => written,
+        }
+    }
+}
+
+fn parse_evidence(fields: &EnrollFields) -> Result<Evidence, Error> {
+    let parsed = Evidence::parse(&fields.method, &fields.evidence)
+        .ok_or_else(|| Error::field("method", "is not a join method: GET /v1/join-methods lists them"))?;
+    parsed.map_err(|error| {
+        let path =
+            if error.path.is_empty() { "evidence".to_owned() } else { format!("evidence.{}", error.path) };
+        Error::field(path, error.message)
+    })
+}
+
+struct Enroll<S> {
+    app: App<S>,
+    request: Request,
+    fresh: Fresh,
+}
+
+impl<S: Store> Enroll<S> {
+    fn tenant(&self) -> TenantId {
+        self.fresh.context.tenant
+    }
+
+    /// What the claim names: its grant, and the site it leads to.
+    async fn load_way<R: Reads>(&self, reads: &mut R, facts: &mut Facts) -> Result<(), StoreError> {
+        let tenant = self.tenant();
+        match &self.request.claim.entitlement {
+            Entitlement::Grant { id, .. } => {
+                facts.grant = reads.grant(tenant, *id).await?;
+                let Some(grant) = &facts.grant else { return Ok(()) };
+                facts.site = reads.site(tenant, grant.site).await?;
+                if let GrantKind::Machine(machine) = grant.kind {
+                    facts.pending = reads.machine(tenant, machine).await?;
+                }
+            }
+            Entitlement::Nothing { site: Some(code) } => {
+                facts.site = reads.site_by_code(tenant, code).await?
+            }
+            Entitlement::Nothing { site: None } => facts.site = reads.only_site(tenant).await?,
+        }
+        if let Some(site) = &facts.site {
+            facts.site_use = reads.site_use(tenant, site.id, self.fresh.context.now).await?;
+        }
+        Ok(())
+    }
+
+    async fn by_key<R: Reads>(
+        &self,
+        reads: &mut R,
+        key: KeyFingerprint,
+    ) -> Result<Option<Known>, StoreError> {
+        let Some(record) = reads.key(self.tenant(), key).await? else { return Ok(None) };
+        let Some(machine) = reads.machine(self.tenant(), record.machine).await? else { return Ok(None) };
+        self.app.known(reads, machine, Some(record)).await.map(Some)
+    }
+
+    /// Who this might be: by key, by the key that vouches, by hardware, and by what it asked before.
+    async fn load_identity<R: Reads>(&self, reads: &mut R, facts: &mut Facts) -> Result<(), StoreError> {
+        let claimant = &self.request.claimant;
+        let key = claimant.key.as_ref().map(PublicKey::fingerprint);
+        if let Some(key) = key {
+            facts.by_key = self.by_key(reads, key).await?;
+            facts.holds = reads.holds_by_key(self.tenant(), key).await?;
+        }
+        if let Some(previous) = self.request.vouched_by {
+            facts.by_previous = self.by_key(reads, previous).await?;
+        }
+        if let Some(id) = &claimant.hardware_id {
+            if let Some(machine) = reads.machine_by_hardware(self.tenant(), id).await? {
+                facts.by_hardware = Some(self.app.known(reads, machine, None).await?);
+            }
+            if key.is_none() {
+                facts.holds = reads.holds_by_hardware(self.tenant(), id).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<S: Store> Decision for Enroll<S> {
+    const NAME: &'static str = ACTION;
+    type Facts = Facts;
+    type Outcome = Outcome;
+
+    async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<Facts, StoreError> {
+        let mut facts = Facts::default();
+        self.load_way(reads, &mut facts).await?;
+        self.load_identity(reads, &mut facts).await?;
+        Ok(facts)
+    }
+
+    fn decide(&self, facts: Facts) -> Result<Plan<Outcome>, Refusal> {
+        decide(&self.request, facts, &self.fresh)
+    }
+}

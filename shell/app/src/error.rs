@@ -1,0 +1,43 @@
+//! The ways in which a use case ends without its result.
+
+use muster_issuer::{IssueError, TokenError};
+use muster_model::Refusal;
+use muster_store::{SettleError, StoreError};
+use muster_wire::{FieldError, FieldErrors};
+use thiserror::Error;
+
+/// Why a use case ended without its result.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// It is not a request.
+    #[error(transparent)]
+    Malformed(#[from] FieldErrors),
+    /// It was understood, and decided: no.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The store failed, or an invariant of ours.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The authority could not sign.
+    #[error("the authority could not issue")]
+    Issue(#[from] IssueError),
+    /// The authority could not sign a token.
+    #[error("the authority could not sign")]
+    Token(#[from] TokenError),
+}
+
+impl Error {
+    /// One wrong field.
+    pub(crate) fn field(path: impl Into<String>, message: impl std::fmt::Display) -> Self {
+        Self::Malformed(FieldErrors(vec![FieldError { path: path.into(), message: message.to_string() }]))
+    }
+}
+
+impl From<SettleError> for Error {
+    fn from(error: SettleError) -> Self {
+        match error {
+            SettleError::Refused(refusal) => Self::Refused(refusal),
+            SettleError::Store(error) => Self::Store(error),
+        }
+    }
+}

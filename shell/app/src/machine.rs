@@ -1,0 +1,330 @@
+//! Operators look at machines and act on them.
+
+use muster_lifecycle::machine::{self, Facts, NewMachine, Revoked};
+use muster_lifecycle::repeat::{self, Mark};
+use muster_lifecycle::{Context, Plan, Remembered};
+use muster_model::{
+    CredentialId, GrantKind, Machine, MachineId, ReasonText, Refusal, RetireCause, Secret, SecretKind,
+    SignedDuration, Site, SiteId, TenantId,
+};
+use muster_store::{Decision, Lists, MachineFilter, Reads, Store, StoreError, Unscoped};
+use muster_wire::machine as wire;
+use muster_wire::{ListQuery, Page};
+
+use crate::App;
+use crate::caller::Origin;
+use crate::error::Error;
+use crate::ports::draw;
+use crate::views;
+
+pub(crate) const NAME_LEAVE: &str = "machine.leave";
+/// Credentials shown with a machine.
+const SHOWN: u32 = 50;
+
+impl<S: Store> App<S> {
+    /// A page of machines.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] for a wrong filter or cursor.
+    pub async fn machines(&self, query: &ListQuery, origin: &Origin) -> Result<Page<wire::Machine>, Error> {
+        let tenant = self.tenant_of(&origin.caller);
+        let filter = self.machine_filter(tenant, query).await?;
+        let binding = self.binding("machines", query, origin);
+        let page = binding.page(query.cursor.as_deref(), query.limit)?;
+        let listed = self.inner.store.reader().await?.machines(tenant, &filter, page).await?;
+        let items = listed.items.into_iter().map(|row| self.view(row)).collect();
+        Ok(Page { items, next: listed.next.map(|after| binding.seal(after)) })
+    }
+
+    async fn machine_filter(&self, tenant: TenantId, query: &ListQuery) -> Result<MachineFilter, Error> {
+        let state = query.state.as_deref().map(|state| {
+            MachineFilter::state_named(state)
+                .ok_or_else(|| Error::field("state", "is not one of pending, active, suspended, retired"))
+        });
+        let site = match &query.site {
+            Some(code) => {
+                let code = code.parse().map_err(|error| Error::field("site", error))?;
+                Some(self.site_named(tenant, Some(&code)).await?.id)
+            }
+            None => None,
+        };
+        Ok(MachineFilter { site, state: state.transpose()?, search: query.search.clone() })
+    }
+
+    /// One machine with its credentials.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`].
+    pub async fn machine(&self, id: MachineId, origin: &Origin) -> Result<wire::MachineDetail, Error> {
+        let tenant = self.tenant_of(&origin.caller);
+        let mut reads = self.inner.store.reader().await?;
+        let row = reads.machine_row(tenant, id).await?.ok_or(Refusal::NotFound { what: "machine" })?;
+        let credentials = reads.credentials(tenant, id, SHOWN).await?;
+        let now = self.now();
+        Ok(wire::MachineDetail {
+            words: muster_wire::words(row.machine.key),
+            machine: self.view(row),
+            credentials: credentials.iter().map(|credential| views::credential(credential, now)).collect(),
+        })
+    }
+
+    /// One machine.
+    pub(crate) async fn machine_view(&self, tenant: TenantId, id: MachineId) -> Result<wire::Machine, Error> {
+        let row = self.inner.store.reader().await?.machine_row(tenant, id).await?;
+        Ok(self.view(row.ok_or(Refusal::NotFound { what: "machine" })?))
+    }
+
+    /// Pauses a machine.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`], [`Refusal::WrongState`].
+    pub async fn suspend(
+        &self,
+        id: MachineId,
+        reason: Option<ReasonText>,
+        origin: &Origin,
+    ) -> Result<wire::Machine, Error> {
+        self.act(id, origin, "machine.suspend", move |facts, context| {
+            machine::suspend(facts, reason.clone(), context)
+        })
+        .await
+    }
+
+    /// Ends a pause.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`], [`Refusal::WrongState`].
+    pub async fn resume(&self, id: MachineId, origin: &Origin) -> Result<wire::Machine, Error> {
+        self.act(id, origin, "machine.resume", machine::resume).await
+    }
+
+    /// Ends a machine.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`].
+    pub async fn retire(
+        &self,
+        id: MachineId,
+        reason: Option<ReasonText>,
+        origin: &Origin,
+    ) -> Result<wire::Machine, Error> {
+        self.act(id, origin, "machine.retire", move |facts, context| {
+            machine::retire(facts, RetireCause::Operator(reason.clone()), context)
+        })
+        .await
+    }
+
+    /// Ends one credential of a machine, or all; or tells what would end.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`], [`Refusal::WrongState`].
+    pub async fn revoke(
+        &self,
+        id: MachineId,
+        only: Option<CredentialId>,
+        reason: Option<ReasonText>,
+        dry_run: bool,
+        origin: &Origin,
+    ) -> Result<wire::Revoked, Error> {
+        let act = MachineAct::new(self, id, origin, "machine.revoke", move |facts, context| {
+            machine::revoke(facts, only, reason.clone(), context)
+        });
+        let revoked: Revoked = match dry_run {
+            true => self.rehearse(&act).await?,
+            false => self.settle(origin, act).await?,
+        };
+        Ok(wire::Revoked {
+            machine: self.machine_view(self.tenant_of(&origin.caller), id).await?,
+            credentials: revoked.credentials.iter().map(ToString::to_string).collect(),
+            dry_run,
+        })
+    }
+
+    /// Decides without writing: the same function over the same facts, so that the answer is the effect.
+    async fn rehearse<D: Decision>(&self, decision: &D) -> Result<D::Outcome, Error> {
+        let mut reads = self.inner.store.reader().await?;
+        let facts = decision.load(&mut reads).await?;
+        Ok(decision.decide(facts)?.into_parts().0)
+    }
+
+    async fn act<F>(
+        &self,
+        id: MachineId,
+        origin: &Origin,
+        name: &'static str,
+        decide: F,
+    ) -> Result<wire::Machine, Error>
+    where
+        F: Fn(Facts, &Context) -> Result<Plan<Machine>, Refusal> + Send + Sync + 'static,
+    {
+        let machine = self.settle(origin, MachineAct::new(self, id, origin, name, decide)).await?;
+        self.machine_view(machine.tenant, machine.id).await
+    }
+
+    /// Makes a pending machine and the invite that only it can use.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`] for the site, [`Refusal::NameTaken`] for the hardware,
+    /// [`Refusal::IdempotencyMismatch`].
+    pub async fn create_machine(
+        &self,
+        request: wire::CreateMachine,
+        idempotency_key: Option<&str>,
+        origin: &Origin,
+    ) -> Result<wire::CreatedMachine, Error> {
+        let asked = format!("machine.create {request:?}");
+        let fields = wire::CreateMachineFields::try_from(request)?;
+        let tenant = self.tenant_of(&origin.caller);
+        let site = self.site_named(tenant, fields.site.as_ref()).await?;
+        let mark = self.mark(origin, idempotency_key, &asked);
+        let secret = self.secret(SecretKind::Enroll, mark.as_ref());
+        let context = self.context(origin);
+        let new = self.new_machine(fields, &secret, &context);
+        let decision = CreateMachine { new, site: site.id, mark, context };
+        let (machine, expires_at) = self.settle(origin, decision).await?;
+        Ok(wire::CreatedMachine {
+            machine: self.machine_view(tenant, machine.id).await?,
+            invite: self.invite(secret).reveal(),
+            expires_at,
+        })
+    }
+
+    fn new_machine(
+        &self,
+        fields: wire::CreateMachineFields,
+        secret: &Secret,
+        context: &Context,
+    ) -> NewMachine {
+        let id: MachineId = draw!(&*self.inner.ports);
+        let grant = muster_lifecycle::grant::NewGrant {
+            id: draw!(&*self.inner.ports),
+            kind: GrantKind::Machine(id),
+            secret: secret.id(),
+            hash: self.inner.pepper.hash(secret),
+            uses: Some(1),
+            expires_at: Some(context.now + SignedDuration::from_secs(i64::from(fields.expires_in))),
+            labels: fields.labels.clone(),
+            role: fields.role.clone(),
+            machine_kind: Some(fields.kind),
+            approval: false,
+        };
+        NewMachine {
+            id,
+            name: fields.name,
+            kind: fields.kind,
+            hardware_id: fields.hardware_id,
+            role: fields.role,
+            labels: fields.labels,
+            grant,
+        }
+    }
+}
+
+/// An act on one machine, by a plain function of what is known of it.
+pub(crate) struct MachineAct<F> {
+    action: &'static str,
+    machine: MachineId,
+    context: Context,
+    decide: F,
+}
+
+impl<F, O> MachineAct<F>
+where
+    F: Fn(Facts, &Context) -> Result<Plan<O>, Refusal> + Send + Sync + 'static,
+{
+    pub(crate) fn new<S: Store>(
+        app: &App<S>,
+        machine: MachineId,
+        origin: &Origin,
+        action: &'static str,
+        decide: F,
+    ) -> Self {
+        Self { action, machine, context: app.context(origin), decide }
+    }
+}
+
+impl<F, O> Decision for MachineAct<F>
+where
+    F: Fn(Facts, &Context) -> Result<Plan<O>, Refusal> + Send + Sync + 'static,
+    O: Send + 'static,
+{
+    const NAME: &'static str = "machine.act";
+    type Facts = Facts;
+    type Outcome = O;
+
+    fn action(&self) -> &'static str {
+        self.action
+    }
+
+    async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<Facts, StoreError> {
+        let tenant = self.context.tenant;
+        Ok(Facts {
+            machine: reads.machine(tenant, self.machine).await?,
+            keys: reads.keys_of_machine(tenant, self.machine).await?,
+            credentials: reads.open_credentials(tenant, self.machine).await?,
+            grants: reads.grants_of_machine(tenant, self.machine).await?,
+        })
+    }
+
+    fn decide(&self, facts: Facts) -> Result<Plan<O>, Refusal> {
+        (self.decide)(facts, &self.context)
+    }
+}
+
+struct CreateMachine {
+    new: NewMachine,
+    site: SiteId,
+    mark: Option<Mark>,
+    context: Context,
+}
+
+struct CreateFacts {
+    remembered: Option<Remembered>,
+    earlier: Option<(Machine, Option<muster_model::Timestamp>)>,
+    site: Option<Site>,
+    by_hardware: Option<Machine>,
+}
+
+impl Decision for CreateMachine {
+    const NAME: &'static str = "machine.create";
+    type Facts = CreateFacts;
+    type Outcome = (Machine, muster_model::Timestamp);
+
+    async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<CreateFacts, StoreError> {
+        let tenant = self.context.tenant;
+        let remembered = self.context_memory(reads).await?;
+        let earlier = match remembered.as_ref().and_then(|known| known.object.parse().ok()) {
+            Some(id) => {
+                let end =
+                    reads.grants_of_machine(tenant, id).await?.first().and_then(|grant| grant.expires_at);
+                reads.machine(tenant, id).await?.map(|machine| (machine, end))
+            }
+            None => None,
+        };
+        let by_hardware = match &self.new.hardware_id {
+            Some(id) => reads.machine_by_hardware(tenant, id).await?,
+            None => None,
+        };
+        Ok(CreateFacts { remembered, earlier, site: reads.site(tenant, self.site).await?, by_hardware })
+    }
+
+    fn decide(&self, facts: CreateFacts) -> Result<Plan<Self::Outcome>, Refusal> {
+        let end = self.new.grant.expires_at.unwrap_or(self.context.now);
+        if repeat::earlier(self.mark.as_ref(), facts.remembered.as_ref())?.is_some() {
+            let (machine, earlier_end) = facts.earlier.ok_or(Refusal::NotFound { what: "machine" })?;
+            return Ok(Plan::unchanged((machine, earlier_end.unwrap_or(end))));
+        }
+        let plan = machine::create(self.new.clone(), facts.site, facts.by_hardware.as_ref(), &self.context)?;
+        let object = self.new.id.to_string();
+        Ok(repeat::remember(plan, self.mark.as_ref(), object, &self.context).map(|machine| (machine, end)))
+    }
+}
+
+impl CreateMachine {
+    async fn context_memory<R: Reads>(&self, reads: &mut R) -> Result<Option<Remembered>, StoreError> {
+        match &self.mark {
+            Some(mark) => reads.remembered(self.context.tenant, &mark.key).await,
+            None => Ok(None),
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Minting what was reserved: outside any transaction, then confirmed in one of its own.
+//!
+//! What leaves the house is what the row says: where two callers mint the same reservation, both get the certificate
+//! that was confirmed first.
+
+use muster_issuer::MachineTemplate;
+use muster_lifecycle::enroll::Outcome;
+use muster_lifecycle::{Context, Plan, Terms, credential};
+use muster_model::{
+    Credential, CredentialId, CredentialKind, CredentialState, Hold, Machine, MachineId, Minted, PublicKey,
+    Refusal, Secret,
+};
+use muster_store::{Decision, Reads, Store, StoreError, Unscoped};
+use muster_wire::enroll::{EnrollAnswer, Enrolled, EnrolledMachine, Held, IssuedCredential};
+
+use crate::App;
+use crate::caller::Origin;
+use crate::error::Error;
+
+impl<S: Store> App<S> {
+    /// The lifetimes in force: those configured, and no certificate beyond its issuer.
+    pub(crate) fn terms(&self) -> Terms {
+        let mut terms = self.inner.settings.terms;
+        let left = self.inner.authority.issuing_not_after().duration_since(self.now());
+        terms.certificate_life = terms.certificate_life.min(left);
+        terms
+    }
+
+    /// Turns a settled outcome into an answer, minting what is still reserved.
+    pub(crate) async fn answer(
+        &self,
+        outcome: Outcome,
+        secret: Option<Secret>,
+        origin: &Origin,
+    ) -> Result<EnrollAnswer, Error> {
+        match outcome {
+            Outcome::Held(hold) => Ok(EnrollAnswer::Held(self.held(&hold))),
+            Outcome::Enrolled { machine, credential, again } => {
+                let credential = self.mint(&machine, *credential, secret, origin).await?;
+                let site = self.site_code(&machine).await?;
+                let enrolled = Box::new(Enrolled {
+                    machine: enrolled_machine(&machine, site),
+                    credential,
+                    trust: self.trust(),
+                    server_time: self.now(),
+                });
+                Ok(if again { EnrollAnswer::Same(enrolled) } else { EnrollAnswer::Enrolled(enrolled) })
+            }
+        }
+    }
+
+    /// Mints a credential and makes it durable, or finds it minted.
+    pub(crate) async fn mint(
+        &self,
+        machine: &Machine,
+        credential: Credential,
+        secret: Option<Secret>,
+        origin: &Origin,
+    ) -> Result<IssuedCredential, Error> {
+        let issued = match credential.state {
+            CredentialState::Reserved => {
+                let minted = self.make(machine, &credential).await?;
+                let context = Context { tenant: machine.tenant, ..self.context(origin) };
+                let confirm = Confirm { credential: credential.id, machine: machine.id, minted, context };
+                self.settle(origin, confirm).await?
+            }
+            CredentialState::Issued(_) | CredentialState::Ended { .. } => credential,
+        };
+        self.handed_over(&issued, secret)
+    }
+
+    async fn make(&self, machine: &Machine, credential: &Credential) -> Result<Minted, Error> {
+        let CredentialKind::Certificate { key } = credential.kind else { return Ok(Minted::Bearer) };
+        let record = self.inner.store.reader().await?.key(machine.tenant, key).await?;
+        let key: PublicKey = record.ok_or(Refusal::Revoked)?.key;
+        let template = MachineTemplate {
+            serial: credential.id,
+            tenant: machine.tenant,
+            machine: machine.id,
+            not_before: credential.not_before,
+            not_after: credential.not_after,
+        };
+        Ok(Minted::Certificate(self.inner.authority.issue(&key, &template)?))
+    }
+
+    fn handed_over(
+        &self,
+        credential: &Credential,
+        secret: Option<Secret>,
+    ) -> Result<IssuedCredential, Error> {
+        let certificate = match &credential.state {
+            CredentialState::Issued(Minted::Certificate(der)) => {
+                Some(self.inner.authority.leaf_chain_pem(der))
+            }
+            CredentialState::Issued(Minted::Bearer) => None,
+            CredentialState::Reserved | CredentialState::Ended { .. } => return Err(Refusal::Revoked.into()),
+        };
+        Ok(IssuedCredential {
+            id: credential.id.to_string(),
+            certificate,
+            bearer: secret.map(|secret| secret.reveal()),
+            not_before: credential.not_before,
+            not_after: credential.not_after,
+        })
+    }
+
+    pub(crate) fn held(&self, hold: &Hold) -> Held {
+        Held {
+            hold: hold.id.to_string(),
+            reason: hold.reason.as_str().to_owned(),
+            words: muster_wire::words(hold.claimant.key.as_ref().map(PublicKey::fingerprint)),
+            expires_at: hold.expires_at,
+            poll_after: self.inner.settings.poll_after,
+        }
+    }
+
+    async fn site_code(&self, machine: &Machine) -> Result<String, Error> {
+        let site = self.inner.store.reader().await?.site(machine.tenant, machine.site).await?;
+        Ok(site.map(|site| site.code.to_string()).unwrap_or_default())
+    }
+}
+
+fn enrolled_machine(machine: &Machine, site: String) -> EnrolledMachine {
+    EnrolledMachine {
+        id: machine.id.to_string(),
+        name: machine.name.to_string(),
+        tenant: machine.tenant.to_string(),
+        site,
+        state: machine.state.as_str().to_owned(),
+        generation: machine.generation,
+    }
+}
+
+struct Confirm {
+    credential: CredentialId,
+    machine: MachineId,
+    minted: Minted,
+    context: Context,
+}
+
+impl Decision for Confirm {
+    const NAME: &'static str = "credential.issue";
+    type Facts = (Option<Credential>, Option<Machine>);
+    type Outcome = Credential;
+
+    async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<Self::Facts, StoreError> {
+        let tenant = self.context.tenant;
+        let credential = reads.credential(tenant, self.credential).await?;
+        Ok((credential, reads.machine(tenant, self.machine).await?))
+    }
+
+    fn decide(&self, (credential, machine): Self::Facts) -> Result<Plan<Credential>, Refusal> {
+        credential::confirm(credential, machine.as_ref(), self.minted.clone(), &self.context)
+    }
+}

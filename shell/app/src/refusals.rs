@@ -1,0 +1,157 @@
+//! Refusals in the audit log, coalesced when they flood.
+//!
+//! The first refusal of a code from a source is written before its answer leaves; those that follow within the
+//! window are counted and written as one entry. What is counted is bounded: past the bound all sources share one line.
+//! Whether a write happens depends on code and source alone, never on the hidden cause, so that its time tells nothing.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+
+use muster_model::{Actor, Entry, Object, Reason, Refusal, Timestamp};
+use muster_store::Store;
+
+use crate::App;
+use crate::caller::Origin;
+use crate::ports::draw;
+
+/// How many lines are counted at once.
+const LINES: usize = 1024;
+
+/// Counts refusals.
+#[derive(Default)]
+pub(crate) struct RefusalLog {
+    lines: Mutex<HashMap<Line, Counted>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Line {
+    code: &'static str,
+    action: &'static str,
+    source: Option<IpAddr>,
+}
+
+#[derive(Default)]
+struct Counted {
+    causes: BTreeMap<&'static str, u64>,
+}
+
+impl RefusalLog {
+    /// Counts a refusal. Tells whether it is the first of its line.
+    fn count(&self, line: Line, cause: &'static str) -> bool {
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let line = if lines.len() >= LINES && !lines.contains_key(&line) {
+            Line { source: None, ..line }
+        } else {
+            line
+        };
+        let is_first = !lines.contains_key(&line);
+        let counted = lines.entry(line).or_default();
+        if !is_first {
+            *counted.causes.entry(cause).or_default() += 1;
+        }
+        is_first
+    }
+
+    /// Takes what was counted, and forgets lines on which nothing happened since the last time.
+    fn take(&self) -> Vec<(Line, BTreeMap<&'static str, u64>)> {
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.retain(|_, counted| !counted.causes.is_empty());
+        lines.iter_mut().map(|(line, counted)| (*line, std::mem::take(&mut counted.causes))).collect()
+    }
+}
+
+impl<S: Store> App<S> {
+    /// Tells of a refusal in the audit log.
+    pub async fn tell_refusal(&self, origin: &Origin, action: &'static str, refusal: &Refusal) {
+        metrics::counter!("muster_refusals_total", "code" => refusal.code()).increment(1);
+        let line = Line { code: refusal.code(), action, source: origin.source };
+        let cause = cause_of(refusal);
+        if !self.inner.refusals.count(line, cause) {
+            return;
+        }
+        let mut entry = self.refusal_entry(line, self.now(), &origin.caller.actor());
+        entry.detail.push(("cause", cause.to_owned()));
+        if let Err(error) = self.inner.store.tell(vec![entry]).await {
+            tracing::error!(%error, "a refusal could not be written to the audit log");
+        }
+    }
+
+    /// Writes what was counted since the last time. Called every few seconds, and at the end.
+    pub async fn flush_refusals(&self) {
+        let now = self.now();
+        let tell = |(line, causes): (Line, BTreeMap<&'static str, u64>)| {
+            let mut entry = self.refusal_entry(line, now, &Actor::Anonymous);
+            entry.detail.push(("repeated", causes.values().sum::<u64>().to_string()));
+            entry.detail.extend(causes.into_iter().map(|(cause, count)| (cause, count.to_string())));
+            entry
+        };
+        let entries: Vec<Entry> = self.inner.refusals.take().into_iter().map(tell).collect();
+        if entries.is_empty() {
+            return;
+        }
+        if let Err(error) = self.inner.store.tell(entries).await {
+            tracing::error!(%error, "refusals could not be written to the audit log");
+        }
+    }
+
+    fn refusal_entry(&self, line: Line, at: Timestamp, actor: &Actor) -> Entry {
+        Entry {
+            id: draw!(&*self.inner.ports),
+            tenant: self.inner.tenant,
+            at,
+            actor: *actor,
+            action: line.action,
+            object: Object::Deployment,
+            reason: Reason(line.code),
+            source: line.source,
+            detail: vec![("outcome", "refused".to_owned())],
+        }
+    }
+}
+
+/// The hidden cause of a refusal, for the audit log alone.
+fn cause_of(refusal: &Refusal) -> &'static str {
+    match refusal {
+        Refusal::NotEntitled { cause } | Refusal::NotAuthenticated { cause } => cause,
+        other => other.code(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(n: u32) -> Line {
+        Line { code: "not_entitled", action: "machine.enroll", source: Some(IpAddr::from(n.to_be_bytes())) }
+    }
+
+    #[test]
+    fn the_first_is_told_at_once_and_the_rest_as_one() {
+        let log = RefusalLog::default();
+        let firsts: Vec<bool> = (0..5).map(|_| log.count(line(1), "secret_wrong")).collect();
+        assert_eq!(firsts, [true, false, false, false, false]);
+        let taken = log.take();
+        assert_eq!(taken[0].1, BTreeMap::from([("secret_wrong", 4)]));
+        assert!(log.take().is_empty(), "a quiet line is forgotten");
+        assert!(log.count(line(1), "secret_wrong"), "and told at once when it speaks again");
+    }
+
+    #[test]
+    fn q_09_whether_a_refusal_is_written_at_once_does_not_depend_on_its_cause() {
+        let log = RefusalLog::default();
+        assert!(log.count(line(1), "secret_wrong"));
+        assert!(!log.count(line(1), "secret_unknown"));
+    }
+
+    #[test]
+    fn a_flood_from_everywhere_stays_bounded() {
+        let log = RefusalLog::default();
+        (0..100_000).for_each(|n| {
+            log.count(line(n), "secret_wrong");
+        });
+        assert!(log.lines.lock().expect("no panic").len() <= LINES + 1);
+        let told: u64 = log.take().iter().flat_map(|(_, causes)| causes.values()).sum();
+        assert_eq!(told, 100_000 - LINES as u64 - 1, "all but the first of each line are counted");
+    }
+}

@@ -1,0 +1,80 @@
+//! A machine asks for its next certificate, looks at itself, or signs itself off.
+
+use muster_lifecycle::credential::{RenewFacts, renew};
+use muster_lifecycle::{Context, Plan, Terms, machine};
+use muster_model::{Credential, CredentialId, KeyFingerprint, Machine, MachineId, Refusal, RetireCause};
+use muster_store::{Decision, Reads, Store, StoreError, Unscoped};
+use muster_wire::enroll::Renewed;
+
+use crate::App;
+use crate::caller::{MachineCaller, Origin};
+use crate::error::Error;
+use crate::machine::{self as acts, MachineAct};
+use crate::ports::draw;
+
+impl<S: Store> App<S> {
+    /// A new certificate for the machine's present key.
+    ///
+    /// # Errors
+    /// The refusals of [`renew`]; [`Refusal::WrongState`] for a machine without a key.
+    pub async fn renew(&self, caller: &MachineCaller, origin: &Origin) -> Result<Renewed, Error> {
+        let key = caller.key.ok_or(Refusal::WrongState { verb: "renew", state: "keyless" })?;
+        let context = self.context(origin);
+        let decision = Renew {
+            machine: caller.machine,
+            key,
+            credential: draw!(&*self.inner.ports),
+            context,
+            terms: self.terms(),
+        };
+        let (machine, credential) = self.settle(origin, decision).await?;
+        let credential = self.mint(&machine, credential, None, origin).await?;
+        Ok(Renewed { credential, trust: self.trust(), server_time: self.now() })
+    }
+
+    /// The machine signs itself off.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn leave(&self, caller: &MachineCaller, origin: &Origin) -> Result<(), Error> {
+        let act = MachineAct::new(self, caller.machine, origin, acts::NAME_LEAVE, |facts, context| {
+            machine::retire(facts, RetireCause::Left, context)
+        });
+        self.settle(origin, act).await.map(drop)
+    }
+
+    /// The machine looks at itself.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn self_view(&self, caller: &MachineCaller) -> Result<muster_wire::machine::Machine, Error> {
+        self.machine_view(caller.tenant, caller.machine).await
+    }
+}
+
+struct Renew {
+    machine: MachineId,
+    key: KeyFingerprint,
+    credential: CredentialId,
+    context: Context,
+    terms: Terms,
+}
+
+impl Decision for Renew {
+    const NAME: &'static str = "credential.renew";
+    type Facts = RenewFacts;
+    type Outcome = (Machine, Credential);
+
+    async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<RenewFacts, StoreError> {
+        let tenant = self.context.tenant;
+        Ok(RenewFacts {
+            machine: reads.machine(tenant, self.machine).await?,
+            key: reads.key(tenant, self.key).await?,
+            credentials: reads.open_credentials(tenant, self.machine).await?,
+        })
+    }
+
+    fn decide(&self, facts: RenewFacts) -> Result<Plan<Self::Outcome>, Refusal> {
+        renew(facts, self.credential, &self.context, &self.terms)
+    }
+}

@@ -1,0 +1,35 @@
+//! What the operator configured, as far as use cases need it.
+
+use muster_lifecycle::Terms;
+use muster_model::SignedDuration;
+
+/// What the operator configured.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where machines reach this deployment: `https://host:port`, perhaps with a path prefix.
+    pub url: String,
+    /// Lifetimes of what is issued.
+    pub terms: Terms,
+    /// How long a one-time login link is good for.
+    pub login_life: SignedDuration,
+    /// How long a browser session is good for.
+    pub session_life: SignedDuration,
+    /// Holds ask again after this many seconds.
+    pub poll_after: u32,
+    /// Where the data are, for operators on the server's own host.
+    pub data_dir: Option<String>,
+}
+
+impl Settings {
+    /// The defaults, for a deployment that machines reach at this address.
+    pub fn at(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            terms: Terms::default(),
+            login_life: SignedDuration::from_mins(15),
+            session_life: SignedDuration::from_hours(12),
+            poll_after: 2,
+            data_dir: None,
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! The deployment at a glance, and whom to trust.
+
+use muster_model::SignedDuration;
+use muster_store::{Lists, Store, StoreError};
+use muster_wire::status::{MachineCounts, Status};
+use muster_wire::trust::{JoinMethod, Trust};
+
+use crate::App;
+use crate::caller::Origin;
+use crate::error::Error;
+
+/// An operator is warned this long before the issuing CA ends.
+const CA_WARNING: SignedDuration = SignedDuration::from_hours(24 * 90);
+
+impl<S: Store> App<S> {
+    /// The deployment at a glance.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn status(&self, origin: &Origin) -> Result<Status, Error> {
+        let tenant = self.tenant_of(&origin.caller);
+        let now = self.now();
+        let mut reads = self.inner.store.reader().await?;
+        let [pending, active, suspended, retired] = reads.machine_counts(tenant).await?;
+        let holds_open = reads.open_holds(tenant, now).await?;
+        drop(reads);
+        let online = self.inner.registry.online();
+        let authority = &self.inner.authority;
+        Ok(Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            url: self.inner.settings.url.clone(),
+            trust_domain: authority.trust_domain().to_string(),
+            ca_pin: authority.pin(),
+            server_time: now,
+            started_at: self.inner.started_at,
+            machines: MachineCounts { pending, active, suspended, retired, online },
+            holds_open,
+            ca_expires: authority.issuing_not_after(),
+            data_dir: self.inner.settings.data_dir.clone().filter(|_| origin.caller.is_local()),
+            warnings: self.warnings().await,
+        })
+    }
+
+    async fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let end = self.inner.authority.issuing_not_after();
+        if end.duration_since(self.now()) < CA_WARNING {
+            warnings.push(format!("the issuing CA ends on {end}"));
+        }
+        if let Err(error) = self.inner.store.check().await {
+            warnings.push(format!("the store cannot be written to: {error}"));
+        }
+        warnings
+    }
+
+    /// Whether the store answers and can be written to.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn ready(&self) -> Result<(), StoreError> {
+        self.inner.store.check().await
+    }
+
+    /// Whom to trust.
+    pub fn trust(&self) -> Trust {
+        let authority = &self.inner.authority;
+        Trust {
+            trust_domain: authority.trust_domain().to_string(),
+            roots: authority.roots_pem().to_vec(),
+            pins: authority.pins().to_vec(),
+        }
+    }
+
+    /// The ways in.
+    pub fn join_methods(&self) -> Vec<JoinMethod> {
+        let written = |method: &muster_doors::Method| JoinMethod {
+            method: method.method.to_owned(),
+            summary: method.summary.to_owned(),
+            evidence: (method.schema)(),
+        };
+        muster_doors::METHODS.iter().map(written).collect()
+    }
+}
