@@ -1,0 +1,3 @@
+//! Tests of the SQLite store as others see it.
+
+mod file;
