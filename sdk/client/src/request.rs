@@ -194,9 +194,8 @@ fn bearer(token: &str) -> Result<HeaderMap, ClientError> {
 fn idempotency_key() -> Result<String, ClientError> {
     let mut bytes = [0; 16];
     let random = tls::provider().secure_random.fill(&mut bytes);
-    random.or_else(|_| {
-        Err(ClientError::Setup { source: "no random numbers from the operating system".into() })
-    })?;
+    let failed = || ClientError::Setup { source: "no random numbers from the operating system".into() };
+    random.or(Err(failed()))?;
     Ok(data_encoding::HEXLOWER.encode(&bytes))
 }
 
@@ -220,10 +219,12 @@ fn is_tls(error: &reqwest::Error) -> bool {
     false
 }
 
-/// An `io::Error` hides the TLS error it was made of from `source()`.
+/// An `io::Error` hides what it was made of from `source()`, and may be made of another one.
 fn tls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
-    let inner = error.downcast_ref::<std::io::Error>().and_then(|io| io.get_ref());
-    inner.and_then(|inner| inner.downcast_ref()).or_else(|| error.downcast_ref())
+    match error.downcast_ref::<std::io::Error>() {
+        Some(io) => tls_error(io.get_ref()?),
+        None => error.downcast_ref(),
+    }
 }
 
 #[cfg(test)]

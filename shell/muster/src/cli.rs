@@ -30,25 +30,33 @@ pub(crate) struct Cli {
 #[command(next_help_heading = "Everywhere")]
 pub(crate) struct Global {
     /// For the server and for managing it, the server's directory; for `enroll` and `agent`, the agent's own.
-    #[arg(long, global = true, value_name = "DIR", env = "MUSTER_DATA_DIR")]
+    #[arg(long, global = true, value_name = "DIR", env = "MUSTER_DATA_DIR", hide_env_values = true)]
     pub(crate) data_dir: Option<PathBuf>,
     /// The server's address, instead of the socket of the server on this host.
-    #[arg(long, global = true, value_name = "URL", env = "MUSTER_SERVER")]
+    #[arg(long, global = true, value_name = "URL", env = "MUSTER_SERVER", hide_env_values = true)]
     pub(crate) server: Option<String>,
     /// The pin of the server's CA (sha256:…), as `muster status` and `muster up` show it.
-    #[arg(long, global = true, value_name = "PIN", env = "MUSTER_CA_PIN", value_parser = parse_pin)]
+    #[arg(long, global = true, value_name = "PIN", env = "MUSTER_CA_PIN", hide_env_values = true, value_parser = parse_pin)]
     pub(crate) ca_pin: Option<CaPin>,
     /// A file with an API token (or MUSTER_TOKEN in the environment); never the token itself.
-    #[arg(long, global = true, value_name = "FILE", env = "MUSTER_TOKEN_FILE")]
+    #[arg(long, global = true, value_name = "FILE", env = "MUSTER_TOKEN_FILE", hide_env_values = true)]
     pub(crate) token_file: Option<PathBuf>,
     /// How results are printed.
-    #[arg(long, short, global = true, value_name = "FORMAT", env = "MUSTER_OUTPUT", default_value = "table")]
+    #[arg(
+        long,
+        short,
+        global = true,
+        value_name = "FORMAT",
+        env = "MUSTER_OUTPUT",
+        hide_env_values = true,
+        default_value = "table"
+    )]
     pub(crate) output: Format,
     /// When messages are colored.
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub(crate) color: ColorChoice,
     /// The configuration file.
-    #[arg(long, global = true, value_name = "FILE", env = "MUSTER_CONFIG")]
+    #[arg(long, global = true, value_name = "FILE", env = "MUSTER_CONFIG", hide_env_values = true)]
     pub(crate) config: Option<PathBuf>,
     /// Say more; twice, say everything.
     #[arg(long, short, global = true, action = ArgAction::Count)]

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 /// Now.
+#[expect(clippy::disallowed_methods, reason = "this is the clock")]
 pub(crate) fn now() -> Timestamp {
     Timestamp::now()
 }

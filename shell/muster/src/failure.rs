@@ -199,7 +199,7 @@ impl From<ClientError> for Failure {
             }
             ClientError::Untrusted { .. } => (
                 Exit::Unreachable,
-                "is the address one of the server's names? `muster up --name NAME` adds one",
+                "is the address one of the server's names (`muster up --name NAME`), and the clock right? `muster doctor` tells",
             ),
             ClientError::PinMismatch { .. } => (
                 Exit::Config,

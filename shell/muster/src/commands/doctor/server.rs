@@ -69,7 +69,7 @@ pub(super) async fn address(url: &str, pin: CaPin, now: Timestamp, checks: &mut 
 pub(super) async fn socket(path: &Path, checks: &mut Vec<Check>) {
     match ask(&Target::Socket(path.to_owned())).await {
         Ok(status) => {
-            checks.push(Check::ok(SERVER, format!("version {} runs at {}", status.version, status.url)))
+            checks.push(Check::ok(SERVER, format!("version {} runs at {}", status.version, status.url)));
         }
         Err(failure) => checks.push(Check::of(SERVER, &failure)),
     }
