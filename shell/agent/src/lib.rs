@@ -9,6 +9,7 @@ mod drive;
 mod effects;
 mod enroll;
 mod error;
+mod keep;
 mod key;
 mod leave;
 mod machine;

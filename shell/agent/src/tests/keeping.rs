@@ -1,0 +1,186 @@
+//! What an identity survives, and the little that ends it.
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use muster_wire::channel::Order;
+
+use super::stub::{Mode, Stub, problem_text};
+use super::*;
+use crate::status;
+
+const HALF_AN_HOUR: Duration = Duration::from_secs(1800);
+
+async fn online(machine: &Machine, stub: &Stub) {
+    until("the channel is open", || stub.get().channels == 1).await;
+    until("the agent knows", || machine.told().contains(&Progress::Online)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn q_14_whatever_a_stranger_answers_the_identity_stays() {
+    let html = "<html><body>Sign in to the hotel network</body></html>".to_owned();
+    let says = |status, content_type, body: &str| Mode::Says { status, content_type, body: body.to_owned() };
+    let modes = [
+        Mode::Down,
+        says(404, "text/plain", "404 page not found"),
+        says(401, "application/json", r#"{"error":"revoked"}"#),
+        says(403, "text/html", &html),
+        says(200, "text/html", &html),
+        says(200, "application/json", "{}"),
+        says(302, "text/html", ""),
+        says(410, "application/problem+json", "{}"),
+        says(503, "application/problem+json", &problem_text(503, "revoked", "stop")),
+        says(401, "text/html", &problem_text(401, "revoked", "stop")),
+    ];
+    let (machine, stub) = (Machine::new(), Stub::new());
+    machine.enrolled(&stub).await;
+    let before = machine.identity_files();
+    let resident = machine.run(&stub, None);
+    online(&machine, &stub).await;
+    for mode in modes {
+        stub.get().mode = mode.clone();
+        until("the channel is lost", || stub.get().channels == 0).await;
+        let dialed = stub.dials().len();
+        pass(HALF_AN_HOUR).await;
+        assert_eq!(machine.identity_files(), before, "{mode:?}");
+        let attempts = stub.dials().len() - dialed;
+        assert!((2..80).contains(&attempts), "{attempts} attempts in half an hour of {mode:?}");
+        stub.get().mode = Mode::Well;
+        online(&machine, &stub).await;
+    }
+    resident.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn q_14_a_foreign_server_on_our_address_cannot_end_the_identity() {
+    let (machine, mut stub) = (Machine::new(), Stub::new());
+    machine.enrolled(&stub).await;
+    let before = machine.identity_files();
+    let foreign = Stub::new();
+    foreign.get().machine_problem = Some((401, "revoked"));
+    stub.take_over(&foreign);
+    let resident = machine.run(&stub, None);
+    pass(HALF_AN_HOUR).await;
+    assert_eq!((machine.identity_files(), foreign.get().seen.len()), (before, 0));
+    let problem = status(&machine.dir()).expect("a status").last_problem.expect("one");
+    assert!(problem.what.contains("certificate"), "{}", problem.what);
+    resident.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn q_14_an_authenticated_revocation_ends_the_identity_and_keeps_the_files_aside() {
+    for code in ["revoked", "unknown_machine"] {
+        let (machine, stub) = (Machine::new(), Stub::new());
+        machine.enrolled(&stub).await;
+        let before = machine.identity_files();
+        stub.get().machine_problem = Some((401, code));
+        let error = machine.run(&stub, None).end().await;
+        assert_eq!(error.exit_code(), 22);
+        for (name, content) in before {
+            let kept =
+                machine.names().into_iter().find(|other| other.starts_with(&format!("{name}.retired-")));
+            let kept = std::fs::read_to_string(machine.dir().join(kept.expect("kept"))).expect("text");
+            assert_eq!(kept, content);
+        }
+        let requests = stub.get().seen.len();
+        let error = machine.run(&stub, Some(joining(invite(stub.pin())))).end().await;
+        assert_eq!(
+            (error.exit_code(), stub.get().seen.len()),
+            (22, requests),
+            "it enrolls nothing by itself"
+        );
+        assert_eq!(status(&machine.dir()).expect("a status").ended.expect("a note").ending, code);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn orders_to_end_are_carried_out_acknowledged_and_remembered() {
+    for (order, word) in [(Order::Retire, "retired"), (Order::Revoked, "revoked")] {
+        let (machine, stub) = (Machine::new(), Stub::new());
+        machine.enrolled(&stub).await;
+        let resident = machine.run(&stub, None);
+        online(&machine, &stub).await;
+        stub.order(7, order);
+        assert_eq!(resident.end().await.exit_code(), 22);
+        assert_eq!(status(&machine.dir()).expect("a status").ended.expect("a note").ending, word);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn q_15_a_certificate_that_expired_while_everything_was_off_is_renewed_by_signature() {
+    let (machine, stub) = (Machine::new(), Stub::new());
+    machine.enrolled(&stub).await;
+    pass(Duration::from_secs(3 * 24 * 3600)).await;
+    let resident = machine.run(&stub, None);
+    online(&machine, &stub).await;
+    let paths: Vec<_> = stub.get().seen.iter().map(|(path, _)| path.clone()).collect();
+    let nonce = paths.iter().position(|path| path == "/v1/nonce").expect("a signed request");
+    assert_eq!(paths[nonce + 1..], ["/v1/machines/self/renew", "/v1/machines/self/channel"]);
+    resident.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn q_15_an_outage_of_three_lives_needs_no_hands() {
+    let (machine, stub) = (Machine::new(), Stub::new());
+    machine.enrolled(&stub).await;
+    let resident = machine.run(&stub, None);
+    online(&machine, &stub).await;
+    stub.get().mode = Mode::Down;
+    pass(Duration::from_secs(3 * 24 * 3600)).await;
+    stub.get().mode = Mode::Well;
+    let begun = tokio::time::Instant::now();
+    online(&machine, &stub).await;
+    assert!(begun.elapsed() < Duration::from_secs(600), "{:?}", begun.elapsed());
+    let status = status(&machine.dir()).expect("a status");
+    assert!(status.certificate_expires.expect("one") > stub.now());
+    resident.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn q_16_a_machine_with_a_wrong_clock_stays_online() {
+    for hours in [-1, 1, -24 * 365, 24 * 365] {
+        let stub = Stub::new();
+        let machine = Machine::new();
+        machine.enrolled(&stub).await;
+        let skewed = stub.with_skew(SignedDuration::from_hours(hours));
+        let resident = machine.run(&skewed, None);
+        online(&machine, &stub).await;
+        until("the skew is known", || {
+            let status = status(&machine.dir()).expect("a status");
+            status.clock_skew_seconds == -hours * 3600
+        })
+        .await;
+        assert!(stub.dials().len() <= 8, "{hours} h: {} connections", stub.dials().len());
+        resident.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_disk_that_refuses_the_new_certificate_keeps_the_old_one_working() {
+    let (machine, stub) = (Machine::new(), Stub::new());
+    machine.enrolled(&stub).await;
+    let certificate = machine.dir().join("certificate-a.pem");
+    let text = std::fs::read_to_string(&certificate).expect("there");
+    let resident = machine.run(&stub, None);
+    online(&machine, &stub).await;
+    std::fs::remove_file(&certificate).expect("removed");
+    std::fs::create_dir(&certificate).expect("in the way");
+    stub.order(1, Order::Renew);
+    pass(Duration::from_secs(60)).await;
+    assert_eq!(stub.get().channels, 1, "it goes on");
+    assert!(stub.get().acknowledged.is_empty(), "what is not durable is not acknowledged");
+    std::fs::remove_dir(&certificate).expect("removed");
+    until("the order is carried out", || stub.get().acknowledged == [1]).await;
+    assert_ne!(std::fs::read_to_string(&certificate).expect("there"), text);
+    resident.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_damaged_store_stops_the_agent_before_it_speaks_to_anybody() {
+    let (machine, stub) = (Machine::new(), Stub::new());
+    machine.enrolled(&stub).await;
+    let requests = stub.get().seen.len();
+    std::fs::write(machine.dir().join("key-a.pem"), "").expect("emptied");
+    let error = machine.run(&stub, Some(joining(invite(stub.pin())))).end().await;
+    assert_eq!((error.exit_code(), stub.get().seen.len()), (13, requests));
+}
