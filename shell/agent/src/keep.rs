@@ -123,7 +123,7 @@ impl Driver {
     }
 
     fn keep_renewed(&mut self, renewed: Renewed) -> Result<Event, Verdict> {
-        let now: Timestamp = self.setting.ports.clock.now();
+        let now = self.setting.ports.clock.now();
         let Holding::Enrolled(enrolled) = &mut self.holding else {
             return Err(Verdict::later("an answer to a question that was not asked"));
         };
