@@ -104,6 +104,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Config(commands::config::ConfigCommand),
     /// Make a one-time login link for a browser.
+    #[command(hide = true)]
     LoginLink(commands::login_link::LoginLink),
     /// Print completions for a shell.
     Completions(commands::completions::Completions),

@@ -11,6 +11,7 @@ mod config;
 mod context;
 mod durations;
 mod failure;
+mod logging;
 mod output;
 mod paths;
 

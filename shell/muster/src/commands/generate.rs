@@ -56,7 +56,9 @@ fn cli_page() -> String {
 
 fn section(page: &mut String, command: &mut clap::Command, name: &str) {
     let help = command.render_long_help().to_string();
-    let lines: Vec<_> = help.lines().map(str::trim_end).collect();
+    // What holds for every command is told once, at the first.
+    let own = |line: &&str| name == "muster" || *line != "Everywhere:";
+    let lines: Vec<_> = help.lines().map(str::trim_end).take_while(own).collect();
     // Writing to a string cannot fail.
     write!(page, "\n## `{name}`\n\n```text\n{}\n```\n", lines.join("\n").trim_end()).ok();
     let visible = command.get_subcommands_mut().filter(|sub| !sub.is_hide_set());
@@ -77,6 +79,7 @@ mod tests {
             assert!(page.contains(name), "{name}");
         }
         assert!(!page.contains("muster generate`\n"));
+        assert_eq!(page.matches("--token-file").count(), 1, "said once");
     }
 
     #[test]

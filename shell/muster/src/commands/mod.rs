@@ -26,11 +26,11 @@ pub(crate) mod version;
 use std::process::ExitCode;
 
 use clap::Parser;
-use tracing_subscriber::EnvFilter;
 
 use crate::cli::{Cli, Command};
 use crate::context::Context;
 use crate::failure::{Exit, Failure, Result};
+use crate::logging;
 
 /// Runs what the command line asks for.
 pub(crate) fn main() -> ExitCode {
@@ -69,8 +69,7 @@ fn run(context: &Context, command: Command) -> Result<ExitCode> {
 
 /// Runs a command that asks a server: one thread is enough, and it speaks only when told to.
 fn ask<T>(context: &Context, future: impl Future<Output = Result<T>>) -> Result<T> {
-    let level = ["warn", "info", "debug"][usize::from(context.global.verbose.min(2))];
-    log_to_stderr(&format!("off,muster={level},muster_client={level}"), context.out.color);
+    logging::of_command(context.global.verbose, context.out.color);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(|error| no_runtime(&error))?.block_on(future)
 }
@@ -78,14 +77,4 @@ fn ask<T>(context: &Context, future: impl Future<Output = Result<T>>) -> Result<
 /// The failure of a machine that gives us no threads or timers.
 pub(crate) fn no_runtime(error: &std::io::Error) -> Failure {
     Failure::new(Exit::Failed, "the runtime cannot be started").because(error)
-}
-
-fn log_to_stderr(filter: &str, color: bool) {
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(filter))
-        .with_writer(std::io::stderr)
-        .with_ansi(color)
-        .finish();
-    // Set once per process; a second call would only lose this one's settings.
-    tracing::subscriber::set_global_default(subscriber).ok();
 }

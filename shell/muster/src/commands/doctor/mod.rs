@@ -9,7 +9,7 @@ mod report;
 mod server;
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -85,44 +85,72 @@ async fn local(context: &Context, config: &Config, listen: SocketAddr, checks: &
         checks.push(files::whole(&dir));
         checks.push(files::not_from_the_future(&dir, clock::now()));
     }
-    if place == Place::Agent {
-        return agent::check(&dir, clock::now(), checks).await;
+    if matches!(place, Place::Server | Place::Missing) {
+        let pin = context.global.ca_pin.or(config.client.ca_pin.map(|pin| pin.0));
+        let running = server::local(&dir, pin, clock::now(), checks).await;
+        if !running {
+            checks.push(server::port(listen));
+        }
+        // Whoever runs the server shows by running it that the owner is right.
+        checks.extend((place == Place::Server).then(|| files::modes(&dir, running)));
     }
-    let pin = context.global.ca_pin.or(config.client.ca_pin.map(|pin| pin.0));
-    let running = server::local(&dir, pin, clock::now(), checks).await;
-    if !running {
-        checks.push(server::port(listen));
-    }
-    // Whoever runs the server shows by running it that the owner is right.
-    checks.push(files::modes(&dir, running));
-    if let Some(agent) = agent_below(&dir) {
+    let agent = if place == Place::Agent { dir } else { dir.join(AGENT) };
+    if agent.is_dir() {
         agent::check(&agent, clock::now(), checks).await;
     }
 }
 
-fn agent_below(dir: &Path) -> Option<PathBuf> {
-    let agent = dir.join("agent");
-    agent.is_dir().then_some(agent)
-}
+/// Below the directory of a host: its own agent's.
+const AGENT: &str = "agent";
 
 /// What a directory is, by what it holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
+    /// It is not there.
     Missing,
+    /// An agent's own.
     Agent,
+    /// That of a host which has an agent and no server.
+    Host,
+    /// A server's, or an empty one that shall be.
     Server,
 }
 
 impl Place {
     fn of(dir: &Path) -> Self {
-        const AGENT: [&str; 4] = ["identity.json", "pending.json", "ended.json", "key-a.pem"];
+        const AGENTS: [&str; 4] = ["identity.json", "pending.json", "ended.json", "key-a.pem"];
+        const SERVERS: [&str; 4] = ["muster.db", "ca", "pepper", "muster.lock"];
         let has = |name: &str| dir.join(name).symlink_metadata().is_ok();
-        if AGENT.into_iter().any(has) {
-            Self::Agent
-        } else if dir.symlink_metadata().is_ok() {
-            Self::Server
-        } else {
+        if dir.symlink_metadata().is_err() {
             Self::Missing
+        } else if SERVERS.into_iter().any(has) {
+            Self::Server
+        } else if AGENTS.into_iter().any(has) {
+            Self::Agent
+        } else if has(AGENT) {
+            Self::Host
+        } else {
+            Self::Server
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_is_judged_by_what_it_holds() {
+        let dir = std::env::temp_dir().join(format!("muster-place-{}", std::process::id()));
+        assert_eq!(Place::of(&dir), Place::Missing);
+        std::fs::create_dir_all(&dir).expect("a temporary directory");
+        assert_eq!(Place::of(&dir), Place::Server, "empty: a server shall be here");
+        std::fs::create_dir(dir.join("agent")).expect("ours");
+        assert_eq!(Place::of(&dir), Place::Host);
+        std::fs::write(dir.join("identity.json"), "{}").expect("ours");
+        assert_eq!(Place::of(&dir), Place::Agent);
+        std::fs::write(dir.join("muster.db"), "").expect("ours");
+        assert_eq!(Place::of(&dir), Place::Server);
+        std::fs::remove_dir_all(&dir).expect("ours");
     }
 }
