@@ -102,8 +102,13 @@ fn no_server_and_no_sense_have_codes_of_their_own() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let run = |args: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_muster"));
-        let output =
-            command.env_clear().env("HOME", dir.path()).arg("--data-dir").arg(dir.path()).args(args).output();
+        let output = command
+            .env_clear()
+            .env("HOME", dir.path())
+            .arg("--data-dir")
+            .arg(dir.path().join("d"))
+            .args(args)
+            .output();
         output.expect("the binary runs").status.code()
     };
     assert_eq!(run(&["machine", "ls"]), Some(69));
