@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use muster_agent_core::{Agent, Ending, Event, State, Timer, Verdict};
 use muster_wire::channel::ServerFrame;
@@ -25,6 +26,9 @@ use crate::progress::Observer;
 use crate::status::Report;
 use crate::store::Store;
 use crate::{AgentError, Progress};
+
+/// How long the end waits for its last acknowledgement to go out.
+const LAST_WORD: Duration = Duration::from_secs(2);
 
 /// What a drive is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -190,11 +194,23 @@ impl Driver {
             }
         }
         self.save_report();
+        if finish.is_some() {
+            self.say_the_last_word().await;
+        }
         if finish.is_none() && self.is_goal_reached() {
             self.hooks.drain().await;
             return Some(Finish::Enrolled);
         }
         finish
+    }
+
+    /// Lets the channel send what was acknowledged; a server that does not take it has no say in the end.
+    async fn say_the_last_word(&mut self) {
+        self.acknowledge = None;
+        let rest = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(LAST_WORD, rest).await.is_err() {
+            tracing::debug!("something was still under way at the end");
+        }
     }
 
     fn is_goal_reached(&self) -> bool {

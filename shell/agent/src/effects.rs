@@ -147,8 +147,6 @@ impl Driver {
             Ok(orders) => orders.into_iter().for_each(|id| self.send_acknowledgement(id)),
             Err(_) => tracing::error!("the last hooks took too long"),
         }
-        // One turn for the channel to send what was acknowledged.
-        tokio::task::yield_now().await;
         let note = EndedNote::new(ending, self.setting.ports.clock.now());
         match self.store.end(ending, note) {
             Ok(()) => {

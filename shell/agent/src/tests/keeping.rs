@@ -102,6 +102,7 @@ async fn orders_to_end_are_carried_out_acknowledged_and_remembered() {
         online(&machine, &stub).await;
         stub.order(7, order);
         assert_eq!(resident.end().await.exit_code(), 22);
+        until("it is acknowledged", || stub.get().acknowledged == [7]).await;
         assert_eq!(status(&machine.dir()).expect("a status").ended.expect("a note").ending, word);
     }
 }
