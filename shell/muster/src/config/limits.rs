@@ -55,8 +55,8 @@ impl Default for Limits {
             max_header_bytes: Count::of(16_384),
             max_body_bytes: Count::of(65_536),
             max_json_depth: Count::of(32),
-            anonymous_per_second: Count::of(20),
-            anonymous_burst: Count::of(200),
+            anonymous_per_second: Count::of(100),
+            anonymous_burst: Count::of(1_000),
             max_holds_per_site: Count::of(1_000),
             hold_life: Period::of(7 * 86_400),
         }

@@ -56,10 +56,18 @@ pub(crate) struct Server {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Credentials {
-    /// The life of a machine's certificate: 10 minutes to 90 days.
-    pub(crate) certificate_life: Period<600, 7_776_000>,
-    /// How long after its end a certificate's key may still ask for a new one: none to 90 days.
-    pub(crate) expired_grace: Period<0, 7_776_000>,
+    /// The life of a machine's certificate: 1m to 90d.
+    pub(crate) certificate_life: Period<60, 7_776_000>,
+    /// How far back a certificate's life begins, for machines whose clock is behind: none to 1h.
+    pub(crate) backdate: Period<0, 3_600>,
+    /// How long after its end a certificate's key may still ask for a new one: none to 90d.
+    pub(crate) renew_grace: Period<0, 7_776_000>,
+    /// The life of a bearer key, for clients that have no key of their own: 1h to 730d.
+    pub(crate) bearer_life: Period<3_600, 63_072_000>,
+    /// How long a one-time login link is good for: 1m to 24h.
+    pub(crate) login_life: Period<60, 86_400>,
+    /// How long a browser's session is good for: 5m to 7d.
+    pub(crate) session_life: Period<300, 604_800>,
 }
 
 /// What the server writes to its log.
@@ -126,7 +134,14 @@ impl Default for Server {
 
 impl Default for Credentials {
     fn default() -> Self {
-        Self { certificate_life: Period::of(86_400), expired_grace: Period::of(30 * 86_400) }
+        Self {
+            certificate_life: Period::of(86_400),
+            backdate: Period::of(600),
+            renew_grace: Period::of(30 * 86_400),
+            bearer_life: Period::of(365 * 86_400),
+            login_life: Period::of(900),
+            session_life: Period::of(12 * 3_600),
+        }
     }
 }
 
