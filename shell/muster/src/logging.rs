@@ -14,7 +14,8 @@ const QUIET: &str = "h2=warn,hyper=warn,hyper_util=warn,rustls=warn,tungstenite=
 /// For a command: warnings, and more where more was asked for.
 pub(crate) fn of_command(verbose: u8, color: bool) {
     let filter = match verbose {
-        0 => "warn".to_owned(),
+        // What its runs meet, an agent tells as progress.
+        0 => "warn,muster_agent::drive=error".to_owned(),
         1 => format!("info,{QUIET}"),
         _ => format!("debug,{QUIET}"),
     };

@@ -59,8 +59,11 @@ pub(super) async fn address(url: &str, pin: CaPin, now: Timestamp, checks: &mut 
             checks.push(clock(nonce.server_time, now));
         }
         Err(error) => {
+            let unreachable = matches!(error, ClientError::Unreachable { .. });
             let name = if matches!(error, ClientError::PinMismatch { .. }) { "pin" } else { "address" };
-            checks.push(Check::of(name, &Failure::from(error)));
+            let check = Check::of(name, &Failure::from(error));
+            let fix = "start that server, or check address, network and firewall";
+            checks.push(if unreachable { Check { fix: Some(fix.into()), ..check } } else { check });
         }
     }
 }
