@@ -72,6 +72,13 @@ pub struct Login {
     pub login: String,
 }
 
+/// A one-time login link. Its secret is in the fragment, which no server sees in a request line.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct LoginLink {
+    /// Where to go, once.
+    pub login_url: String,
+}
+
 impl TryFrom<CreateToken> for CreateTokenFields {
     type Error = FieldErrors;
 

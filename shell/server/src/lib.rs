@@ -1,4 +1,18 @@
-//! muster-server
+//! The HTTP face of Muster: routes, authentication, limits, the problem table, pages and health.
+//!
+//! A handler takes the request apart, calls one use case and writes its answer. It decides nothing: who may call is
+//! asked before any handler runs, by the action that each route must declare to be mounted at all, and every error
+//! becomes a problem document in one table.
 
 pub mod limits;
+pub mod metrics;
+mod problem;
+mod route;
+mod routes;
 pub mod serve;
+mod state;
+
+pub use problem::problems;
+pub use route::Mounted;
+pub use routes::{openapi, router};
+pub use state::{Config, ServerState};

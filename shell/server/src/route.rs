@@ -1,0 +1,99 @@
+//! Mounting routes. Each declares the action it needs and its documentation, or it does not mount.
+//!
+//! Before a handler runs, the caller is authenticated and asked whether it may; after it, errors become problem
+//! documents with the request's id. Nothing else authenticates, and nothing else writes an error.
+
+mod guard;
+mod input;
+mod wrap;
+
+use axum::Router;
+use axum::handler::Handler;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{MethodFilter, on};
+use muster_app::Action;
+use muster_store::Store;
+use utoipa::openapi::path::HttpMethod;
+use utoipa::openapi::{Components, OpenApi};
+
+pub(crate) use guard::{COOKIE, session, signed_header, stated};
+pub(crate) use input::{Body, Key, Named, OptionalBody, Params};
+pub(crate) use wrap::wrapped;
+
+use crate::state::ServerState;
+
+/// What is mounted: for the authorization matrix and the reviewed list of public routes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mounted {
+    /// Method, upper case.
+    pub method: String,
+    /// Path, with `{names}`.
+    pub path: String,
+    /// What a caller must be allowed to do.
+    pub action: Action,
+}
+
+/// Routes under construction.
+pub(crate) struct Routes<S> {
+    state: ServerState<S>,
+    router: Router<ServerState<S>>,
+    document: OpenApi,
+    mounted: Vec<Mounted>,
+}
+
+impl<S: Store> Routes<S> {
+    pub(crate) fn new(state: ServerState<S>, document: OpenApi) -> Self {
+        Self { state, router: Router::new(), document, mounted: Vec::new() }
+    }
+
+    /// Mounts a handler at the path of its documentation, for callers who may do this.
+    pub(crate) fn add<P, H, T>(mut self, action: Action, handler: H) -> Self
+    where
+        P: utoipa::Path + utoipa::__dev::SchemaReferences,
+        H: Handler<T, ServerState<S>>,
+        T: 'static,
+    {
+        let path = P::path();
+        for method in P::methods() {
+            let guard = from_fn_with_state((self.state.clone(), action), guard::guard::<S>);
+            let route = on(filter(&method), handler.clone()).route_layer(guard);
+            self.router = self.router.route(&path, route);
+            self.mounted.push(Mounted { method: name(&method).to_owned(), path: path.clone(), action });
+            self.document.paths.add_path_operation(&path, vec![method], P::operation());
+        }
+        let mut schemas = Vec::new();
+        P::schemas(&mut schemas);
+        self.document.components.get_or_insert_with(Components::new).schemas.extend(schemas);
+        self
+    }
+
+    pub(crate) fn finish(self) -> (Router<ServerState<S>>, OpenApi, Vec<Mounted>) {
+        (self.router, self.document, self.mounted)
+    }
+}
+
+fn filter(method: &HttpMethod) -> MethodFilter {
+    match method {
+        HttpMethod::Get => MethodFilter::GET,
+        HttpMethod::Post => MethodFilter::POST,
+        HttpMethod::Put => MethodFilter::PUT,
+        HttpMethod::Delete => MethodFilter::DELETE,
+        HttpMethod::Patch => MethodFilter::PATCH,
+        HttpMethod::Options => MethodFilter::OPTIONS,
+        HttpMethod::Head => MethodFilter::HEAD,
+        HttpMethod::Trace => MethodFilter::TRACE,
+    }
+}
+
+fn name(method: &HttpMethod) -> &'static str {
+    match method {
+        HttpMethod::Get => "GET",
+        HttpMethod::Post => "POST",
+        HttpMethod::Put => "PUT",
+        HttpMethod::Delete => "DELETE",
+        HttpMethod::Patch => "PATCH",
+        HttpMethod::Options => "OPTIONS",
+        HttpMethod::Head => "HEAD",
+        HttpMethod::Trace => "TRACE",
+    }
+}

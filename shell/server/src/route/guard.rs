@@ -1,0 +1,220 @@
+//! Before a handler runs: who calls, and may they do this?
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::request::Parts;
+use http::{HeaderMap, Method, header};
+use muster_app::{Action, Caller, Error, Origin, SignedCall};
+use muster_model::Refusal;
+use muster_store::Store;
+use muster_wire::signature::{HEADER, SignedHeader, SignedRequest};
+use sha2::{Digest, Sha256};
+
+use crate::limits::{Source, read_body, source_of};
+use crate::problem::{Failure, Unreadable};
+use crate::serve::{Peer, Transport};
+use crate::state::ServerState;
+
+/// Name of the browser session's cookie. The prefix makes browsers hold it to this host and to TLS (RFC 6265bis).
+pub(crate) const COOKIE: &str = "__Host-muster-session";
+
+/// Asks who calls and whether they may, before anything else happens.
+pub(crate) async fn guard<S: Store>(
+    State((state, action)): State<(ServerState<S>, Action)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match admitted(&state, action, request).await {
+        Ok(request) => next.run(request).await,
+        Err(response) => *response,
+    }
+}
+
+async fn admitted<S: Store>(
+    state: &ServerState<S>,
+    action: Action,
+    request: Request,
+) -> Result<Request, Box<Response>> {
+    let (mut parts, body) = request.into_parts();
+    let peer = parts.extensions.get::<Peer>().cloned().ok_or_else(no_peer)?;
+    let source = counted(state, &peer, &parts.headers);
+    let anonymous = Origin { caller: Caller::Anonymous, source };
+    let (caller, body) = match action {
+        Action::Public => {
+            slow_down(state, &peer, &anonymous).await?;
+            (Caller::Anonymous, body)
+        }
+        _ => authenticated(state, &parts, body, &peer, &anonymous).await?,
+    };
+    let origin = Origin { caller, source };
+    if let Err(refusal) = action.permit(&origin.caller) {
+        return Err(refused(state, &origin, refusal).await);
+    }
+    parts.extensions.insert(origin);
+    Ok(Request::from_parts(parts, body))
+}
+
+/// Whoever has shown something is authenticated by it; the body is read first where a signature covers it.
+async fn authenticated<S: Store>(
+    state: &ServerState<S>,
+    parts: &Parts,
+    body: Body,
+    peer: &Peer,
+    anonymous: &Origin,
+) -> Result<(Caller, Body), Box<Response>> {
+    let result = match shown(parts, peer)? {
+        Shown::Nothing => {
+            slow_down(state, peer, anonymous).await?;
+            Ok(Caller::Anonymous)
+        }
+        Shown::LocalUser(uid) => Ok(local(state, uid)),
+        Shown::Certificate(der) => state.app.by_certificate(&der).await,
+        Shown::Secret(secret) => state.app.by_secret(&secret).await,
+        Shown::Signature(header) => {
+            let limits = &state.shared.config.body;
+            let bytes = read_body(parts, body, limits).await.map_err(|error| boxed(Unreadable(error)))?;
+            let call = SignedCall { header: &header, request: stated(parts, &bytes) };
+            let caller = state.app.by_signature(&call, anonymous).await;
+            return match caller {
+                Ok(caller) => Ok((caller, Body::from(bytes))),
+                Err(error) => Err(failed(state, anonymous, error).await),
+            };
+        }
+    };
+    match result {
+        Ok(caller) => Ok((caller, body)),
+        Err(error) => Err(failed(state, anonymous, error).await),
+    }
+}
+
+/// What a caller has shown. One thing counts, in this order; a certificate that TLS verified comes first.
+enum Shown {
+    Certificate(Vec<u8>),
+    LocalUser(u32),
+    Signature(Box<SignedHeader>),
+    Secret(String),
+    Nothing,
+}
+
+fn shown(parts: &Parts, peer: &Peer) -> Result<Shown, Box<Response>> {
+    if let Some(certificate) = peer.certificate() {
+        return Ok(Shown::Certificate(certificate.to_vec()));
+    }
+    if let Some(header) = signed_header(&parts.headers)? {
+        return Ok(Shown::Signature(Box::new(header)));
+    }
+    if let Some(value) = parts.headers.get(header::AUTHORIZATION) {
+        let secret = value.to_str().ok().and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
+        return Ok(Shown::Secret(secret.to_owned()));
+    }
+    if let Some(session) = session(&parts.headers) {
+        same_origin(parts)?;
+        return Ok(Shown::Secret(session.to_owned()));
+    }
+    match &peer.transport {
+        Transport::Unix { uid, .. } => Ok(Shown::LocalUser(*uid)),
+        Transport::Tls { .. } | Transport::Plain => Ok(Shown::Nothing),
+    }
+}
+
+/// The signed request header, if there is one.
+pub(crate) fn signed_header(headers: &HeaderMap) -> Result<Option<SignedHeader>, Box<Response>> {
+    let Some(value) = headers.get(HEADER) else { return Ok(None) };
+    let parsed = value.to_str().ok().and_then(|text| text.parse().ok());
+    let malformed = || boxed(Failure::from(Refusal::NotAuthenticated { cause: "signature_form" }));
+    parsed.map(Some).ok_or_else(malformed)
+}
+
+/// What a signature must have been made over.
+pub(crate) fn stated<'a>(parts: &'a Parts, body: &[u8]) -> SignedRequest<'a> {
+    SignedRequest {
+        method: parts.method.as_str(),
+        path: parts.uri.path(),
+        query: parts.uri.query().unwrap_or_default(),
+        body_sha256: Sha256::digest(body).into(),
+    }
+}
+
+/// The secret of a browser session.
+pub(crate) fn session(headers: &HeaderMap) -> Option<&str> {
+    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    cookies
+        .flat_map(|line| line.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .find_map(|(name, value)| (name == COOKIE).then_some(value))
+}
+
+/// A cookie is ambient: a change needs proof that our own page asked for it.
+fn same_origin(parts: &Parts) -> Result<(), Box<Response>> {
+    let site = parts.headers.get("sec-fetch-site").and_then(|value| value.to_str().ok());
+    match (&parts.method, site) {
+        (&Method::GET | &Method::HEAD, _) | (_, Some("same-origin")) => Ok(()),
+        _ => Err(boxed(Failure::from(Refusal::Forbidden { action: "cross_origin" }))),
+    }
+}
+
+/// Root and the server's own user are admin on the server's own host; anybody else there has shown nothing.
+fn local<S: Store>(state: &ServerState<S>, uid: u32) -> Caller {
+    let config = &state.shared.config;
+    if uid == 0 || uid == config.own_uid { state.app.local_admin(config.admin) } else { Caller::Anonymous }
+}
+
+fn counted<S>(state: &ServerState<S>, peer: &Peer, headers: &HeaderMap) -> Option<IpAddr> {
+    match source_of(peer, headers, &state.shared.config.trusted_proxies) {
+        Source::Address(address) => Some(address),
+        Source::Local => None,
+    }
+}
+
+/// Work for callers who have shown nothing is bounded by source. Loopback is the host itself, or a proxy that should
+/// have been configured: bounding it would let one caller lock out the others.
+async fn slow_down<S: Store>(
+    state: &ServerState<S>,
+    peer: &Peer,
+    anonymous: &Origin,
+) -> Result<(), Box<Response>> {
+    let Some(address) = anonymous.source.filter(|address| !is_loopback(address)) else { return Ok(()) };
+    if matches!(peer.transport, Transport::Unix { .. }) {
+        return Ok(());
+    }
+    match state.shared.anonymous.check(&crate::limits::Bucket::of(address)) {
+        Ok(()) => Ok(()),
+        Err(wait) => {
+            let retry_after = u32::try_from(wait.seconds).unwrap_or(u32::MAX);
+            Err(refused(state, anonymous, Refusal::SlowDown { retry_after }).await)
+        }
+    }
+}
+
+fn is_loopback(address: &IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => v4.is_loopback(),
+        IpAddr::V6(v6) => {
+            v6.is_loopback() || v6.to_ipv4_mapped().is_some_and(|v4: Ipv4Addr| v4.is_loopback())
+        }
+    }
+}
+
+async fn failed<S: Store>(state: &ServerState<S>, origin: &Origin, error: Error) -> Box<Response> {
+    match error {
+        Error::Refused(refusal) => refused(state, origin, refusal).await,
+        other => boxed(Failure::from(other)),
+    }
+}
+
+async fn refused<S: Store>(state: &ServerState<S>, origin: &Origin, refusal: Refusal) -> Box<Response> {
+    state.app.tell_refusal(origin, "request.authorize", &refusal).await;
+    boxed(Failure::from(refusal))
+}
+
+fn no_peer() -> Box<Response> {
+    boxed(Failure::from(Refusal::NotAuthenticated { cause: "no_peer" }))
+}
+
+fn boxed(response: impl IntoResponse) -> Box<Response> {
+    Box::new(response.into_response())
+}

@@ -1,0 +1,106 @@
+//! Operators' tokens under `/v1/tokens`, and browser sessions under `/v1/session`.
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use http::{HeaderMap, StatusCode, header};
+use muster_app::Origin;
+use muster_model::AccessTokenId;
+use muster_store::Store;
+use muster_wire::access::{CreateToken, CreatedToken, Login, LoginLink, Token};
+use muster_wire::{ListQuery, Page};
+
+use crate::problem::Failure;
+use crate::route::{Body, COOKIE, Key, Named, Params, session};
+use crate::state::ServerState;
+
+/// List tokens and sessions, the newest first.
+#[utoipa::path(
+    get, path = "/v1/tokens", tag = "access", params(ListQuery),
+    responses((status = 200, body = Page<Token>), (status = "default", body = muster_wire::Problem))
+)]
+pub(super) async fn list<S: Store>(
+    State(state): State<ServerState<S>>,
+    Extension(origin): Extension<Origin>,
+    Params(query): Params<ListQuery>,
+) -> Result<Json<Page<Token>>, Failure> {
+    Ok(Json(state.app.tokens(&query, &origin).await?))
+}
+
+/// Make an API token. It is shown this once.
+#[utoipa::path(
+    post, path = "/v1/tokens", tag = "access", request_body = CreateToken,
+    params(("Idempotency-Key" = Option<String>, Header, description = "Makes repeating safe.")),
+    responses((status = 201, body = CreatedToken), (status = "default", body = muster_wire::Problem))
+)]
+pub(super) async fn create<S: Store>(
+    State(state): State<ServerState<S>>,
+    Extension(origin): Extension<Origin>,
+    Key(key): Key,
+    Body(request): Body<CreateToken>,
+) -> Result<(StatusCode, Json<CreatedToken>), Failure> {
+    let created = state.app.create_token(request, key.as_deref(), &origin).await?;
+    Ok((StatusCode::CREATED, Json(created)))
+}
+
+/// End a token or session.
+#[utoipa::path(
+    post, path = "/v1/tokens/{token}/revoke", tag = "access", params(("token" = String, Path)),
+    responses((status = 200, body = Token), (status = "default", body = muster_wire::Problem))
+)]
+pub(super) async fn revoke<S: Store>(
+    State(state): State<ServerState<S>>,
+    Extension(origin): Extension<Origin>,
+    Named(token): Named<AccessTokenId>,
+) -> Result<Json<Token>, Failure> {
+    Ok(Json(state.app.revoke_token(token, &origin).await?))
+}
+
+/// Make a one-time login link for the caller.
+#[utoipa::path(
+    post, path = "/v1/login-links", tag = "access",
+    responses((status = 201, body = LoginLink), (status = "default", body = muster_wire::Problem))
+)]
+pub(super) async fn login_link<S: Store>(
+    State(state): State<ServerState<S>>,
+    Extension(origin): Extension<Origin>,
+) -> Result<(StatusCode, Json<LoginLink>), Failure> {
+    let operator = origin.caller.operator()?.operator;
+    let login_url = state.app.login_link(operator).await?;
+    Ok((StatusCode::CREATED, Json(LoginLink { login_url })))
+}
+
+/// Open a browser session with the secret of a one-time login link. The session is a cookie.
+#[utoipa::path(
+    post, path = "/v1/session", tag = "access", request_body = Login,
+    responses((status = 204), (status = "default", body = muster_wire::Problem))
+)]
+pub(super) async fn open_session<S: Store>(
+    State(state): State<ServerState<S>>,
+    Extension(origin): Extension<Origin>,
+    Body(request): Body<Login>,
+) -> Result<Response, Failure> {
+    let (secret, life) = state.app.login(&request, &origin).await?;
+    Ok(cookie(&secret, life.as_secs()))
+}
+
+/// Close the browser session.
+#[utoipa::path(
+    post, path = "/v1/session/close", tag = "access",
+    responses((status = 204), (status = "default", body = muster_wire::Problem))
+)]
+pub(super) async fn close_session<S: Store>(
+    State(state): State<ServerState<S>>,
+    Extension(origin): Extension<Origin>,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    if let Some(secret) = session(&headers) {
+        state.app.logout(secret, &origin).await?;
+    }
+    Ok(cookie("", 0))
+}
+
+fn cookie(secret: &str, seconds: i64) -> Response {
+    let cookie = format!("{COOKIE}={secret}; Path=/; Max-Age={seconds}; Secure; HttpOnly; SameSite=Strict");
+    (StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie)]).into_response()
+}

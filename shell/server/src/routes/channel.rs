@@ -1,0 +1,151 @@
+//! The channel of a machine: `GET /v1/machines/self/channel`, a WebSocket (RFC 6455).
+//!
+//! It carries presence and orders. The server pings; whoever has been silent for too long is offline. Buffers are
+//! small: a fleet holds thousands of idle channels.
+
+use std::time::Duration;
+
+use axum::Extension;
+use axum::extract::State;
+use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
+use axum::response::Response;
+use muster_app::{Channel, ChannelOrder, MachineCaller, Origin};
+use muster_store::Store;
+use muster_wire::channel::{AgentFrame, MAX_FRAME, PING_EVERY, SERVER_PATIENCE, SUBPROTOCOL, ServerFrame};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
+
+use crate::problem::Failure;
+use crate::serve::Draining;
+use crate::state::ServerState;
+
+const BUFFER: usize = 1024;
+/// How long a peer may take to take a frame, and to acknowledge the last order.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Hold the machine's channel.
+#[utoipa::path(
+    get, path = "/v1/machines/self/channel", tag = "machine",
+    responses(
+        (status = 101, description = "A WebSocket of the sub-protocol muster.channel.v1."),
+        (status = "default", body = muster_wire::Problem)
+    )
+)]
+pub(super) async fn channel<S: Store>(
+    State(state): State<ServerState<S>>,
+    Extension(origin): Extension<Origin>,
+    Extension(draining): Extension<Draining>,
+    upgrade: WebSocketUpgrade,
+) -> Result<Response, Failure> {
+    let caller = *origin.caller.machine()?;
+    let upgrade = upgrade
+        .protocols([SUBPROTOCOL])
+        .read_buffer_size(BUFFER)
+        .write_buffer_size(0)
+        .max_write_buffer_size(4 * MAX_FRAME)
+        .max_message_size(MAX_FRAME)
+        .max_frame_size(MAX_FRAME);
+    Ok(upgrade.on_upgrade(move |socket| held(state, caller, socket, draining)))
+}
+
+/// Holds the channel until either side ends it.
+async fn held<S: Store>(
+    state: ServerState<S>,
+    caller: MachineCaller,
+    mut socket: WebSocket,
+    draining: Draining,
+) {
+    let Ok(mut channel) = state.app.channel_open(&caller).await else { return };
+    if greet(&state, &caller, &mut socket).await {
+        converse(&state, &mut channel, &mut socket, draining).await;
+    }
+    state.app.channel_closed(channel).await;
+}
+
+/// Tells the machine who it is and where it stands, as it is now: it may have been acted on while it was away.
+async fn greet<S: Store>(state: &ServerState<S>, caller: &MachineCaller, socket: &mut WebSocket) -> bool {
+    let Ok(machine) = state.app.self_view(caller).await else { return false };
+    let hello =
+        ServerFrame::Hello { machine: machine.id, state: machine.state, server_time: state.app.now() };
+    send(socket, &hello).await
+}
+
+async fn converse<S: Store>(
+    state: &ServerState<S>,
+    channel: &mut Channel,
+    socket: &mut WebSocket,
+    mut draining: Draining,
+) {
+    let mut pings = interval(Duration::from_secs(PING_EVERY));
+    pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let patience = Duration::from_secs(SERVER_PATIENCE);
+    let mut deadline = Instant::now() + patience;
+    let mut next = 0;
+    loop {
+        tokio::select! {
+            _ = draining.started() => return close(socket, close_code::AWAY, "the server stops").await,
+            () = sleep_until(deadline) => return,
+            _ = pings.tick() => if !put(socket, Message::Ping(Vec::new().into())).await { return },
+            order = channel.orders.recv() => {
+                let Some(order) = order else {
+                    return close(socket, close_code::POLICY, "a newer channel took this one's place").await;
+                };
+                next += 1;
+                if !give(socket, next, order).await { return }
+            }
+            frame = socket.recv() => match frame {
+                Some(Ok(Message::Close(_)) | Err(_)) | None => return,
+                Some(Ok(frame)) => {
+                    channel.heard(state.app.now());
+                    deadline = Instant::now() + patience;
+                    if acknowledged(&frame).is_none() && matches!(frame, Message::Text(_) | Message::Binary(_)) {
+                        return close(socket, close_code::PROTOCOL, "not a frame of muster.channel.v1").await;
+                    }
+                }
+            },
+        }
+    }
+}
+
+/// Gives an order. After the last one the channel ends, acknowledged or not.
+async fn give(socket: &mut WebSocket, id: u64, order: ChannelOrder) -> bool {
+    let ChannelOrder { order, reason, last } = order;
+    if !send(socket, &ServerFrame::Order { id, order, reason }).await {
+        return false;
+    }
+    if last {
+        let acknowledgement = async {
+            while let Some(Ok(frame)) = socket.recv().await {
+                if acknowledged(&frame) == Some(id) {
+                    break;
+                }
+            }
+        };
+        // Whether it came in time changes nothing: the identity has ended.
+        timeout(GRACE, acknowledgement).await.unwrap_or_default();
+        close(socket, close_code::NORMAL, "the identity has ended").await;
+    }
+    !last
+}
+
+fn acknowledged(frame: &Message) -> Option<u64> {
+    match frame {
+        Message::Text(text) => match serde_json::from_str(text.as_str()).ok()? {
+            AgentFrame::Ack { id } => Some(id),
+        },
+        _ => None,
+    }
+}
+
+async fn send(socket: &mut WebSocket, frame: &ServerFrame) -> bool {
+    let json = serde_json::to_string(frame).expect("a frame is JSON");
+    put(socket, Message::Text(json.into())).await
+}
+
+/// Whether the peer took the frame in time.
+async fn put(socket: &mut WebSocket, message: Message) -> bool {
+    matches!(timeout(GRACE, socket.send(message)).await, Ok(Ok(())))
+}
+
+async fn close(socket: &mut WebSocket, code: u16, reason: &'static str) {
+    put(socket, Message::Close(Some(CloseFrame { code, reason: reason.into() }))).await;
+}

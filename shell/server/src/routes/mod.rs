@@ -1,0 +1,111 @@
+//! The list of routes: every path that the server answers, with the action it needs.
+
+mod access;
+mod audit;
+mod channel;
+mod enroll;
+mod grant;
+mod hold;
+mod machine;
+mod machine_self;
+mod pages;
+mod public;
+mod site;
+
+use axum::Router;
+use axum::routing::get;
+use muster_app::Action::{Administer, Operate, Public, Read, Self_, SelfRenew, SelfToken};
+use muster_store::Store;
+use utoipa::OpenApi as _;
+use utoipa::openapi::OpenApi;
+
+use crate::route::{Mounted, Routes, wrapped};
+use crate::state::ServerState;
+
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "Muster",
+        description = "Enrollment and credential lifecycle for fleets of machines. \
+            Errors are problem documents (RFC 9457); unknown fields are refused; lists are paged with cursors.",
+        license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
+    ),
+    components(schemas(muster_wire::Problem))
+)]
+struct Document;
+
+/// The router of everything, ready to be served.
+pub fn router<S: Store>(state: &ServerState<S>) -> Router {
+    let (router, document, _) = routes(state).finish();
+    let json = serde_json::to_string_pretty(&document).expect("a generated document is JSON");
+    let router = pages::mount(router).route("/openapi.json", get(move || public::json_text(json.clone())));
+    wrapped(router, state.clone())
+}
+
+/// The OpenAPI 3.1 document, and what is mounted with which action.
+pub fn openapi<S: Store>(state: &ServerState<S>) -> (OpenApi, Vec<Mounted>) {
+    let (_, document, mounted) = routes(state).finish();
+    (document, mounted)
+}
+
+fn routes<S: Store>(state: &ServerState<S>) -> Routes<S> {
+    let routes = Routes::new(state.clone(), Document::openapi());
+    management(machines_themselves(open_to_all(routes)))
+}
+
+/// What anybody may ask. A reviewed list: whatever is added here is reachable without any credential.
+fn open_to_all<S: Store>(routes: Routes<S>) -> Routes<S> {
+    routes
+        .add::<enroll::__path_enroll, _, _>(Public, enroll::enroll::<S>)
+        .add::<enroll::__path_collect, _, _>(Public, enroll::collect::<S>)
+        .add::<public::__path_nonce, _, _>(Public, public::nonce::<S>)
+        .add::<public::__path_trust, _, _>(Public, public::trust::<S>)
+        .add::<public::__path_join_methods, _, _>(Public, public::join_methods::<S>)
+        .add::<public::__path_healthz, _, _>(Public, public::healthz)
+        .add::<public::__path_readyz, _, _>(Public, public::readyz::<S>)
+        .add::<public::__path_version, _, _>(Public, public::version)
+        .add::<public::__path_jwks, _, _>(Public, public::jwks::<S>)
+        .add::<public::__path_discovery, _, _>(Public, public::discovery::<S>)
+        .add::<public::__path_security_txt, _, _>(Public, public::security_txt::<S>)
+        .add::<access::__path_open_session, _, _>(Public, access::open_session::<S>)
+        .add::<access::__path_close_session, _, _>(Public, access::close_session::<S>)
+}
+
+/// What machines ask for themselves.
+fn machines_themselves<S: Store>(routes: Routes<S>) -> Routes<S> {
+    routes
+        .add::<machine_self::__path_show, _, _>(Self_, machine_self::show::<S>)
+        .add::<machine_self::__path_renew, _, _>(SelfRenew, machine_self::renew::<S>)
+        .add::<machine_self::__path_token, _, _>(SelfToken, machine_self::token::<S>)
+        .add::<machine_self::__path_leave, _, _>(Self_, machine_self::leave::<S>)
+        .add::<channel::__path_channel, _, _>(Self_, channel::channel::<S>)
+}
+
+/// What operators do.
+fn management<S: Store>(routes: Routes<S>) -> Routes<S> {
+    routes
+        .add::<public::__path_status, _, _>(Read, public::status::<S>)
+        .add::<machine::__path_list, _, _>(Read, machine::list::<S>)
+        .add::<machine::__path_create, _, _>(Operate, machine::create::<S>)
+        .add::<machine::__path_show, _, _>(Read, machine::show::<S>)
+        .add::<machine::__path_suspend, _, _>(Operate, machine::suspend::<S>)
+        .add::<machine::__path_resume, _, _>(Operate, machine::resume::<S>)
+        .add::<machine::__path_retire, _, _>(Operate, machine::retire::<S>)
+        .add::<machine::__path_revoke, _, _>(Operate, machine::revoke::<S>)
+        .add::<hold::__path_list, _, _>(Read, hold::list::<S>)
+        .add::<hold::__path_show, _, _>(Read, hold::show::<S>)
+        .add::<hold::__path_approve, _, _>(Operate, hold::approve::<S>)
+        .add::<hold::__path_reject, _, _>(Operate, hold::reject::<S>)
+        .add::<site::__path_list, _, _>(Read, site::list::<S>)
+        .add::<site::__path_create, _, _>(Administer, site::create::<S>)
+        .add::<site::__path_rotate_key, _, _>(Administer, site::rotate_key::<S>)
+        .add::<grant::__path_list, _, _>(Read, grant::list::<S>)
+        .add::<grant::__path_create, _, _>(Operate, grant::create::<S>)
+        .add::<grant::__path_revoke, _, _>(Operate, grant::revoke::<S>)
+        .add::<grant::__path_invite, _, _>(Operate, grant::invite::<S>)
+        .add::<access::__path_list, _, _>(Administer, access::list::<S>)
+        .add::<access::__path_create, _, _>(Administer, access::create::<S>)
+        .add::<access::__path_revoke, _, _>(Administer, access::revoke::<S>)
+        .add::<access::__path_login_link, _, _>(Administer, access::login_link::<S>)
+        .add::<audit::__path_list, _, _>(Read, audit::list::<S>)
+}

@@ -1,0 +1,62 @@
+//! Sites and their enrollment keys, under `/v1/sites`.
+
+use axum::extract::State;
+use axum::{Extension, Json};
+use http::StatusCode;
+use muster_app::Origin;
+use muster_model::SiteCode;
+use muster_store::Store;
+use muster_wire::site::{CreateSite, RotatedKey, Site};
+use muster_wire::{ListQuery, Page};
+
+use crate::problem::Failure;
+use crate::route::{Body, Key, Named, Params};
+use crate::state::ServerState;
+
+/// List sites.
+#[utoipa::path(
+    get, path = "/v1/sites", tag = "doors", params(ListQuery),
+    responses((status = 200, body = Page<Site>), (status = "default", body = muster_wire::Problem))
+)]
+pub(super) async fn list<S: Store>(
+    State(state): State<ServerState<S>>,
+    Extension(origin): Extension<Origin>,
+    Params(query): Params<ListQuery>,
+) -> Result<Json<Page<Site>>, Failure> {
+    Ok(Json(state.app.sites(&query, &origin).await?))
+}
+
+/// Make a site.
+#[utoipa::path(
+    post, path = "/v1/sites", tag = "doors", request_body = CreateSite,
+    params(("Idempotency-Key" = Option<String>, Header, description = "Makes repeating safe.")),
+    responses((status = 201, body = Site), (status = "default", body = muster_wire::Problem))
+)]
+pub(super) async fn create<S: Store>(
+    State(state): State<ServerState<S>>,
+    Extension(origin): Extension<Origin>,
+    Key(key): Key,
+    Body(request): Body<CreateSite>,
+) -> Result<(StatusCode, Json<Site>), Failure> {
+    let site = state.app.create_site(request, key.as_deref(), &origin).await?;
+    Ok((StatusCode::CREATED, Json(site)))
+}
+
+/// Make the next generation of a site's enrollment key; older ones let nobody in from then on.
+#[utoipa::path(
+    post, path = "/v1/sites/{site}/rotate-key", tag = "doors",
+    params(
+        ("site" = String, Path, description = "The code of the site."),
+        ("Idempotency-Key" = Option<String>, Header, description = "Makes repeating safe.")
+    ),
+    responses((status = 201, body = RotatedKey), (status = "default", body = muster_wire::Problem))
+)]
+pub(super) async fn rotate_key<S: Store>(
+    State(state): State<ServerState<S>>,
+    Extension(origin): Extension<Origin>,
+    Named(site): Named<SiteCode>,
+    Key(key): Key,
+) -> Result<(StatusCode, Json<RotatedKey>), Failure> {
+    let rotated = state.app.rotate_key(&site, key.as_deref(), &origin).await?;
+    Ok((StatusCode::CREATED, Json(rotated)))
+}

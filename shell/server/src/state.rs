@@ -1,0 +1,60 @@
+//! What every handler can reach.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use muster_app::App;
+use muster_model::OperatorId;
+
+use crate::limits::{BodyLimits, MAX_KEYS, RateLimiter, RateQuota, TrustedProxies};
+use crate::metrics::Metrics;
+
+/// What an operator configures of the HTTP face.
+#[derive(Clone)]
+pub struct Config {
+    /// Whose `X-Forwarded-For` counts.
+    pub trusted_proxies: TrustedProxies,
+    /// How many requests a second a source that has shown nothing may make, in the long run.
+    pub anonymous_per_second: NonZeroU32,
+    /// How many such requests a source may make at once.
+    pub anonymous_burst: NonZeroU32,
+    /// Bounds of bodies.
+    pub body: BodyLimits,
+    /// How long a handler may take.
+    pub handler_time: Duration,
+    /// The user of the operating system, beside root, who is admin over the local socket.
+    pub own_uid: u32,
+    /// The admin that local callers are.
+    pub admin: OperatorId,
+    /// Renders the metrics.
+    pub metrics: Metrics,
+}
+
+/// What every handler can reach.
+pub struct ServerState<S> {
+    /// The use cases.
+    pub app: App<S>,
+    pub(crate) shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    pub(crate) anonymous: RateLimiter,
+}
+
+impl<S> Clone for ServerState<S> {
+    fn clone(&self) -> Self {
+        Self { app: self.app.clone(), shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<S> ServerState<S> {
+    /// The use cases behind this configuration.
+    pub fn new(app: App<S>, config: Config) -> Self {
+        let every = Duration::from_secs(1) / config.anonymous_per_second.get();
+        let quota = RateQuota { burst: config.anonymous_burst, every };
+        let anonymous = RateLimiter::new(quota, MAX_KEYS);
+        Self { app, shared: Arc::new(Shared { config, anonymous }) }
+    }
+}
