@@ -28,7 +28,7 @@ pub fn create_token(
     Ok(Plan::new(token.clone(), vec![AccessChange::CreateToken(token).into()], entry))
 }
 
-/// Spends a login link on a session.
+/// Spends a login link on a session. Whose it is and what it may do, the link says.
 ///
 /// # Errors
 /// [`Refusal::NotAuthenticated`] for a link that was spent, ended or is not one.
@@ -40,6 +40,13 @@ pub fn login(
     let link = link
         .filter(|link| link.kind == AccessKind::Login && link.is_live(context.now))
         .ok_or(Refusal::NotAuthenticated { cause: "login_link_not_live" })?;
+    let session = AccessToken {
+        tenant: link.tenant,
+        operator: link.operator,
+        kind: AccessKind::Session,
+        role: session.role.min(link.role),
+        ..session
+    };
     let entry = context.entry("session.open", Object::AccessToken(session.id), "login_link");
     let spent = AccessChange::EndToken { token: link.id, at: context.now };
     let changes = vec![spent.into(), AccessChange::CreateToken(session.clone()).into()];
@@ -59,3 +66,6 @@ pub fn end_token(token: Option<AccessToken>, context: &Context) -> Result<Plan<A
     let change = AccessChange::EndToken { token: token.id, at: context.now };
     Ok(Plan::new(AccessToken { ended_at: Some(context.now), ..token }, vec![change.into()], entry))
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,10 +8,6 @@ use muster_model::{
 use crate::plan::{Change, Context, CredentialChange, Plan};
 use crate::terms::Terms;
 
-/// How many certificates for its present key a machine may hold that are not ended. The one before the newest must
-/// live on: its successor may never have arrived.
-const KEPT: usize = 2;
-
 /// What was read for a renewal.
 #[derive(Debug, Clone)]
 pub struct RenewFacts {
@@ -23,7 +19,8 @@ pub struct RenewFacts {
     pub credentials: Vec<Credential>,
 }
 
-/// A new certificate for the same key. Asking again soon gets the same one.
+/// A new certificate for the same key. Asking again soon gets the same one. The one before it lives on, for its successor
+/// may never arrive; all older ones end.
 ///
 /// # Errors
 /// [`Refusal::UnknownMachine`], [`Refusal::Revoked`] for a key or machine that was ended, and
@@ -42,7 +39,7 @@ pub fn renew(
         return Ok(Plan::unchanged((machine, credential)));
     }
     let credential = reserve(id, &machine, CredentialKind::Certificate { key }, context.now, terms);
-    let mut changes = end_all(older(&credentials), EndReason::Renewed, context.now);
+    let mut changes = end_all(&older(&credentials), EndReason::Renewed, context.now);
     changes.push(CredentialChange::Reserve(credential.clone()).into());
     let mut entry = context.entry("credential.renew", Object::Machine(machine.id), "same_key");
     entry.detail =
@@ -86,8 +83,11 @@ fn just_reserved(credentials: &[Credential], machine: &Machine, now: Timestamp) 
         .cloned()
 }
 
-fn older(credentials: &[Credential]) -> &[Credential] {
-    credentials.get(KEPT - 1..).unwrap_or_default()
+/// All but the newest that was minted: what is only reserved never left the house.
+fn older(credentials: &[Credential]) -> Vec<Credential> {
+    let is_minted = |credential: &Credential| matches!(credential.state, CredentialState::Issued(_));
+    let kept = credentials.iter().position(is_minted).unwrap_or(0);
+    credentials.iter().enumerate().filter(|(at, _)| *at != kept).map(|(_, c)| c.clone()).collect()
 }
 
 /// The credential a machine has, where it still has more than half of its life and is for its present key.
@@ -146,7 +146,8 @@ pub(crate) fn end_all(credentials: &[Credential], reason: EndReason, at: Timesta
 /// an end decided meanwhile wins.
 ///
 /// # Errors
-/// [`Refusal::Revoked`] where the credential or its machine ended between reserving and minting.
+/// [`Refusal::Revoked`] where the credential or its machine ended between reserving and minting,
+/// [`Refusal::WrongState`] where a newer credential for the same key took its place.
 pub fn confirm(
     credential: Option<Credential>,
     machine: Option<&Machine>,
@@ -159,7 +160,14 @@ pub fn confirm(
     }
     match credential.state {
         CredentialState::Issued(_) => Ok(Plan::unchanged(credential)),
-        CredentialState::Ended { .. } => Err(Refusal::Revoked),
+        // A newer one took its place while it was minted. Its key is as good as ever, so this must not read as a revocation.
+        CredentialState::Ended { reason: EndReason::Renewed, .. } => {
+            Err(Refusal::WrongState { verb: "issue", state: EndReason::Renewed.as_str() })
+        }
+        CredentialState::Ended {
+            reason: EndReason::Superseded | EndReason::Revoked | EndReason::Retired,
+            ..
+        } => Err(Refusal::Revoked),
         CredentialState::Reserved => {
             let issued = Credential { state: CredentialState::Issued(minted), ..credential };
             let change = CredentialChange::State { credential: issued.id, state: issued.state.clone() };
@@ -169,3 +177,6 @@ pub fn confirm(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

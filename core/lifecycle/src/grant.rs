@@ -84,3 +84,6 @@ pub fn revoke(grant: Option<Grant>, context: &Context) -> Result<Plan<Grant>, Re
     let change = GrantChange::End { grant: grant.id, state };
     Ok(Plan::new(Grant { state, ..grant }, vec![change.into()], entry))
 }
+
+#[cfg(test)]
+mod tests;

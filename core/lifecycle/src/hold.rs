@@ -3,12 +3,12 @@
 //! The first decision wins: deciding the same again changes nothing, deciding otherwise is refused.
 
 use muster_model::{
-    Credential, CredentialId, CredentialKind, Grant, Hold, HoldReason, HoldState, Machine, MachineId,
-    MachineState, Object, PublicKey, ReasonText, Refusal, Site,
+    Claimant, Credential, CredentialId, CredentialKind, Grant, HardwareId, Hold, HoldReason, HoldState,
+    Machine, MachineId, MachineState, Object, PublicKey, ReasonText, Refusal, Site,
 };
 
 use crate::credential;
-use crate::enroll::{Known, Outcome};
+use crate::enroll::{Known, Outcome, key_still_counts};
 use crate::identity::{self, Newcomer};
 use crate::plan::{Change, Context, CredentialChange, HoldChange, Plan};
 use crate::terms::Terms;
@@ -65,7 +65,8 @@ pub fn choices(hold: &Hold) -> &'static [Choice] {
 ///
 /// # Errors
 /// [`Refusal::ChoiceNeeded`] where several choices fit and none was made, [`Refusal::ChoiceUnavailable`],
-/// [`Refusal::WrongState`] for a hold that was decided otherwise or expired, [`Refusal::NotFound`].
+/// [`Refusal::WrongState`] for a hold that was decided otherwise or expired or whose key is dead,
+/// [`Refusal::NotFound`].
 pub fn approve(
     facts: Facts,
     choice: Option<Choice>,
@@ -80,13 +81,17 @@ pub fn approve(
         return Ok(Plan::unchanged(hold));
     }
     still_open(&hold, "approve", context)?;
+    // A dead key stays dead, whoever holds it: approving it would wake its machine and still let nobody in.
+    key_still_counts(by_key.as_ref()).or(Err(Refusal::WrongState { verb: "approve", state: "revoked" }))?;
+    let hardware_id = hold.claimant.hardware_id.clone().filter(|_| by_hardware.is_none());
     let choice = chosen(&hold, choice, by_key.is_some())?;
     let (machine, changes) = match (choice, by_key.or(existing)) {
-        (Choice::Same, Some(known)) => become_same(&hold, known, context)?,
-        (Choice::Same, None) => return Err(Refusal::ChoiceUnavailable { choice: choice.as_str() }),
+        (Choice::Same, Some(known)) if is_proved_enough(&hold, &known) => {
+            become_same(&hold, hardware_id, known, context)?
+        }
+        (Choice::Same, _) => return Err(Refusal::ChoiceUnavailable { choice: choice.as_str() }),
         (Choice::New, _) => {
             let site = site.ok_or(Refusal::NotFound { what: "site" })?;
-            let hardware_id = hold.claimant.hardware_id.clone().filter(|_| by_hardware.is_none());
             let claimant = &hold.claimant;
             Newcomer { context, machine, claimant, site: &site, grant: grant.as_ref(), hardware_id }
                 .into_machine(pending.filter(|pending| matches!(pending.state, MachineState::Pending(_))))?
@@ -126,8 +131,19 @@ fn chosen(hold: &Hold, choice: Option<Choice>, key_is_known: bool) -> Result<Cho
     }
 }
 
-/// The claimant is the machine it claims to be: a new generation, or the same key moved to another site.
-fn become_same(hold: &Hold, known: Known, context: &Context) -> Result<(Machine, Vec<Change>), Refusal> {
+/// A machine that has a key is never taken by a claimant that has none, not even by mistake of a person.
+fn is_proved_enough(hold: &Hold, known: &Known) -> bool {
+    known.machine.key.is_none() || hold.claimant.key.is_some()
+}
+
+/// The claimant is the machine it claims to be: a new generation, or the same key moved to another site. Hardware that
+/// another machine has by now stays with that one.
+fn become_same(
+    hold: &Hold,
+    hardware_id: Option<HardwareId>,
+    known: Known,
+    context: &Context,
+) -> Result<(Machine, Vec<Change>), Refusal> {
     let state = known.machine.state.clone().vouched_for(context.now)?;
     let site = if hold.reason == HoldReason::SiteMismatch { hold.site } else { known.machine.site };
     let key = hold.claimant.key.as_ref().map(PublicKey::fingerprint);
@@ -137,7 +153,8 @@ fn become_same(hold: &Hold, known: Known, context: &Context) -> Result<(Machine,
         let change = crate::plan::MachineChange::Update(machine.clone());
         return Ok((machine, vec![change.into()]));
     }
-    Ok(identity::take_over(moved, state, &hold.claimant, context.now))
+    let claimant = Claimant { hardware_id, ..hold.claimant.clone() };
+    Ok(identity::take_over(moved, state, &claimant, hold.grant, context.now))
 }
 
 /// Turns the claimant away. It is told so, and stops asking.
@@ -197,7 +214,7 @@ pub fn collect(
             Err(Refusal::Rejected { reason: reason.as_ref().map(ToString::to_string) })
         }
         HoldState::Approved { .. } => {
-            crate::enroll::key_still_counts(facts.by_key.as_ref())?;
+            key_still_counts(facts.by_key.as_ref())?;
             let known = facts.by_key.ok_or(Refusal::UnknownMachine)?;
             collected(known, &hold, id, context, terms)
         }
@@ -228,3 +245,6 @@ fn collected(
     let change = CredentialChange::Reserve(credential.clone());
     Ok(Plan::new(enrolled(credential, machine, false), vec![change.into()], entry))
 }
+
+#[cfg(test)]
+mod tests;

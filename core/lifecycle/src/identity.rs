@@ -3,8 +3,8 @@
 //! Shared by enrolling and by approving a hold, so that there is one way to become a machine.
 
 use muster_model::{
-    Active, Claimant, EndReason, Grant, HardwareId, KeyRecord, KeyStanding, Labels, Machine, MachineId,
-    MachineName, MachineState, PublicKey, Refusal, Site, Timestamp,
+    Active, Claimant, EndReason, Grant, GrantId, HardwareId, KeyRecord, KeyStanding, Labels, Machine,
+    MachineId, MachineName, MachineState, PublicKey, Refusal, Site, SuspendCause, Suspended, Timestamp,
 };
 
 use crate::credential::end_all;
@@ -80,17 +80,22 @@ impl Newcomer<'_> {
     }
 }
 
-/// A known machine under another key: one generation on, its older keys and credentials ended.
+/// A known machine under another key: one generation on, its older keys and credentials ended. The grant it came by this
+/// time is noted, so that the same call with the same grant stays a repetition after the grant has lapsed.
 pub(crate) fn take_over(
     known: Known,
     state: MachineState,
     claimant: &Claimant,
+    grant: Option<GrantId>,
     now: Timestamp,
 ) -> (Machine, Vec<Change>) {
     let Known { machine, credentials, .. } = known;
     let mut changes: Vec<Change> = Vec::new();
-    changes
-        .extend(machine.key.map(|key| KeyChange::Standing { key, standing: KeyStanding::Superseded }.into()));
+    // A key that was revoked stays so in the record.
+    let standing_key = machine.key.filter(|_| !is_revoked(&machine.state));
+    changes.extend(
+        standing_key.map(|key| KeyChange::Standing { key, standing: KeyStanding::Superseded }.into()),
+    );
     changes.extend(end_all(&credentials, EndReason::Superseded, now));
     let machine = Machine {
         hostname: claimant.hostname.clone().or(machine.hostname),
@@ -98,6 +103,7 @@ pub(crate) fn take_over(
         key: claimant.key.as_ref().map(PublicKey::fingerprint),
         generation: machine.generation + 1,
         attributes: claimant.attributes.clone(),
+        grant: grant.or(machine.grant),
         state,
         enrolled_at: Some(now),
         ..machine
@@ -105,6 +111,10 @@ pub(crate) fn take_over(
     changes.push(MachineChange::Update(machine.clone()).into());
     changes.extend(register(claimant, &machine));
     (machine, changes)
+}
+
+fn is_revoked(state: &MachineState) -> bool {
+    matches!(state, MachineState::Suspended(Suspended { cause: SuspendCause::Revoked(_), .. }))
 }
 
 fn register(claimant: &Claimant, machine: &Machine) -> Option<Change> {

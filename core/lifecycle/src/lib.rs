@@ -15,6 +15,8 @@ pub mod plan;
 pub mod repeat;
 pub mod site;
 pub mod terms;
+#[cfg(test)]
+mod tests;
 
 pub use plan::{
     AccessChange, Change, Context, CredentialChange, GrantChange, HoldChange, KeyChange, MachineChange,

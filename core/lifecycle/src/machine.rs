@@ -233,3 +233,6 @@ fn moved(
     changes.push(MachineChange::Update(machine.clone()).into());
     Plan::new(machine, changes, entry)
 }
+
+#[cfg(test)]
+mod tests;

@@ -41,3 +41,6 @@ pub fn remember<O>(plan: Plan<O>, mark: Option<&Mark>, object: String, context: 
         _ => plan,
     }
 }
+
+#[cfg(test)]
+mod tests;

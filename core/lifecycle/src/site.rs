@@ -57,3 +57,6 @@ pub fn found(tenant: Tenant, site: Site, present: Option<Tenant>, context: &Cont
     let changes = vec![TenantChange::Create(tenant.clone()).into(), SiteChange::Create(site).into()];
     Plan::new(tenant, changes, entry)
 }
+
+#[cfg(test)]
+mod tests;

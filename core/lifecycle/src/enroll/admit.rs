@@ -2,13 +2,16 @@
 
 use muster_model::{GrantKind, HoldReason, Machine, Object, Refusal};
 
-use super::{Asked, Known, Outcome};
+use super::{Asked, Known, Outcome, Standing};
 use crate::credential;
 use crate::identity::{self, Newcomer};
 use crate::plan::{Change, CredentialChange, GrantChange, Plan};
 
 /// Rows 1, 6 and 10: nobody here has this key or this hardware.
 pub(super) fn arrive(asked: &Asked<'_>) -> Result<Plan<Outcome>, Refusal> {
+    if let Some(answer) = asked.told_before() {
+        return answer;
+    }
     if let Some(seats) = asked.way.site.seats
         && asked.way.pending.is_none()
         && asked.site_use.machines >= u64::from(seats)
@@ -52,7 +55,7 @@ pub(super) fn again(asked: &Asked<'_>, known: Known) -> Result<Plan<Outcome>, Re
 pub(super) fn rekey(asked: &Asked<'_>, known: Known) -> Result<Plan<Outcome>, Refusal> {
     let now = asked.now();
     let state = known.machine.state.clone().enrolled(now)?;
-    let (machine, changes) = identity::take_over(known, state, &asked.request.claimant, now);
+    let (machine, changes) = identity::take_over(known, state, &asked.request.claimant, asked.grant(), now);
     Ok(enrolled(asked, machine, changes, "machine.rekey", "signed_by_previous_key"))
 }
 
@@ -62,15 +65,16 @@ pub(super) fn rejoin(asked: &Asked<'_>, known: Known) -> Result<Plan<Outcome>, R
     let now = asked.now();
     let state = known.machine.state.clone();
     let state = if asked.key().is_some() { state.on_probation(now)? } else { state.enrolled(now)? };
-    let (machine, mut changes) = identity::take_over(known, state, &asked.request.claimant, now);
+    let (machine, mut changes) =
+        identity::take_over(known, state, &asked.request.claimant, asked.grant(), now);
     changes.extend(spend(asked));
     Ok(enrolled(asked, machine, changes, "machine.rejoin", asked.way.site.reimage.as_str()))
 }
 
-/// Draws on the grant, where drawing is counted.
+/// Draws on the grant, where drawing is counted and this caller was not counted before.
 pub(super) fn spend(asked: &Asked<'_>) -> Option<Change> {
     let grant = asked.way.grant.as_ref()?;
-    if grant.is_bound_to(asked.key()) {
+    if asked.way.standing != Standing::Anew {
         return None;
     }
     let uses = grant.drawn(asked.key(), asked.now())?;

@@ -1,8 +1,8 @@
 //! The named checks of the enrollment decision. Each reads facts and changes nothing.
 
 use muster_model::{
-    Claimant, Entitlement, Grant, GrantKind, GrantState, HoldState, KeyStanding, MachineState, PublicKey,
-    Refusal, ReimagePolicy, SignedDuration, Timestamp,
+    Claimant, Entitlement, Grant, GrantKind, GrantState, HoldState, KeyStanding, Machine, MachineState,
+    PublicKey, Refusal, ReimagePolicy, SignedDuration, Timestamp,
 };
 
 use super::{Asked, Facts, Known, Request, Way};
@@ -10,52 +10,74 @@ use super::{Asked, Facts, Known, Request, Way};
 /// How long a machine must have been silent, and enrolled, before known hardware may rejoin by itself.
 const REJOIN_AFTER: SignedDuration = SignedDuration::from_hours(1);
 
+/// How the caller stands to the grant it presents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It has not drawn on it before.
+    Anew,
+    /// It drew on it before, so nothing is spent on it again.
+    Again,
+    /// It asked a person while the grant stood, and the grant lets nobody in any more, for the cause given here. It may
+    /// learn what became of its hold and nothing else: a rotated key must not admit those who asked by it in time.
+    Waiting(&'static str),
+}
+
 /// Row 9: the claim still opens a way in. Whatever is wrong with it, the caller gets the same refusal.
 pub(super) fn entitled(request: &Request, facts: &Facts, now: Timestamp) -> Result<Way, Refusal> {
     match &request.claim.entitlement {
         Entitlement::Grant { id, hash } => {
             let grant = facts.grant.clone().filter(|grant| grant.id == *id && grant.hash == *hash);
             let grant = grant.ok_or(refused("grant_unknown"))?;
-            let repeats = repeats(request, facts, &grant);
-            grant_stands(&grant, repeats, now)?;
+            let standing = standing(request, facts, &grant, now)?;
             let site =
                 facts.site.clone().filter(|site| site.id == grant.site).ok_or(refused("site_unknown"))?;
-            let pending = match grant.kind {
-                GrantKind::Machine(_) => facts.pending.clone(),
-                GrantKind::Token | GrantKind::SiteKey { .. } => None,
-            };
-            pending_machine_waits(&grant, pending.as_ref().map(|machine| &machine.state), repeats)?;
-            Ok(Way { grant: Some(grant), site, pending })
+            let pending = facts.pending.clone().filter(|made| grant.kind == GrantKind::Machine(made.id));
+            let is_known = standing != Standing::Anew && facts.by_key.is_some();
+            pending_machine_waits(&grant, pending.as_ref(), is_known)?;
+            Ok(Way { grant: Some(grant), site, pending, standing })
         }
         Entitlement::Nothing { .. } => {
             let site = facts.site.clone().filter(|site| site.requests).ok_or(Refusal::RequestsNotTaken)?;
-            Ok(Way { grant: None, site, pending: None })
+            Ok(Way { grant: None, site, pending: None, standing: Standing::Anew })
         }
     }
 }
 
-/// Whether the caller drew on this grant before: then repeating the call spends nothing and needs nothing left.
-fn repeats(request: &Request, facts: &Facts, grant: &Grant) -> bool {
+fn standing(request: &Request, facts: &Facts, grant: &Grant, now: Timestamp) -> Result<Standing, Refusal> {
+    if matches!(grant.state, GrantState::Revoked(_)) {
+        return Err(refused("grant_revoked"));
+    }
     let key = request.claimant.key.as_ref().map(PublicKey::fingerprint);
     let came_in = facts.by_key.as_ref().is_some_and(|known| known.machine.grant == Some(grant.id));
+    if grant.is_bound_to(key) || came_in {
+        return Ok(Standing::Again);
+    }
     let waits = facts.holds.iter().any(|hold| hold.grant == Some(grant.id));
-    grant.is_bound_to(key) || came_in || (waits && key.is_some())
-}
-
-fn grant_stands(grant: &Grant, repeats: bool, now: Timestamp) -> Result<(), Refusal> {
-    match grant.state {
-        GrantState::Revoked(_) => Err(refused("grant_revoked")),
-        _ if repeats || grant.admits(now) => Ok(()),
-        GrantState::RotatedOut(_) => Err(refused("grant_rotated_out")),
-        GrantState::Live if !grant.has_uses_left() => Err(refused("grant_spent")),
-        GrantState::Live => Err(refused("grant_expired")),
+    // Opening the hold was counted for this key. A client without one cannot prove that the hold is its own.
+    let has_paid = waits && key.is_some();
+    match lapse(grant, has_paid, now) {
+        None if has_paid => Ok(Standing::Again),
+        None => Ok(Standing::Anew),
+        Some(cause) if waits => Ok(Standing::Waiting(cause)),
+        Some(cause) => Err(refused(cause)),
     }
 }
 
-fn pending_machine_waits(grant: &Grant, state: Option<&MachineState>, repeats: bool) -> Result<(), Refusal> {
-    match (grant.kind, state) {
+/// Why a grant that was not revoked lets nobody in, if so.
+fn lapse(grant: &Grant, has_paid: bool, now: Timestamp) -> Option<&'static str> {
+    match grant.state {
+        GrantState::RotatedOut(_) => Some("grant_rotated_out"),
+        _ if grant.expires_at.is_some_and(|end| now >= end) => Some("grant_expired"),
+        _ if !has_paid && !grant.has_uses_left() => Some("grant_spent"),
+        _ => None,
+    }
+}
+
+/// The invite of a pending machine lets in whoever becomes that machine, and nobody once somebody did.
+fn pending_machine_waits(grant: &Grant, pending: Option<&Machine>, is_known: bool) -> Result<(), Refusal> {
+    match (grant.kind, pending.map(|machine| &machine.state)) {
         (GrantKind::Token | GrantKind::SiteKey { .. }, _) | (_, Some(MachineState::Pending(_))) => Ok(()),
-        (GrantKind::Machine(_), Some(_)) if repeats => Ok(()),
+        (GrantKind::Machine(_), Some(_)) if is_known => Ok(()),
         (GrantKind::Machine(_), _) => Err(refused("machine_not_pending")),
     }
 }
@@ -64,11 +86,14 @@ fn refused(cause: &'static str) -> Refusal {
     Refusal::NotEntitled { cause }
 }
 
-/// Row 8: a key that was revoked, or that a newer one replaced, opens nothing again.
+/// Row 8: a key that was revoked, that a newer one replaced, or whose machine was ended, opens nothing again.
 pub(crate) fn key_still_counts(known: Option<&Known>) -> Result<(), Refusal> {
-    match known.and_then(|known| known.key.as_ref()).map(|key| key.standing) {
-        Some(KeyStanding::Revoked | KeyStanding::Superseded) => Err(Refusal::Revoked),
-        Some(KeyStanding::Current) | None => Ok(()),
+    let Some(known) = known else { return Ok(()) };
+    match (&known.machine.state, known.key.as_ref().map(|key| key.standing)) {
+        (MachineState::Retired(_), _) | (_, Some(KeyStanding::Revoked | KeyStanding::Superseded)) => {
+            Err(Refusal::Revoked)
+        }
+        (_, Some(KeyStanding::Current) | None) => Ok(()),
     }
 }
 
@@ -102,14 +127,19 @@ pub(super) fn may_rejoin(asked: &Asked<'_>, known: &Known) -> bool {
     policy_allows
         && has_better_proof
         && is_at_work
+        && asked.way.pending.is_none()
         && !asked.way.needs_approval()
-        && was_rejected_never(asked)
+        && no_person_has_a_say(asked, known)
         && is_long_gone(known, asked.now())
 }
 
-/// What a person turned away does not come in by policy later.
-fn was_rejected_never(asked: &Asked<'_>) -> bool {
-    asked.holds.iter().all(|hold| !matches!(hold.state, HoldState::Rejected { .. }))
+/// What a person turned away, or has still to decide, does not come in by policy.
+fn no_person_has_a_say(asked: &Asked<'_>, known: &Known) -> bool {
+    asked.holds.iter().all(|hold| match hold.state {
+        HoldState::Rejected { .. } => false,
+        HoldState::Open => hold.existing != Some(known.machine.id) || hold.is_expired(asked.now()),
+        HoldState::Approved { .. } => true,
+    })
 }
 
 fn is_long_gone(known: &Known, now: Timestamp) -> bool {

@@ -13,24 +13,51 @@ impl Asked<'_> {
         existing: Option<&Known>,
     ) -> Result<Plan<Outcome>, Refusal> {
         let existing = existing.map(|known| known.machine.id);
+        // Why a person is needed may change while one is asked; who asks to become what does not.
         let same = |hold: &&Hold| {
-            hold.reason == reason && hold.existing == existing && hold.site == self.way.site.id
+            hold.site == self.way.site.id
+                && hold.existing == existing
+                && (existing.is_some() || hold.grant == self.grant())
         };
-        if let Some(earlier) = self.holds.iter().find(same) {
-            match &earlier.state {
-                HoldState::Rejected { reason, .. } => {
-                    return Err(Refusal::Rejected { reason: reason.as_ref().map(ToString::to_string) });
-                }
-                HoldState::Open if !earlier.is_expired(self.now()) => {
-                    return Ok(Plan::unchanged(Outcome::Held(Box::new(earlier.clone()))));
-                }
-                HoldState::Open | HoldState::Approved { .. } => {}
-            }
+        if let Some(answer) = self.holds.iter().find(same).and_then(|earlier| self.answer_of(earlier)) {
+            return answer;
         }
         if self.site_use.open_holds >= u64::from(self.way.site.hold_cap) {
             return Err(Refusal::TooManyHolds);
         }
         Ok(self.open(reason, existing))
+    }
+
+    /// What a newcomer was told before by the same grant: a seat that becomes free, or hardware that it no longer
+    /// mentions, lets nobody in whom a person turned away or has still to look at.
+    pub(super) fn told_before(&self) -> Option<Result<Plan<Outcome>, Refusal>> {
+        let concerns = |hold: &&Hold| {
+            let is_rejected = matches!(hold.state, HoldState::Rejected { .. });
+            hold.site == self.way.site.id
+                && hold.grant == self.grant()
+                && (hold.existing.is_none() || is_rejected)
+        };
+        self.holds.iter().filter(concerns).find_map(|earlier| self.answer_of(earlier))
+    }
+
+    /// What became of the hold of somebody whose grant has lapsed since.
+    pub(super) fn only_told(&self, cause: &'static str) -> Result<Plan<Outcome>, Refusal> {
+        let by_it = self.holds.iter().filter(|hold| hold.grant == self.grant());
+        let mut answers = by_it.filter_map(|earlier| self.answer_of(earlier));
+        answers.next().unwrap_or(Err(Refusal::NotEntitled { cause }))
+    }
+
+    /// What a hold says to the one who opened it, until it expires or is approved.
+    fn answer_of(&self, hold: &Hold) -> Option<Result<Plan<Outcome>, Refusal>> {
+        match &hold.state {
+            HoldState::Rejected { reason, .. } => {
+                Some(Err(Refusal::Rejected { reason: reason.as_ref().map(ToString::to_string) }))
+            }
+            HoldState::Open if !hold.is_expired(self.now()) => {
+                Some(Ok(Plan::unchanged(Outcome::Held(Box::new(hold.clone())))))
+            }
+            HoldState::Open | HoldState::Approved { .. } => None,
+        }
     }
 
     fn open(&self, reason: HoldReason, existing: Option<muster_model::MachineId>) -> Plan<Outcome> {
@@ -42,7 +69,7 @@ impl Asked<'_> {
             reason,
             claimant: self.request.claimant.clone(),
             existing,
-            grant: self.way.grant.as_ref().map(|grant| grant.id),
+            grant: self.grant(),
             state: HoldState::Open,
             created_at: context.now,
             expires_at: context.now + self.fresh.terms.hold_life,

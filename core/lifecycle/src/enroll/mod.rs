@@ -7,12 +7,15 @@
 mod admit;
 mod checks;
 mod hold;
+#[cfg(test)]
+mod tests;
 
 use muster_model::{
-    Claim, Claimant, Credential, CredentialId, CredentialKind, Grant, Hold, HoldId, HoldReason,
+    Claim, Claimant, Credential, CredentialId, CredentialKind, Grant, GrantId, Hold, HoldId, HoldReason,
     KeyFingerprint, KeyRecord, Machine, MachineId, MachineState, Presence, PublicKey, Refusal, Site, SiteUse,
 };
 
+use checks::Standing;
 pub(crate) use checks::key_still_counts;
 
 use crate::plan::{Context, Plan};
@@ -102,19 +105,21 @@ pub enum Outcome {
 /// The refusals of rows 8 and 9, of a rejected or one too many hold, and of a grant for another kind of machine.
 pub fn decide(request: &Request, facts: Facts, fresh: &Fresh) -> Result<Plan<Outcome>, Refusal> {
     let way = checks::entitled(request, &facts, fresh.context.now)?; // row 9
-    key_still_counts(facts.by_key.as_ref())?; // row 8
-    key_still_counts(facts.by_previous.as_ref())?;
+    // Row 8. Once the new key is known, the one that vouched for it is rightly superseded: the answer was lost.
+    key_still_counts(facts.by_key.as_ref().or(facts.by_previous.as_ref()))?;
     checks::kind_is_admitted(&way, &request.claimant)?;
     let Facts { by_key, by_previous, by_hardware, site_use, holds, .. } = facts;
     let asked = Asked { request, way: &way, site_use, holds: &holds, fresh };
 
     match (by_key, by_previous, by_hardware) {
         (Some(same), _, _) if same.machine.site == way.site.id => admit::again(&asked, same), // row 2
+        _ if let Standing::Waiting(cause) = way.standing => asked.only_told(cause),           // row 9
         (Some(same), _, _) => asked.hold(HoldReason::SiteMismatch, Some(&same)),              // row 3
         (None, Some(old), hardware) if checks::is_rekey(&old, hardware.as_ref(), &way) => {
             admit::rekey(&asked, old) // row 4a
         }
-        (None, _, None) => admit::arrive(&asked), // rows 1, 6, 10
+        (None, Some(old), None) => asked.hold(HoldReason::SiteMismatch, Some(&old)), // row 3, under a new key
+        (None, _, None) => admit::arrive(&asked),                                    // rows 1, 6, 10
         (None, _, Some(known)) => match &known.machine.state {
             MachineState::Retired(_) => asked.hold(HoldReason::WasRemoved, Some(&known)), // row 7
             _ if known.machine.site != way.site.id => asked.hold(HoldReason::SiteMismatch, Some(&known)), // row 5
@@ -131,6 +136,7 @@ pub(crate) struct Way {
     pub(crate) grant: Option<Grant>,
     pub(crate) site: Site,
     pub(crate) pending: Option<Machine>,
+    pub(crate) standing: Standing,
 }
 
 impl Way {
@@ -157,6 +163,10 @@ pub(crate) struct Asked<'a> {
 impl Asked<'_> {
     fn key(&self) -> Option<KeyFingerprint> {
         self.request.claimant.key.as_ref().map(PublicKey::fingerprint)
+    }
+
+    fn grant(&self) -> Option<GrantId> {
+        self.way.grant.as_ref().map(|grant| grant.id)
     }
 
     fn now(&self) -> muster_model::Timestamp {

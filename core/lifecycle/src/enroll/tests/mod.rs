@@ -1,0 +1,6 @@
+//! The decision table, row by row, and the rules about grants and holds around it.
+
+mod grants;
+mod holds;
+mod rejoin;
+mod rows;

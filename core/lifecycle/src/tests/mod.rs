@@ -1,0 +1,5 @@
+//! Fixtures for the tests beside the decisions, and properties that hold over whole histories of them.
+
+pub(crate) mod fixtures;
+mod properties;
+mod world;
