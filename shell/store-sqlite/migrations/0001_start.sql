@@ -3,10 +3,9 @@
 
 CREATE TABLE meta (
     one   INTEGER PRIMARY KEY CHECK (one = 1),
-    run   INTEGER NOT NULL,                 -- counts the times the database was opened for writing
     clean INTEGER NOT NULL                  -- 1: closed in good order, nothing happened since
 ) STRICT;
-INSERT INTO meta (one, run, clean) VALUES (1, 0, 0);
+INSERT INTO meta (one, clean) VALUES (1, 0);
 
 CREATE TABLE tenants (
     id         BLOB NOT NULL PRIMARY KEY,
@@ -134,7 +133,7 @@ CREATE TABLE presence (
     tenant_id  BLOB NOT NULL,
     machine_id BLOB NOT NULL,
     last_seen  INTEGER NOT NULL,
-    online_run INTEGER,                     -- the run in which it holds a channel: a crash ends them all
+    online     INTEGER NOT NULL,
     PRIMARY KEY (tenant_id, machine_id)
 ) STRICT, WITHOUT ROWID;
 

@@ -133,7 +133,7 @@ pub(crate) fn open(path: &Path) -> Result<Opened, OpenError> {
     if size <= SMALL {
         check(&db, path)?;
     }
-    db.execute("UPDATE meta SET run = run + 1, clean = 0", []).map_err(sqlite)?;
+    db.execute("UPDATE meta SET clean = 0", []).map_err(sqlite)?;
     Ok(Opened { db, unchecked: !clean && size > SMALL })
 }
 

@@ -12,6 +12,9 @@ use rusqlite::{Connection, params};
 
 use crate::sql;
 
+/// The most words of a search that count.
+const MOST: usize = 8;
+
 /// Machines whose words change with the next commit: row number to words, and whether it had words before.
 #[derive(Debug, Default)]
 pub(crate) struct Pending {
@@ -58,37 +61,51 @@ pub(crate) fn words_of(machine: &Machine) -> String {
         split(key, &mut words);
         split(value, &mut words);
     });
-    words.insert(tenant_word(machine.tenant));
-    words.into_iter().collect::<Vec<_>>().join(" ")
+    let words: Vec<String> = words.into_iter().chain([tenant_word(machine.tenant)]).collect();
+    words.join(" ")
 }
 
 /// The query that finds the machines of a tenant with these words; `None` where the text holds no word.
 pub(crate) fn query(tenant: TenantId, text: &str) -> Option<String> {
-    let mut words = BTreeSet::new();
-    split(text, &mut words);
-    if words.is_empty() {
+    let asked: Vec<String> = words(text).take(MOST).map(|word| asked(&word)).collect();
+    if asked.is_empty() {
         return None;
     }
-    // A word is letters and digits alone, so that no quote can end the quotation.
-    let asked = words.iter().map(|word| format!("\"{word}\"*")).collect::<Vec<_>>().join(" AND ");
-    Some(format!("\"{}\" AND {asked}", tenant_word(tenant)))
+    Some(format!("\"{}\" AND {}", tenant_word(tenant), asked.join(" AND ")))
 }
 
+/// A word is letters and digits alone, so that no quote can end the quotation.
+fn asked(word: &str) -> String {
+    match parts(word) {
+        // `web12` may be the whole of web and 12, or the beginning of web12b.
+        Some((letters, digits)) => format!("(\"{word}\"* OR (\"{letters}\" AND \"{digits}\"*))"),
+        None => format!("\"{word}\"*"),
+    }
+}
+
+/// The private-use character is in no word of a machine or a search, so that no search names a tenant.
 fn tenant_word(tenant: TenantId) -> String {
-    tenant.to_string().replace('_', "")
+    format!("\u{e000}{}", tenant.to_string().replace('_', ""))
 }
 
-/// Splits at everything that is neither letter nor digit, and `host0042` into `host` and `0042`: names of a fleet share
-/// their beginning, and an index of a million different words that begin alike would answer slowly.
-fn split(text: &str, words: &mut BTreeSet<String>) {
-    for word in text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()) {
-        let word = word.to_lowercase();
-        let letters = word.trim_end_matches(|c: char| c.is_ascii_digit());
-        let splits = letters.len() < word.len() && letters.len() > 1 && !letters.contains(char::is_numeric);
-        match word.split_at_checked(letters.len()).filter(|_| splits) {
-            Some((letters, digits)) => words.extend([letters.to_owned(), digits.to_owned()]),
+fn words(text: &str) -> impl Iterator<Item = String> {
+    text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_lowercase)
+}
+
+/// Splits `host0042` into `host` and `0042`: names of a fleet begin alike, and an index of a million different words with
+/// the same beginning would answer slowly.
+fn parts(word: &str) -> Option<(&str, &str)> {
+    let letters = word.trim_end_matches(|c: char| c.is_ascii_digit());
+    let splits = letters.len() < word.len() && letters.len() > 1 && !letters.contains(char::is_numeric);
+    word.split_at_checked(letters.len()).filter(|_| splits)
+}
+
+fn split(text: &str, into: &mut BTreeSet<String>) {
+    for word in words(text) {
+        match parts(&word) {
+            Some((letters, digits)) => into.extend([letters.to_owned(), digits.to_owned()]),
             None => {
-                words.insert(word);
+                into.insert(word);
             }
         }
     }
@@ -104,6 +121,11 @@ mod tests {
         words.into_iter().collect()
     }
 
+    fn asked(text: &str) -> String {
+        let query = query(TenantId::new(1, [0; 10]), text).expect("it has words");
+        query.split_once(" AND ").expect("the tenant comes first").1.to_owned()
+    }
+
     #[test]
     fn names_are_split_where_people_would() {
         assert_eq!(words("Web-1.example.COM"), ["1", "com", "example", "web"]);
@@ -115,10 +137,17 @@ mod tests {
     }
 
     #[test]
+    fn a_word_that_ends_in_digits_is_asked_whole_and_in_parts() {
+        assert_eq!(asked("web12"), r#"("web12"* OR ("web" AND "12"*))"#);
+        assert_eq!(asked("3fa91"), r#""3fa91"*"#);
+    }
+
+    #[test]
     fn q_40_nothing_in_a_search_leaves_its_quotes() {
-        let tenant = TenantId::new(1, [0; 10]);
-        let query = query(tenant, "a\" OR b* NEAR(c) ^d:{e}\0").expect("it has words");
-        let asked = query.split_once(" AND ").expect("the tenant comes first").1;
-        assert_eq!(asked, r#""a"* AND "b"* AND "c"* AND "d"* AND "e"* AND "near"* AND "or"*"#);
+        let odd = "a\" OR b* NEAR(c) ^d:{e}\0\u{e000}tnt";
+        assert_eq!(
+            asked(odd),
+            r#""a"* AND "or"* AND "b"* AND "near"* AND "c"* AND "d"* AND "e"* AND "tnt"*"#
+        );
     }
 }

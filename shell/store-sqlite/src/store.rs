@@ -125,7 +125,7 @@ impl SqliteStore {
         if queue.send(Message::Job(Box::new(job))).await.is_err() {
             return Err(closed());
         }
-        answer.await.or_else(|_| Err(closed()))
+        answer.await.map_err(|gone| StoreError::Unavailable { what: "ask the writer", cause: Box::new(gone) })
     }
 }
 

@@ -5,6 +5,7 @@
 //! each scoped to a tenant but for the few of [`Unscoped`]. A row is parsed into exactly one state or reported as
 //! [`StoreError::Broken`]. Knows no database driver.
 
+#[cfg(feature = "conformance")]
 pub mod conformance;
 mod error;
 mod page;

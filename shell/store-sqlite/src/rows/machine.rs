@@ -62,32 +62,18 @@ fn state(cells: &mut Cells<'_, '_>) -> Parsed<MachineState> {
     let since = cells.time("state_since")?;
     let cause: Option<Box<str>> = cells.get("state_cause")?;
     let reason: Option<ReasonText> = cells.opt_text("state_reason")?;
-    if matches!(&*state, "pending" | "active") {
-        cells.absent("state_cause", &cause)?;
-    }
-    if !matches!(cause.as_deref(), Some("operator" | "revoked")) {
-        cells.absent("state_reason", &reason)?;
-    }
+    let silent = |state| cells.absent("state_reason", &reason).map(|()| state);
+    let suspended = |cause| MachineState::Suspended(Suspended { since, cause });
+    let retired = |cause| MachineState::Retired(Retired { since, cause });
     match (&*state, cause.as_deref()) {
-        ("pending", _) => Ok(MachineState::Pending(Pending { since })),
-        ("active", _) => Ok(MachineState::Active(Active { since })),
-        ("suspended", cause) => {
-            let cause = match cause {
-                Some("operator") => SuspendCause::Operator(reason),
-                Some("probation") => SuspendCause::Probation,
-                Some("revoked") => SuspendCause::Revoked(reason),
-                Some(_) | None => return Err(cells.broken("state_cause")),
-            };
-            Ok(MachineState::Suspended(Suspended { since, cause }))
-        }
-        ("retired", cause) => {
-            let cause = match cause {
-                Some("operator") => RetireCause::Operator(reason),
-                Some("left") => RetireCause::Left,
-                Some(_) | None => return Err(cells.broken("state_cause")),
-            };
-            Ok(MachineState::Retired(Retired { since, cause }))
-        }
+        ("pending", None) => silent(MachineState::Pending(Pending { since })),
+        ("active", None) => silent(MachineState::Active(Active { since })),
+        ("suspended", Some("probation")) => silent(suspended(SuspendCause::Probation)),
+        ("suspended", Some("operator")) => Ok(suspended(SuspendCause::Operator(reason))),
+        ("suspended", Some("revoked")) => Ok(suspended(SuspendCause::Revoked(reason))),
+        ("retired", Some("left")) => silent(retired(RetireCause::Left)),
+        ("retired", Some("operator")) => Ok(retired(RetireCause::Operator(reason))),
+        ("pending" | "active" | "suspended" | "retired", _) => Err(cells.broken("state_cause")),
         _ => Err(cells.broken("state")),
     }
 }

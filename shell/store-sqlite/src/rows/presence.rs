@@ -1,5 +1,5 @@
-//! Presence rows. A row says in which run of the store the machine came online; a row of an earlier run says nothing of
-//! now, so that a crash leaves nobody online and a start writes no row.
+//! Presence rows. A row says online until somebody writes that the machine left: also after a crash, whose reader must
+//! judge it.
 
 use muster_model::{MachineId, Presence, TenantId};
 use muster_store::{PresenceNote, StoreError};
@@ -9,12 +9,12 @@ use crate::cells::{Cells, Parsed, Table, millis};
 use crate::sql;
 
 static PRESENCE: Table =
-    Table { name: "presence", key: "machine_id", show: |id| MachineId::from_bytes(id).to_string() };
+    Table { name: "presence", key: "id", show: |id| MachineId::from_bytes(id).to_string() };
 
-/// The columns of a presence row `p`, in the order of [`cells`]. All are NULL or 0 where there is none.
+/// The columns of a presence row `p`, in the order of [`cells`]. NULL and 0 where there is none.
 macro_rules! presence_columns {
     () => {
-        "p.last_seen, coalesce(p.online_run = (SELECT run FROM meta), 0) AS online"
+        "p.last_seen, coalesce(p.online, 0) AS online"
     };
 }
 pub(crate) use presence_columns;
@@ -34,7 +34,7 @@ pub(crate) fn of_machine(
     const SQL: &str = concat!(
         "SELECT ",
         presence_columns!(),
-        ", p.machine_id FROM presence p WHERE p.tenant_id = ?1 AND p.machine_id = ?2"
+        ", p.machine_id AS id FROM presence p WHERE p.tenant_id = ?1 AND p.machine_id = ?2"
     );
     let parse = |row: &rusqlite::Row<'_>| cells(Cells::of(&PRESENCE, row)).map(|(presence, _)| presence);
     let values = params![tenant.as_bytes(), machine.as_bytes()];
@@ -43,11 +43,11 @@ pub(crate) fn of_machine(
 
 /// Writes transitions. What was heard never goes back; a machine that is not there has no presence.
 pub(crate) fn note(db: &Connection, notes: &[PresenceNote]) -> Result<(), StoreError> {
-    const SQL: &str = "INSERT INTO presence (tenant_id, machine_id, last_seen, online_run)
-        SELECT tenant_id, id, ?3, iif(?4, (SELECT run FROM meta), NULL) FROM machines
+    const SQL: &str = "INSERT INTO presence (tenant_id, machine_id, last_seen, online)
+        SELECT tenant_id, id, ?3, ?4 FROM machines
             WHERE tenant_id = ?1 AND id = ?2
         ON CONFLICT DO UPDATE
-            SET last_seen = max(last_seen, excluded.last_seen), online_run = excluded.online_run";
+            SET last_seen = max(last_seen, excluded.last_seen), online = excluded.online";
     for note in notes {
         let PresenceNote { tenant, machine, last_seen, online } = note;
         let values = params![tenant.as_bytes(), machine.as_bytes(), millis(*last_seen), online];

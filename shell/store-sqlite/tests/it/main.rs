@@ -1,3 +1,4 @@
 //! Tests of the SQLite store as others see it.
 
+mod conformance;
 mod file;

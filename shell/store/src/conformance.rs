@@ -1,1 +1,0 @@
-//! What every adapter must do, as tests that any adapter runs.

@@ -1,0 +1,223 @@
+//! Rows that no version of Muster writes are reported with table and column, and never read as something else.
+
+use muster_lifecycle::{
+    AccessChange, CredentialChange, GrantChange, HoldChange, KeyChange, MemoryChange, Remembered,
+};
+use muster_model::{
+    AccessKind, Actor, CredentialKind, CredentialState, Grant, GrantKind, Hold, HoldState, Machine,
+    MachineState, Minted, SuspendCause, Suspended, Uses,
+};
+
+use super::decisions::write;
+use super::things::{Things, at, created, text};
+use super::{Fixture, Odd};
+use crate::{
+    AuditFilter, Lists, MachineFilter, PageRequest, PresenceNote, Reads, Store, StoreError, Unscoped,
+};
+
+const SHORT: Odd = Odd::Bytes(&[1, 2, 3]);
+const BEYOND: Odd = Odd::Number(i64::MAX);
+const UNKNOWN: Odd = Odd::Text("zombie");
+const EMPTY: Odd = Odd::Text("");
+
+/// A table, a column of it, and a value that cannot be there.
+const CASES: &[(&str, &str, &[Odd])] = &[
+    ("tenants", "code", &[EMPTY, Odd::Text("a b"), Odd::Text(" a")]),
+    ("tenants", "created_at", &[BEYOND]),
+    ("sites", "code", &[EMPTY, Odd::Text("a\u{0}b")]),
+    ("sites", "approval", &[Odd::Number(2)]),
+    ("sites", "requests", &[Odd::Number(-1)]),
+    ("sites", "reimage", &[UNKNOWN, EMPTY]),
+    ("sites", "seats", &[Odd::Number(-1), BEYOND]),
+    ("sites", "hold_cap", &[Odd::Number(1 << 32)]),
+    ("sites", "created_at", &[BEYOND]),
+    ("grants", "site_id", &[SHORT]),
+    ("grants", "kind", &[UNKNOWN]),
+    ("grants", "version", &[Odd::Null, Odd::Number(-1)]),
+    ("grants", "fingerprint", &[Odd::Null, SHORT]),
+    ("grants", "machine_id", &[SHORT, Odd::Bytes(&[0; 16])]),
+    ("grants", "hash", &[SHORT]),
+    ("grants", "uses", &[UNKNOWN]),
+    ("grants", "uses_limit", &[Odd::Null, Odd::Number(-1)]),
+    ("grants", "uses_count", &[Odd::Null, Odd::Number(1 << 32)]),
+    ("grants", "bound_at", &[Odd::Number(1), BEYOND]),
+    ("grants", "bound_key", &[SHORT, Odd::Bytes(&[0; 32])]),
+    ("grants", "expires_at", &[BEYOND]),
+    ("grants", "labels", &[EMPTY, Odd::Text("[]"), Odd::Text("{\"a\":1}"), Odd::Text("{\"a b\":\"\"}")]),
+    ("grants", "role", &[EMPTY, Odd::Text("a b")]),
+    ("grants", "machine_kind", &[UNKNOWN]),
+    ("grants", "approval", &[Odd::Number(7)]),
+    ("grants", "state", &[UNKNOWN]),
+    ("grants", "ended_at", &[Odd::Number(1), BEYOND]),
+    ("grants", "created_at", &[BEYOND]),
+    ("machines", "site_id", &[SHORT]),
+    ("machines", "name", &[EMPTY, Odd::Text("a\u{1b}b"), Odd::Text("a ")]),
+    ("machines", "hostname", &[EMPTY, Odd::Text("\u{202e}")]),
+    ("machines", "kind", &[UNKNOWN]),
+    ("machines", "hardware_id", &[EMPTY, Odd::Text("a b")]),
+    ("machines", "key", &[SHORT]),
+    ("machines", "generation", &[Odd::Number(-1), Odd::Number(1 << 32)]),
+    ("machines", "role", &[EMPTY]),
+    ("machines", "labels", &[EMPTY, Odd::Text("null")]),
+    ("machines", "attributes", &[EMPTY, Odd::Text("{\"a\":null}"), Odd::Text("{\"a\":\" b\"}")]),
+    ("machines", "grant_id", &[SHORT]),
+    ("machines", "state", &[UNKNOWN]),
+    ("machines", "state_since", &[BEYOND]),
+    ("machines", "state_cause", &[UNKNOWN, Odd::Null, Odd::Text("left")]),
+    ("machines", "state_reason", &[EMPTY]),
+    ("machines", "created_at", &[BEYOND]),
+    ("machines", "enrolled_at", &[BEYOND]),
+    ("keys", "algorithm", &[UNKNOWN]),
+    ("keys", "machine_id", &[SHORT]),
+    ("keys", "generation", &[Odd::Number(-1)]),
+    ("keys", "standing", &[UNKNOWN]),
+    ("presence", "last_seen", &[BEYOND]),
+    ("presence", "online", &[Odd::Number(2)]),
+    ("holds", "site_id", &[SHORT]),
+    ("holds", "reason", &[UNKNOWN]),
+    ("holds", "algorithm", &[UNKNOWN, Odd::Null]),
+    ("holds", "spki", &[Odd::Null]),
+    ("holds", "fingerprint", &[Odd::Null, SHORT, Odd::Bytes(&[0; 32])]),
+    ("holds", "hardware_id", &[EMPTY]),
+    ("holds", "hostname", &[EMPTY]),
+    ("holds", "kind", &[UNKNOWN]),
+    ("holds", "attributes", &[EMPTY]),
+    ("holds", "source", &[UNKNOWN, EMPTY]),
+    ("holds", "method", &[EMPTY]),
+    ("holds", "existing", &[SHORT]),
+    ("holds", "grant_id", &[SHORT]),
+    ("holds", "state", &[UNKNOWN]),
+    ("holds", "decided_at", &[Odd::Null, BEYOND]),
+    ("holds", "decided_by", &[Odd::Null, UNKNOWN]),
+    ("holds", "decided_machine", &[Odd::Null, SHORT]),
+    ("holds", "decided_reason", &[Odd::Text("said"), EMPTY]),
+    ("holds", "created_at", &[BEYOND]),
+    ("holds", "expires_at", &[BEYOND]),
+    ("credentials", "generation", &[Odd::Number(-1)]),
+    ("credentials", "kind", &[UNKNOWN]),
+    ("credentials", "key", &[Odd::Null, SHORT]),
+    ("credentials", "secret", &[SHORT, Odd::Bytes(&[0; 10])]),
+    ("credentials", "hash", &[SHORT, Odd::Bytes(&[0; 32])]),
+    ("credentials", "not_before", &[BEYOND]),
+    ("credentials", "not_after", &[BEYOND]),
+    ("credentials", "state", &[UNKNOWN]),
+    ("credentials", "certificate", &[Odd::Null]),
+    ("credentials", "ended_at", &[Odd::Number(1)]),
+    ("credentials", "ended_reason", &[UNKNOWN, Odd::Text("revoked")]),
+    ("operators", "name", &[EMPTY]),
+    ("operators", "role", &[UNKNOWN]),
+    ("operators", "created_at", &[BEYOND]),
+    ("access_tokens", "operator_id", &[SHORT]),
+    ("access_tokens", "kind", &[UNKNOWN]),
+    ("access_tokens", "name", &[EMPTY]),
+    ("access_tokens", "role", &[UNKNOWN]),
+    ("access_tokens", "secret", &[SHORT]),
+    ("access_tokens", "hash", &[SHORT]),
+    ("access_tokens", "created_at", &[BEYOND]),
+    ("access_tokens", "expires_at", &[BEYOND]),
+    ("access_tokens", "ended_at", &[BEYOND]),
+    ("remembered", "request", &[SHORT]),
+    ("remembered", "at", &[BEYOND]),
+    ("nonces", "issued", &[Odd::Number(-1)]),
+    ("audit", "id", &[SHORT]),
+    ("audit", "at", &[BEYOND]),
+    ("audit", "detail", &[EMPTY, Odd::Text("[]"), Odd::Text("{\"a\":1}")]),
+];
+
+/// A row of each kind: those whose state has most columns.
+struct Rows {
+    things: Things,
+    grant: Grant,
+    machine: Machine,
+    key: muster_model::KeyRecord,
+    hold: Hold,
+    credential: muster_model::Credential,
+    operator: muster_model::Operator,
+    token: muster_model::AccessToken,
+}
+
+const REQUEST: [u8; 32] = [9; 32];
+
+async fn rows<S: Store>(store: &S) -> Rows {
+    let (things, site) = Things::in_store(store, 1).await;
+    let kind = GrantKind::SiteKey { version: 1, fingerprint: [1, 2] };
+    let grant = Grant { kind, uses: Uses::Capped { limit: 3, used: 1 }, ..things.grant(&site) };
+    let cause = SuspendCause::Operator(Some(text("paused")));
+    let state = MachineState::Suspended(Suspended { since: at(0), cause });
+    let machine = Machine { state, ..things.machine(&site) };
+    let key = things.key(&machine);
+    let state = HoldState::Approved { machine: machine.id, at: at(1), by: Actor::System };
+    let hold = Hold { state, ..things.hold(&site) };
+    let credential = muster_model::Credential {
+        kind: CredentialKind::Certificate { key: key.key.fingerprint() },
+        state: CredentialState::Issued(Minted::Certificate(vec![1])),
+        ..things.credential(&machine)
+    };
+    let operator = things.operator();
+    let token = things.token(&operator, AccessKind::Api);
+    let remembered = Remembered { key: REQUEST, request: [1; 32], object: machine.id.to_string(), at: at(0) };
+    let changes = vec![
+        GrantChange::Create(grant.clone()).into(),
+        created(&machine),
+        KeyChange::Register(key.clone()).into(),
+        HoldChange::Open(hold.clone()).into(),
+        CredentialChange::Reserve(credential.clone()).into(),
+        AccessChange::CreateOperator(operator.clone()).into(),
+        AccessChange::CreateToken(token.clone()).into(),
+        MemoryChange::Request(remembered).into(),
+        MemoryChange::Nonce { key: key.key.fingerprint(), issued: 1 }.into(),
+    ];
+    write(store, &things, changes).await;
+    let (tenant, machine_id) = (things.tenant, machine.id);
+    let note = PresenceNote { tenant, machine: machine_id, last_seen: at(0), online: true };
+    store.note_presence(vec![note]).await.expect("noted");
+    Rows { things, grant, machine, key, hold, credential, operator, token }
+}
+
+/// Reads the rows by their identifiers, each of which a column may make impossible.
+async fn read_all<S: Store>(store: &S, rows: &Rows) -> Vec<StoreError> {
+    let tenant = rows.things.tenant;
+    let mut reads = store.reader().await.expect("a reader");
+    let page = PageRequest { after: None, limit: 10 };
+    let log = AuditFilter { limit: 10, ..AuditFilter::default() };
+    let answers = [
+        reads.tenants().await.err(),
+        reads.site(tenant, rows.grant.site).await.err(),
+        reads.grant(tenant, rows.grant.id).await.err(),
+        reads.machine(tenant, rows.machine.id).await.err(),
+        reads.machine_row(tenant, rows.machine.id).await.err(),
+        reads.machines(tenant, &MachineFilter::default(), page).await.err(),
+        reads.key(tenant, rows.key.key.fingerprint()).await.err(),
+        reads.presence(tenant, rows.machine.id).await.err(),
+        reads.hold(tenant, rows.hold.id).await.err(),
+        reads.credential(tenant, rows.credential.id).await.err(),
+        reads.operator(tenant, rows.operator.id).await.err(),
+        reads.access_token(tenant, rows.token.id).await.err(),
+        reads.remembered(tenant, &REQUEST).await.err(),
+        reads.last_nonce(tenant, rows.key.key.fingerprint()).await.err(),
+        reads.audit(tenant, &log).await.err(),
+    ];
+    answers.into_iter().flatten().collect()
+}
+
+/// Each column in turn, and that of a key: another key in its place is no key.
+pub async fn impossible_rows_are_reported_and_never_defaulted<F: Fixture>(_: &F) {
+    for (table, column, values) in CASES.iter().copied().chain([("keys", "spki", &[SHORT][..])]) {
+        let fixture = F::fresh().await;
+        let rows = rows(fixture.store()).await;
+        let sound = read_all(fixture.store(), &rows).await;
+        assert!(sound.is_empty(), "{sound:?}");
+        for value in values {
+            fixture.tamper(table, column, *value).await;
+            let errors = read_all(fixture.store(), &rows).await;
+            let told = errors.iter().any(|error| tells(error, table, column));
+            assert!(told, "{table}.{column} = {value:?}: {errors:?}");
+        }
+    }
+}
+
+fn tells(error: &StoreError, table: &str, column: &str) -> bool {
+    let StoreError::Broken { table: at, row, column: found } = error else { return false };
+    let column = if column == "spki" && table == "keys" { "fingerprint" } else { column };
+    *at == table && *found == column && !matches!(row.as_str(), "" | "?")
+}

@@ -1,0 +1,122 @@
+//! What every adapter must do, as tests that any adapter runs.
+//!
+//! An adapter's tests hold one line, `muster_store::conformance!(Fixture)`, and a [`Fixture`]: an empty database of its
+//! kind, and a way to write into it behind the port's back. Nothing here knows which database it is.
+
+mod changes;
+mod decisions;
+mod impossible;
+mod listing;
+mod machines;
+mod once;
+mod races;
+mod settling;
+mod things;
+
+use std::future::Future;
+
+use crate::Store;
+
+pub use changes::*;
+pub use impossible::*;
+pub use listing::*;
+pub use machines::*;
+pub use once::*;
+pub use races::*;
+pub use settling::*;
+
+/// An empty database to test.
+pub trait Fixture: Send + Sync + 'static {
+    /// The adapter.
+    type Store: Store;
+
+    /// A new one, with a database of its own.
+    fn fresh() -> impl Future<Output = Self> + Send;
+
+    /// The store on it.
+    fn store(&self) -> &Self::Store;
+
+    /// Writes a value into a column of every row of a table, past every rule.
+    fn tamper(
+        &self,
+        table: &'static str,
+        column: &'static str,
+        value: Odd,
+    ) -> impl Future<Output = ()> + Send;
+}
+
+/// A value that Muster never writes where it is put.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Odd {
+    /// Nothing.
+    Null,
+    /// A number.
+    Number(i64),
+    /// A text.
+    Text(&'static str),
+    /// Bytes.
+    Bytes(&'static [u8]),
+}
+
+/// Makes a test of each rule for a type that is a [`Fixture`].
+#[macro_export]
+macro_rules! conformance {
+    ($fixture:ty) => {
+        $crate::conformance! { @each $fixture;
+            tenants_and_sites_read_back_as_written
+            grants_read_back_as_written
+            machines_read_back_as_written
+            keys_read_back_as_written
+            holds_read_back_as_written
+            credentials_read_back_as_written
+            operators_and_tokens_read_back_as_written
+            memory_reads_back_as_written
+            audit_entries_read_back_as_written
+            q_48_nothing_in_an_entry_can_make_it_fail
+            nothing_of_one_tenant_is_seen_in_another
+
+            changes_and_entries_are_written_together
+            a_refusal_writes_nothing_but_what_it_tells
+            q_48_what_cannot_be_applied_writes_nothing_not_even_its_entry
+            a_plan_writes_in_one_tenant_alone
+            an_unchanged_plan_writes_nothing
+            a_reader_sees_one_moment
+            a_panic_in_a_decision_fails_that_decision_alone
+
+            a_token_is_bound_once
+            a_count_of_uses_only_rises
+            a_hold_is_decided_once
+            what_has_ended_stays_ended
+            a_nonce_is_never_older
+            a_generation_never_falls
+            what_is_not_there_is_not_changed
+
+            one_live_machine_per_hardware
+            one_record_per_key_and_one_current_key_per_machine
+            codes_and_secrets_are_unique
+            i_7_many_callers_spend_a_token_once
+            many_callers_never_exceed_a_cap
+            i_1_many_callers_make_one_machine_of_one_hardware
+
+            pages_of_machines_neither_skip_nor_repeat
+            machines_are_filtered_by_site_and_state
+            machines_are_found_by_their_words
+            a_search_follows_a_change_of_name
+            machine_counts_follow_every_change
+            a_machine_row_tells_its_site_presence_credential_and_contest
+            presence_notes_tell_the_newest
+            pages_of_the_other_lists_neither_skip_nor_repeat
+            open_holds_are_those_that_wait
+            the_audit_log_reads_both_ways_and_by_object_and_actor
+
+            impossible_rows_are_reported_and_never_defaulted
+        }
+    };
+    (@each $fixture:ty; $($rule:ident)+) => {$(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $rule() {
+            let fixture = <$fixture as $crate::conformance::Fixture>::fresh().await;
+            $crate::conformance::$rule(&fixture).await;
+        }
+    )+};
+}
