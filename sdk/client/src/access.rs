@@ -1,6 +1,6 @@
 //! `/v1/tokens`.
 
-use muster_wire::access::{CreateToken, CreatedToken, Token};
+use muster_wire::access::{CreateToken, CreatedToken, LoginLink, Token};
 use muster_wire::machine::Reasoned;
 use muster_wire::{ListQuery, Page};
 
@@ -21,5 +21,10 @@ impl Client {
     /// Ends an API token.
     pub async fn revoke_token(&self, id: &str) -> Result<Token, ClientError> {
         self.post(&path(&["tokens", id, "revoke"])?, &Reasoned::default()).await
+    }
+
+    /// Makes a one-time login link for the caller.
+    pub async fn create_login_link(&self) -> Result<LoginLink, ClientError> {
+        self.post("/v1/login-links", &Reasoned::default()).await
     }
 }

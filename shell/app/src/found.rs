@@ -11,8 +11,6 @@ use crate::ports::{Ports, draw};
 
 /// Code of the first tenant and its first site.
 const FIRST: &str = "default";
-/// How many holds may be open at a site that nobody configured.
-const HOLD_CAP: u32 = 1000;
 
 /// What every deployment has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,11 +36,12 @@ struct FoundAdmin {
 ///
 /// # Errors
 /// What the store says.
-pub async fn found<S: Store>(store: &S, ports: &dyn Ports) -> Result<Founded, SettleError> {
+pub async fn found<S: Store>(store: &S, ports: &dyn Ports, hold_cap: u32) -> Result<Founded, SettleError> {
     let now = ports.now();
     let tenant = Tenant { id: draw!(ports), code: first(), created_at: now };
     let context = |tenant| Context { tenant, actor: Actor::System, source: None, now, entry: draw!(ports) };
-    let decision = FoundTenant { site: first_site(&tenant, ports), context: context(tenant.id), tenant };
+    let decision =
+        FoundTenant { site: first_site(&tenant, ports, hold_cap), context: context(tenant.id), tenant };
     let tenant = store.settle(decision).await?.outcome().id;
     let admin =
         Operator { id: draw!(ports), tenant, name: admin_name(), role: OperatorRole::Admin, created_at: now };
@@ -58,7 +57,7 @@ fn admin_name() -> DisplayName {
     "admin".parse().expect("a word is a valid name")
 }
 
-fn first_site(tenant: &Tenant, ports: &dyn Ports) -> Site {
+fn first_site(tenant: &Tenant, ports: &dyn Ports, hold_cap: u32) -> Site {
     Site {
         id: draw!(ports),
         tenant: tenant.id,
@@ -67,7 +66,7 @@ fn first_site(tenant: &Tenant, ports: &dyn Ports) -> Site {
         requests: true,
         reimage: ReimagePolicy::OfflineOnly,
         seats: None,
-        hold_cap: HOLD_CAP,
+        hold_cap,
         created_at: tenant.created_at,
     }
 }

@@ -16,6 +16,8 @@ pub struct Settings {
     pub session_life: SignedDuration,
     /// Holds ask again after this many seconds.
     pub poll_after: u32,
+    /// How many holds may be open at a site that is made from now on.
+    pub hold_cap: u32,
     /// Where the data are, for operators on the server's own host.
     pub data_dir: Option<String>,
 }
@@ -29,6 +31,7 @@ impl Settings {
             login_life: SignedDuration::from_mins(15),
             session_life: SignedDuration::from_hours(12),
             poll_after: 2,
+            hold_cap: 1000,
             data_dir: None,
         }
     }

@@ -15,9 +15,6 @@ use crate::grant::earlier_grant;
 use crate::ports::draw;
 use crate::views;
 
-/// How many holds may be open at a site at once.
-const HOLD_CAP: u32 = 1000;
-
 impl<S: Store> App<S> {
     /// Makes a site.
     ///
@@ -40,7 +37,7 @@ impl<S: Store> App<S> {
             requests: fields.requests,
             reimage: fields.reimage,
             seats: fields.seats,
-            hold_cap: HOLD_CAP,
+            hold_cap: self.inner.settings.hold_cap,
             created_at: context.now,
         };
         let mark = self.mark(origin, idempotency_key, &asked);

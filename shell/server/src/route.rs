@@ -35,14 +35,15 @@ pub struct Mounted {
 
 /// Routes under construction.
 pub(crate) struct Routes<S> {
-    state: ServerState<S>,
+    /// Where there is none, routes are documented and not mounted.
+    state: Option<ServerState<S>>,
     router: Router<ServerState<S>>,
     document: OpenApi,
     mounted: Vec<Mounted>,
 }
 
 impl<S: Store> Routes<S> {
-    pub(crate) fn new(state: ServerState<S>, document: OpenApi) -> Self {
+    pub(crate) fn new(state: Option<ServerState<S>>, document: OpenApi) -> Self {
         Self { state, router: Router::new(), document, mounted: Vec::new() }
     }
 
@@ -55,9 +56,11 @@ impl<S: Store> Routes<S> {
     {
         let path = P::path();
         for method in P::methods() {
-            let guard = from_fn_with_state((self.state.clone(), action), guard::guard::<S>);
-            let route = on(filter(&method), handler.clone()).route_layer(guard);
-            self.router = self.router.route(&path, route);
+            if let Some(state) = &self.state {
+                let guard = from_fn_with_state((state.clone(), action), guard::guard::<S>);
+                let route = on(filter(&method), handler.clone()).route_layer(guard);
+                self.router = self.router.route(&path, route);
+            }
             self.mounted.push(Mounted { method: name(&method).to_owned(), path: path.clone(), action });
             self.document.paths.add_path_operation(&path, vec![method], P::operation());
         }

@@ -3,8 +3,11 @@
 use clap::Args;
 
 use super::up::Listen;
+use crate::compose::{Home, Running, start};
+use crate::config::Config;
 use crate::context::Context;
 use crate::failure::{Exit, Failure, Result};
+use crate::logging;
 
 /// A server only.
 #[derive(Debug, Args)]
@@ -15,6 +18,47 @@ pub(crate) struct Serve {
 }
 
 /// Runs `muster serve`.
-pub(crate) fn run(_context: &Context, _args: Serve) -> Result {
-    Err(Failure::new(Exit::Failed, "the server is not part of this build"))
+pub(crate) fn run(context: &Context, args: Serve) -> Result {
+    let config = configured(context, &args.listen)?;
+    on_many_threads(async {
+        let running = opened(context, &config).await?;
+        super::up::ready(&running, None).await?.print(context.out)?;
+        until_told(running).await
+    })
+}
+
+/// The configuration with what the command line says over it; the log as it says.
+pub(crate) fn configured(context: &Context, listen: &Listen) -> Result<Config> {
+    let mut config = context.config()?.config;
+    listen.over(&mut config.server);
+    logging::of_server(&config.log, context.global.verbose, context.out.color);
+    Ok(config)
+}
+
+/// A server in its data directory, answering.
+pub(crate) async fn opened(context: &Context, config: &Config) -> Result<Running> {
+    let dir = context.server_dir(config);
+    let dir = std::path::absolute(&dir).unwrap_or(dir);
+    let home = Home::open(&dir, config.server.trust_domain.as_deref())?;
+    start(home, config).await
+}
+
+/// Serves until somebody ends the process kindly or the disk under the database fails.
+pub(crate) async fn until_told(running: Running) -> Result {
+    let mut told = super::agent::told_to_stop()?;
+    tokio::select! {
+        _ = told.wait_for(|stop| *stop) => {}
+        () = running.damaged() => {
+            return Err(Failure::new(Exit::Failed, "the disk under the database failed, nothing more is promised")
+                .hint("check the disk; the next start looks at the database anew"));
+        }
+    }
+    running.stop().await;
+    Ok(())
+}
+
+/// Runs a server.
+pub(crate) fn on_many_threads<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.map_err(|error| super::no_runtime(&error))?.block_on(future)
 }

@@ -5,11 +5,23 @@ use std::path::PathBuf;
 
 use clap::Args;
 use jiff::Timestamp;
+use muster_agent::{Joining, Progress, RunOptions, Way};
+use muster_app::Origin;
+use muster_wire::ListQuery;
+use muster_wire::grant::CreateGrant;
+use muster_wire::invite::InviteError;
 use serde::Serialize;
+use tokio::sync::watch;
 
+use super::serve;
+use crate::compose::Running;
+use crate::config::Server;
 use crate::context::Context;
 use crate::failure::{Exit, Failure, Result};
 use crate::output::{Format, Human, Output, details};
+
+/// A day, in seconds.
+const DAY: u32 = 86_400;
 
 /// A server, and this machine as its first one.
 #[derive(Debug, Args)]
@@ -58,8 +70,119 @@ pub(crate) struct UpReady {
 }
 
 /// Runs `muster up`.
-pub(crate) fn run(_context: &Context, _args: Up) -> Result {
-    Err(Failure::new(Exit::Failed, "the server is not part of this build"))
+pub(crate) fn run(context: &Context, args: Up) -> Result {
+    let mut config = serve::configured(context, &args.listen)?;
+    config.server.metrics_listen =
+        config.server.metrics_listen.or_else(|| metrics_beside(config.server.listen));
+    serve::on_many_threads(async {
+        let mut running = serve::opened(context, &config).await?;
+        let machine = match this_machine(&mut running, &args.hardware_id).await {
+            Ok(machine) => machine,
+            Err(failure) => {
+                running.stop().await;
+                return Err(failure);
+            }
+        };
+        ready(&running, Some(machine)).await?.print(context.out)?;
+        serve::until_told(running).await
+    })
+}
+
+/// Metrics stand beside the server where nobody says otherwise: on this host alone, on the next port.
+fn metrics_beside(listen: SocketAddr) -> Option<SocketAddr> {
+    let port = if listen.port() == 0 { 0 } else { listen.port().checked_add(1)? };
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    // Metrics are no reason not to start: where the port is taken, there are none.
+    std::net::TcpListener::bind(address).is_ok().then_some(address)
+}
+
+/// Enrolls this machine through the network like any other, and keeps its agent running beside the server.
+async fn this_machine(running: &mut Running, hardware_id: &str) -> Result<String> {
+    let dir = running.home().join("agent");
+    let known = muster_agent::status(&dir).is_ok_and(|status| status.machine.is_some());
+    let joining = match known {
+        true => None,
+        false => Some(joining(running, hardware_id).await?),
+    };
+    let (tell, mut told) = watch::channel(None);
+    let options = RunOptions { dir: dir.clone(), hooks_dir: None, joining, reset: false };
+    let mut draining = running.draining();
+    let (stop, stopped) = watch::channel(false);
+    running.beside(async move {
+        draining.started().await;
+        stop.send_replace(true);
+    });
+    let report = move |progress: Progress| announce(&tell, progress);
+    running.beside(async move {
+        if let Err(error) = muster_agent::run(options, stopped, report).await {
+            tracing::error!(error = &error as &dyn std::error::Error, "this machine's own agent has ended");
+        }
+    });
+    // The agent speaks once it is online, held or ended; whatever it says, the server itself is up.
+    told.wait_for(Option::is_some).await.ok();
+    let status = muster_agent::status(&dir)?;
+    Ok(status.machine.map(|machine| machine.id).unwrap_or_default())
+}
+
+async fn joining(running: &Running, hardware_id: &str) -> Result<Joining> {
+    let hardware = hardware_id
+        .parse()
+        .map_err(|error| Failure::usage(format!("--hardware-id {hardware_id:?}")).because(&error))?;
+    let invite = invite(running, 3_600).await?;
+    let invite = invite
+        .parse()
+        .map_err(|error: InviteError| Failure::new(Exit::Failed, "no invite").because(&error))?;
+    Ok(Joining { hardware, ..Joining::new(Way::Invite(invite)) })
+}
+
+fn announce(tell: &watch::Sender<Option<()>>, progress: Progress) {
+    match progress {
+        Progress::Online => drop(tell.send_replace(Some(()))),
+        Progress::Held { hold, reason, .. } => {
+            tracing::warn!(hold, reason, "this machine waits for approval: muster hold show");
+            tell.send_replace(Some(()));
+        }
+        Progress::Trouble { what } => tracing::warn!(what, "this machine's own agent"),
+        Progress::Enrolled { .. } | Progress::Offline | Progress::Renewed { .. } | Progress::Standing(_) => {}
+    }
+}
+
+/// Everything a person or program needs next.
+pub(crate) async fn ready(running: &Running, machine: Option<String>) -> Result<UpReady> {
+    let app = &running.app;
+    let login = app.login_link(running.admin).await.map_err(|error| failed(&error))?;
+    Ok(UpReady {
+        url: app.settings().url.clone(),
+        login_url: login,
+        ca_pin: app.authority().pin(),
+        invite: invite(running, DAY).await?,
+        data_dir: running.home().to_owned(),
+        machine: machine.filter(|id| !id.is_empty()),
+        metrics_url: running.metrics_url.clone(),
+    })
+}
+
+/// A one-time invite.
+async fn invite(running: &Running, seconds: u32) -> Result<String> {
+    let origin = Origin { caller: running.app.local_admin(running.admin), source: None };
+    let sites = running.app.sites(&ListQuery::default(), &origin).await.map_err(|error| failed(&error))?;
+    let site = sites.items.first().map(|site| site.code.clone());
+    let request = CreateGrant { site, expires_in: Some(seconds), ..CreateGrant::default() };
+    let created = running.app.create_grant(request, None, &origin).await.map_err(|error| failed(&error))?;
+    Ok(created.invite)
+}
+
+fn failed(error: &muster_app::Error) -> Failure {
+    Failure::new(Exit::Failed, "the server is up and cannot do its work").because(error)
+}
+
+impl Listen {
+    /// Puts what the command line says over the configuration.
+    pub(crate) fn over(&self, server: &mut Server) {
+        server.listen = self.listen.unwrap_or(server.listen);
+        server.metrics_listen = self.metrics_listen.or(server.metrics_listen);
+        server.names.extend(self.names.iter().cloned());
+    }
 }
 
 impl UpReady {

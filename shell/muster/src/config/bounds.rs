@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use muster_wire::invite::CaPin;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error;
@@ -17,6 +18,20 @@ pub(crate) struct Period<const MIN: u64, const MAX: u64>(Duration);
 /// A whole number between two bounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Count<const MIN: u64, const MAX: u64>(u64);
+
+/// A whole number type with a greatest value.
+pub(crate) trait Limit {
+    /// That value.
+    const GREATEST: Self;
+}
+
+impl Limit for u32 {
+    const GREATEST: Self = Self::MAX;
+}
+
+impl Limit for usize {
+    const GREATEST: Self = Self::MAX;
+}
 
 /// The pin of a CA.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +48,11 @@ impl<const MIN: u64, const MAX: u64> Period<MIN, MAX> {
     pub(crate) fn get(self) -> Duration {
         self.0
     }
+
+    /// The duration, as instants of the calendar are moved by it.
+    pub(crate) fn signed(self) -> SignedDuration {
+        SignedDuration::try_from(self.0).unwrap_or(SignedDuration::MAX)
+    }
 }
 
 impl<const MIN: u64, const MAX: u64> Count<MIN, MAX> {
@@ -42,9 +62,9 @@ impl<const MIN: u64, const MAX: u64> Count<MIN, MAX> {
         Self(count)
     }
 
-    /// The number.
-    pub(crate) fn get(self) -> u64 {
-        self.0
+    /// The number, in the type that is asked for; its greatest value where the number does not fit.
+    pub(crate) fn get<N: TryFrom<u64> + Limit>(self) -> N {
+        N::try_from(self.0).unwrap_or(N::GREATEST)
     }
 }
 

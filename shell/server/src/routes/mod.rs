@@ -36,20 +36,20 @@ struct Document;
 
 /// The router of everything, ready to be served.
 pub fn router<S: Store>(state: &ServerState<S>) -> Router {
-    let (router, document, _) = routes(state).finish();
+    let (router, document, _) = routes(Some(state.clone())).finish();
     let json = serde_json::to_string_pretty(&document).expect("a generated document is JSON");
     let router = pages::mount(router).route("/openapi.json", get(move || public::json_text(json.clone())));
     wrapped(router, state.clone())
 }
 
 /// The OpenAPI 3.1 document, and what is mounted with which action.
-pub fn openapi<S: Store>(state: &ServerState<S>) -> (OpenApi, Vec<Mounted>) {
-    let (_, document, mounted) = routes(state).finish();
+pub fn openapi<S: Store>() -> (OpenApi, Vec<Mounted>) {
+    let (_, document, mounted) = routes::<S>(None).finish();
     (document, mounted)
 }
 
-fn routes<S: Store>(state: &ServerState<S>) -> Routes<S> {
-    let routes = Routes::new(state.clone(), Document::openapi());
+fn routes<S: Store>(state: Option<ServerState<S>>) -> Routes<S> {
+    let routes = Routes::new(state, Document::openapi());
     management(machines_themselves(open_to_all(routes)))
 }
 

@@ -6,6 +6,7 @@ use axum::{Extension, Json};
 use http::{StatusCode, header};
 use muster_app::Origin;
 use muster_store::Store;
+use muster_wire::Page;
 use muster_wire::status::{Status, Version};
 use muster_wire::trust::{JoinMethod, Nonce, Trust};
 
@@ -25,9 +26,9 @@ pub(super) async fn nonce<S: Store>(State(state): State<ServerState<S>>) -> Json
 }
 
 /// The ways in, with the schema of each one's evidence.
-#[utoipa::path(get, path = "/v1/join-methods", tag = "enroll", responses((status = 200, body = [JoinMethod])))]
-pub(super) async fn join_methods<S: Store>(State(state): State<ServerState<S>>) -> Json<Vec<JoinMethod>> {
-    Json(state.app.join_methods())
+#[utoipa::path(get, path = "/v1/join-methods", tag = "enroll", responses((status = 200, body = Page<JoinMethod>)))]
+pub(super) async fn join_methods<S: Store>(State(state): State<ServerState<S>>) -> Json<Page<JoinMethod>> {
+    Json(Page { items: state.app.join_methods(), next: None })
 }
 
 /// Whether the process runs.

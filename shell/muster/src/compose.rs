@@ -1,1 +1,0 @@
-//! Putting a server together: this room alone names the concrete store, issuer and clock.

@@ -1,0 +1,251 @@
+//! A server that runs: its listeners, its jobs, and how it stops.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+
+use axum::Router;
+use axum::routing::get;
+use muster_app::{App, Parts, Settings, found};
+use muster_lifecycle::Terms;
+use muster_model::OperatorId;
+use muster_server::limits::{BodyLimits, JsonLimits, TrustedProxies};
+use muster_server::metrics::Metrics;
+use muster_server::serve::{Draining, Listener, ServeSettings, Shutdown, serve, shutdown};
+use muster_server::{Config as HttpConfig, ServerState, router};
+use muster_store_sqlite::SqliteStore;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use super::jobs::Jobs;
+use super::{Home, SystemPorts, tls};
+use crate::config::Config;
+use crate::failure::{Exit, Failure, Result};
+
+/// A server that runs.
+pub(crate) struct Running {
+    /// The use cases.
+    pub(crate) app: App<SqliteStore>,
+    /// Its admin.
+    pub(crate) admin: OperatorId,
+    /// Where metrics are.
+    pub(crate) metrics_url: Option<String>,
+    dir: PathBuf,
+    store: SqliteStore,
+    shutdown: Shutdown,
+    tasks: JoinSet<()>,
+}
+
+/// Starts a server in its data directory. When this returns, it answers.
+pub(crate) async fn start(home: Home, config: &Config) -> Result<Running> {
+    let metrics =
+        Metrics::record().map_err(|error| Failure::new(Exit::Failed, "no metrics").because(&error))?;
+    let listener = bind(config.server.listen).await?;
+    let listen = listener.local_addr().map_err(|error| unbound(config.server.listen, &error))?;
+    let Home { dir, authority, pepper, store, lock, .. } = home;
+    let settings = settings(config, listen, &dir);
+    let founded = found(&store, &SystemPorts, settings.hold_cap)
+        .await
+        .map_err(|error| Failure::new(Exit::Failed, "the deployment cannot be founded").because(&error))?;
+    let parts = Parts {
+        store: store.clone(),
+        authority,
+        pepper,
+        ports: Box::new(SystemPorts),
+        settings,
+        tenant: founded.tenant,
+    };
+    let app = App::new(parts);
+    let state = ServerState::new(app.clone(), http(config, founded.admin, metrics.clone())?);
+    let (shutdown, draining) = shutdown();
+    let mut running = Running {
+        app,
+        admin: founded.admin,
+        metrics_url: None,
+        dir: dir.clone(),
+        store,
+        shutdown,
+        tasks: JoinSet::new(),
+    };
+    running.tasks.spawn(hold(lock, draining.clone()));
+    running.listen(listener, &dir, &state, config, metrics, &draining).await?;
+    Ok(running)
+}
+
+impl Running {
+    async fn listen(
+        &mut self,
+        listener: TcpListener,
+        dir: &Path,
+        state: &ServerState<SqliteStore>,
+        config: &Config,
+        metrics: Metrics,
+        draining: &Draining,
+    ) -> Result {
+        let listen = listener.local_addr().map_err(|error| unbound(config.server.listen, &error))?;
+        let names = tls::names(listen, &config.server.names)?;
+        let (configs, renew_at) = tls::configs(&self.app, &names)?;
+        let shared = configs.shared();
+        let settings = serve_settings(config);
+        let routes = router(state);
+        self.serve(Listener::tls(listener, shared.clone()), routes.clone(), &settings, draining);
+        let path = dir.join("muster.sock");
+        let socket = Listener::bind_unix(&path, 0o600).map_err(|error| {
+            Failure::new(Exit::Config, format!("{} cannot be made", path.display())).because(&error)
+        })?;
+        let local = routes.merge(metrics_router(metrics.clone()));
+        self.serve(socket, local, &settings, draining);
+        self.metrics(config, metrics.clone(), &settings, draining).await?;
+        let app = self.app.clone();
+        let jobs = Jobs { app, metrics, tls: shared, names, renew_at };
+        self.tasks.spawn(jobs.work(draining.clone()));
+        Ok(())
+    }
+
+    /// Metrics on a listener of their own, over plain HTTP.
+    async fn metrics(
+        &mut self,
+        config: &Config,
+        metrics: Metrics,
+        settings: &ServeSettings,
+        draining: &Draining,
+    ) -> Result {
+        let Some(address) = config.server.metrics_listen else { return Ok(()) };
+        let listener = bind(address).await?;
+        let bound = listener.local_addr().map_err(|error| unbound(address, &error))?;
+        self.metrics_url = Some(format!("http://{bound}/metrics"));
+        self.serve(Listener::plain(listener), metrics_router(metrics), settings, draining);
+        Ok(())
+    }
+
+    fn serve(&mut self, listener: Listener, router: Router, settings: &ServeSettings, draining: &Draining) {
+        let task = serve(listener, router, settings.clone(), draining.clone());
+        self.tasks.spawn(async move {
+            let drained = task.await;
+            if drained.cut > 0 {
+                tracing::warn!(connections = drained.cut, "cut at the end of the time to drain");
+            }
+        });
+    }
+
+    /// Its data directory.
+    pub(crate) fn home(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Runs something beside the server, until the server stops.
+    pub(crate) fn beside(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(task);
+    }
+
+    /// Tells whoever runs beside the server that it stops.
+    pub(crate) fn draining(&self) -> Draining {
+        self.shutdown.observer()
+    }
+
+    /// Returns when the disk under the database fails: nothing can be promised from then on.
+    pub(crate) async fn damaged(&self) {
+        self.store.damaged().await;
+    }
+
+    /// Stops: takes nothing new, finishes what is in flight, writes what was counted, closes the database.
+    pub(crate) async fn stop(mut self) {
+        self.shutdown.trigger();
+        while let Some(ended) = self.tasks.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(%error, "a part of the server failed");
+            }
+        }
+        self.store.close().await;
+    }
+}
+
+/// Keeps the lock on the data directory until the server stops.
+async fn hold(lock: std::fs::File, mut draining: Draining) {
+    draining.started().await;
+    drop(lock);
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|error| unbound(address, &error))
+}
+
+fn unbound(address: SocketAddr, error: &std::io::Error) -> Failure {
+    let failure = Failure::new(Exit::Config, format!("cannot listen on {address}")).because(error);
+    match error.kind() {
+        std::io::ErrorKind::AddrInUse => {
+            failure.hint("another program listens there: stop it, or choose another with --listen")
+        }
+        std::io::ErrorKind::PermissionDenied => {
+            failure.hint("ports below 1024 need root: choose another with --listen")
+        }
+        _ => failure.hint("choose an address of this host with --listen"),
+    }
+}
+
+fn metrics_router(metrics: Metrics) -> Router {
+    Router::new().route("/metrics", get(move || async move { metrics.render() }))
+}
+
+fn settings(config: &Config, listen: SocketAddr, dir: &Path) -> Settings {
+    let credentials = &config.credentials;
+    let url = config.server.url.clone().unwrap_or_else(|| tls::url(listen, &config.server.names));
+    Settings {
+        terms: Terms {
+            certificate_life: credentials.certificate_life.signed(),
+            bearer_life: credentials.bearer_life.signed(),
+            hold_life: config.limits.hold_life.signed(),
+            backdate: credentials.backdate.signed(),
+            renew_grace: credentials.renew_grace.signed(),
+        },
+        login_life: credentials.login_life.signed(),
+        session_life: credentials.session_life.signed(),
+        hold_cap: config.limits.max_holds_per_site.get(),
+        data_dir: Some(dir.display().to_string()),
+        ..Settings::at(url.trim_end_matches('/'))
+    }
+}
+
+fn http(config: &Config, admin: OperatorId, metrics: Metrics) -> Result<HttpConfig> {
+    let limits = &config.limits;
+    let count = |count: u32| NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN);
+    Ok(HttpConfig {
+        trusted_proxies: trusted(&config.server.trusted_proxies)?,
+        anonymous_per_second: count(limits.anonymous_per_second.get()),
+        anonymous_burst: count(limits.anonymous_burst.get()),
+        body: BodyLimits {
+            bytes: limits.max_body_bytes.get(),
+            time: limits.body_timeout.get(),
+            json: JsonLimits { depth: limits.max_json_depth.get(), ..JsonLimits::default() },
+        },
+        handler_time: limits.body_timeout.get() + std::time::Duration::from_secs(10),
+        own_uid: rustix::process::geteuid().as_raw(),
+        admin,
+        metrics,
+    })
+}
+
+fn trusted(proxies: &[String]) -> Result<TrustedProxies> {
+    let parse = |text: &String| {
+        text.parse().map_err(|error| {
+            Failure::new(Exit::Config, format!("{text:?} under trusted_proxies is not a network"))
+                .because(&error)
+        })
+    };
+    proxies.iter().map(parse).collect::<Result<Vec<_>>>().map(TrustedProxies::new)
+}
+
+fn serve_settings(config: &Config) -> ServeSettings {
+    let limits = &config.limits;
+    ServeSettings {
+        tls_timeout: limits.tls_timeout.get(),
+        header_timeout: limits.header_timeout.get(),
+        idle_timeout: limits.idle_timeout.get(),
+        drain_timeout: limits.drain_timeout.get(),
+        max_connections: limits.max_connections.get(),
+        max_per_source: limits.max_connections_per_source.get(),
+        max_per_loopback: limits.max_connections_per_loopback.get(),
+        max_header_bytes: limits.max_header_bytes.get(),
+        ..ServeSettings::default()
+    }
+}
