@@ -4,7 +4,8 @@
 //! last, and a directory with a database is never founded again. What is missing or damaged in a founded directory is
 //! named with its path and its fix; it is never made anew, because an empty registry would disown the fleet.
 
-use std::fs::{File, TryLockError};
+use std::fs::{File, Permissions, TryLockError};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use muster_app::Ports;
@@ -36,8 +37,7 @@ pub(crate) struct Home {
 impl Home {
     /// Opens a founded directory, or founds one where there is nothing.
     pub(crate) fn open(dir: &Path, trust_domain: Option<&str>) -> Result<Self> {
-        files::make_dir(dir).map_err(unusable)?;
-        files::check_dir(dir).map_err(unusable)?;
+        directory(dir)?;
         let lock = lock(dir)?;
         let database = dir.join("muster.db");
         let is_new = !database.exists();
@@ -53,6 +53,24 @@ impl Home {
         }
         Ok(Self { dir: dir.to_owned(), authority, pepper, store, lock })
     }
+}
+
+/// Makes the directory, or takes one that is there: one with something in it only as it must be.
+fn directory(dir: &Path) -> Result {
+    let failed = |error: std::io::Error| {
+        Failure::new(Exit::Config, format!("{} cannot be made", dir.display())).because(&error)
+    };
+    if !dir.exists() {
+        if let Some(parent) = dir.parent() {
+            std::fs::create_dir_all(parent).map_err(failed)?;
+        }
+        return files::make_dir(dir).map_err(unusable);
+    }
+    let is_empty = std::fs::read_dir(dir).map_err(failed)?.next().is_none();
+    if is_empty {
+        std::fs::set_permissions(dir, Permissions::from_mode(0o700)).map_err(failed)?;
+    }
+    files::check_dir(dir).map_err(unusable)
 }
 
 /// Opens the authority. One that a founding left behind before it had a database is taken as it is.
@@ -114,7 +132,7 @@ fn lock(dir: &Path) -> Result<File> {
     let failed = |error: &std::io::Error| {
         Failure::new(Exit::Config, format!("{} cannot be locked", path.display())).because(error)
     };
-    let file = File::options().create(true).write(true).truncate(false).open(&path);
+    let file = File::options().create(true).write(true).truncate(false).mode(0o600).open(&path);
     let file = file.map_err(|error| failed(&error))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
