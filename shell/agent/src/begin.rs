@@ -43,7 +43,7 @@ pub(crate) fn begin(
 ) -> Result<(Agent, Holding), AgentError> {
     match store.load()? {
         Found::Ended(note) => Err(over(note, store.path())),
-        Found::Enrolled(enrolled) => go_on(enrolled, joining),
+        Found::Enrolled(enrolled) => go_on(store, enrolled, joining),
         Found::Pending(pending, key) => resume(store, pending, key, joining, patience),
         Found::Nothing => match joining {
             Some(joining) => start(store, joining, patience, now),
@@ -59,10 +59,23 @@ fn over(note: EndedNote, dir: &Path) -> AgentError {
     }
 }
 
-fn go_on(enrolled: Box<Enrolled>, joining: Option<&Joining>) -> Result<(Agent, Holding), AgentError> {
-    let identity = &enrolled.identity;
-    if joining.is_some_and(|joining| !trust::holds(&identity.trust, joining.way.pin())) {
-        return Err(AgentError::OtherServer { url: identity.url.clone() });
+/// Goes on as the machine it is. A way in that names another address of the same deployment moves it there: trust
+/// stays with the pinned roots, whatever the address.
+fn go_on(
+    store: &Store,
+    mut enrolled: Box<Enrolled>,
+    joining: Option<&Joining>,
+) -> Result<(Agent, Holding), AgentError> {
+    let identity = &mut enrolled.identity;
+    if let Some(joining) = joining {
+        if !trust::holds(&identity.trust, joining.way.pin()) {
+            return Err(AgentError::OtherServer { url: identity.url.clone() });
+        }
+        if identity.url != joining.way.url() {
+            Endpoint::parse(joining.way.url()).map_err(AgentError::config)?;
+            identity.url = joining.way.url().to_owned();
+            store.save_standing(identity)?;
+        }
     }
     let agent = Agent::enrolled(identity.life, identity.standing);
     Ok((agent, Holding::Enrolled(enrolled)))

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 use jiff::Timestamp;
-use muster_agent::{Joining, Progress, RunOptions, Way};
+use muster_agent::{HardwareMode, Joining, Progress, RunOptions, Way};
 use muster_app::Origin;
 use muster_wire::ListQuery;
 use muster_wire::grant::CreateGrant;
-use muster_wire::invite::InviteError;
+use muster_wire::invite::{CaPin, Invite, InviteError};
 use serde::Serialize;
 use tokio::sync::watch;
 
@@ -20,6 +20,8 @@ use crate::context::Context;
 use crate::failure::{Exit, Failure, Result};
 use crate::output::{Format, Human, Output, details};
 
+/// An hour, in seconds.
+const HOUR: u32 = 3_600;
 /// A day, in seconds.
 const DAY: u32 = 86_400;
 
@@ -100,10 +102,12 @@ fn metrics_beside(listen: SocketAddr) -> Option<SocketAddr> {
 async fn this_machine(running: &mut Running, hardware_id: &str) -> Result<String> {
     let dir = running.home().join("agent");
     let known = muster_agent::status(&dir).is_ok_and(|status| status.machine.is_some());
-    let joining = match known {
-        true => None,
-        false => Some(joining(running, hardware_id).await?),
+    let way = match known {
+        // The address may be another one since: it is told, and proves itself by the pinned CA.
+        true => Way::Request { url: running.app.settings().url.clone(), pin: pin(running), site: None },
+        false => Way::Invite(own_invite(running).await?),
     };
+    let joining = Some(Joining { hardware: hardware(hardware_id)?, ..Joining::new(way) });
     let (tell, mut told) = watch::channel(None);
     let options = RunOptions { dir: dir.clone(), hooks_dir: None, joining, reset: false };
     let mut draining = running.draining();
@@ -124,15 +128,17 @@ async fn this_machine(running: &mut Running, hardware_id: &str) -> Result<String
     Ok(status.machine.map(|machine| machine.id).unwrap_or_default())
 }
 
-async fn joining(running: &Running, hardware_id: &str) -> Result<Joining> {
-    let hardware = hardware_id
-        .parse()
-        .map_err(|error| Failure::usage(format!("--hardware-id {hardware_id:?}")).because(&error))?;
-    let invite = invite(running, 3_600).await?;
-    let invite = invite
-        .parse()
-        .map_err(|error: InviteError| Failure::new(Exit::Failed, "no invite").because(&error))?;
-    Ok(Joining { hardware, ..Joining::new(Way::Invite(invite)) })
+fn hardware(given: &str) -> Result<HardwareMode> {
+    given.parse().map_err(|error| Failure::usage(format!("--hardware-id {given:?}")).because(&error))
+}
+
+fn pin(running: &Running) -> CaPin {
+    running.app.authority().pin().parse().expect("the authority's own pin")
+}
+
+async fn own_invite(running: &Running) -> Result<Invite> {
+    let invite = invite(running, HOUR).await?;
+    invite.parse().map_err(|error: InviteError| Failure::new(Exit::Failed, "no invite").because(&error))
 }
 
 fn announce(tell: &watch::Sender<Option<()>>, progress: Progress) {
@@ -142,7 +148,11 @@ fn announce(tell: &watch::Sender<Option<()>>, progress: Progress) {
             tracing::warn!(hold, reason, "this machine waits for approval: muster hold show");
             tell.send_replace(Some(()));
         }
-        Progress::Trouble { what } => tracing::warn!(what, "this machine's own agent"),
+        // The agent goes on trying; the server is up all the same.
+        Progress::Trouble { what } => {
+            tracing::warn!(what, "this machine's own agent");
+            tell.send_replace(Some(()));
+        }
         Progress::Enrolled { .. } | Progress::Offline | Progress::Renewed { .. } | Progress::Standing(_) => {}
     }
 }

@@ -40,7 +40,7 @@ pub(crate) struct Running {
 pub(crate) async fn start(home: Home, config: &Config) -> Result<Running> {
     let metrics =
         Metrics::record().map_err(|error| Failure::new(Exit::Failed, "no metrics").because(&error))?;
-    let listener = bind(config.server.listen).await?;
+    let listener = remembered(config.server.listen, &home.dir).await?;
     let listen = listener.local_addr().map_err(|error| unbound(config.server.listen, &error))?;
     let Home { dir, authority, pepper, store, lock, .. } = home;
     let settings = settings(config, listen, &dir);
@@ -164,6 +164,28 @@ impl Running {
 async fn hold(lock: std::fs::File, mut draining: Draining) {
     draining.started().await;
     drop(lock);
+}
+
+/// Binds. Where any port will do, the one of the last start is taken if it is free: machines know it.
+async fn remembered(address: SocketAddr, dir: &Path) -> Result<TcpListener> {
+    let note = dir.join("listen");
+    let last = std::fs::read_to_string(&note).ok().and_then(|text| text.trim().parse::<SocketAddr>().ok());
+    let again = last.filter(|last| address.port() == 0 && last.ip() == address.ip());
+    let listener = match again {
+        Some(last) => match TcpListener::bind(last).await {
+            Ok(listener) => listener,
+            Err(_taken) => bind(address).await?,
+        },
+        None => bind(address).await?,
+    };
+    let bound = listener.local_addr().map_err(|error| unbound(address, &error))?;
+    if last != Some(bound) {
+        // A convenience: without it the next start takes another port.
+        if let Err(error) = std::fs::write(&note, format!("{bound}\n")) {
+            tracing::warn!(%error, path = %note.display(), "the address cannot be noted");
+        }
+    }
+    Ok(listener)
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener> {
