@@ -23,7 +23,7 @@ impl Binding<'_> {
         if !(1..=MAX_LIMIT).contains(&limit) {
             return Err(Error::field("limit", format!("is not between 1 and {MAX_LIMIT}")));
         }
-        let after = cursor.map(|cursor| self.open(cursor).ok_or_else(|| wrong_cursor())).transpose()?;
+        let after = cursor.map(|cursor| self.open(cursor).ok_or_else(wrong_cursor)).transpose()?;
         Ok(PageRequest { after, limit })
     }
 

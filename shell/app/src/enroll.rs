@@ -9,7 +9,7 @@ use muster_lifecycle::Plan;
 use muster_lifecycle::enroll::{Facts, Fresh, Known, Outcome, Request, decide};
 use muster_model::{
     Claim, Claimant, CredentialKind, Entitlement, GrantKind, KeyFingerprint, Machine, PublicKey, Refusal,
-    Secret, SecretKind, TenantId,
+    SecretKind, TenantId,
 };
 use muster_store::{Decision, Presence, Reads, Store, StoreError, Unscoped};
 use muster_wire::enroll::{EnrollAnswer, EnrollFields, EnrollRequest, REKEY_CONTEXT};
@@ -38,9 +38,16 @@ impl<S: Store> App<S> {
         let key =
             fields.csr.as_deref().map(csr::read).transpose().map_err(|error| Error::field("csr", error))?;
         let vouched_by = self.vouched(tenant, &fields).await?;
-        let secret = key.is_none().then(|| self.secret(SecretKind::Bearer, None));
-        let decision = self.enrollment(tenant, claim, fields, key, vouched_by, secret.as_ref(), origin);
-        let outcome = self.settle(origin, decision).await?;
+        let (credential, secret) = match &key {
+            Some(key) => (CredentialKind::Certificate { key: key.fingerprint() }, None),
+            None => {
+                let secret = self.secret(SecretKind::Bearer, None);
+                let hash = self.inner.pepper.hash(&secret);
+                (CredentialKind::Bearer { secret: secret.id(), hash }, Some(secret))
+            }
+        };
+        let proved = Proved { tenant, claim, key, vouched_by, credential };
+        let outcome = self.settle(origin, self.enrollment(fields, proved, origin)).await?;
         self.answer(outcome, secret, origin).await
     }
 
@@ -80,24 +87,8 @@ impl<S: Store> App<S> {
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "each is a value from another source, used once")]
-    fn enrollment(
-        &self,
-        tenant: TenantId,
-        claim: Claim,
-        fields: EnrollFields,
-        key: Option<PublicKey>,
-        vouched_by: Option<KeyFingerprint>,
-        bearer: Option<&Secret>,
-        origin: &Origin,
-    ) -> Enroll<S> {
-        let form = match (&key, bearer) {
-            (Some(key), _) => CredentialKind::Certificate { key: key.fingerprint() },
-            (None, Some(secret)) => {
-                CredentialKind::Bearer { secret: secret.id(), hash: self.inner.pepper.hash(secret) }
-            }
-            (None, None) => unreachable!("a bearer key is drawn where there is no key"),
-        };
+    fn enrollment(&self, fields: EnrollFields, proved: Proved, origin: &Origin) -> Enroll<S> {
+        let Proved { tenant, claim, key, vouched_by, credential } = proved;
         let claimant = Claimant {
             key,
             hardware_id: fields.hardware_id,
@@ -116,11 +107,7 @@ impl<S: Store> App<S> {
             credential: draw!(ports),
             terms: self.terms(),
         };
-        Enroll {
-            app: self.clone(),
-            request: Request { claimant, claim, vouched_by, credential: form },
-            fresh,
-        }
+        Enroll { app: self.clone(), request: Request { claimant, claim, vouched_by, credential }, fresh }
     }
 
     /// What is known of a machine, as decisions see it. Who holds a channel here is online, whatever is written.
@@ -159,6 +146,15 @@ fn parse_evidence(fields: &EnrollFields) -> Result<Evidence, Error> {
     })
 }
 
+/// What is proved or drawn once a door has accepted and the CSR holds.
+struct Proved {
+    tenant: TenantId,
+    claim: Claim,
+    key: Option<PublicKey>,
+    vouched_by: Option<KeyFingerprint>,
+    credential: CredentialKind,
+}
+
 struct Enroll<S> {
     app: App<S>,
     request: Request,
@@ -183,7 +179,7 @@ impl<S: Store> Enroll<S> {
                 }
             }
             Entitlement::Nothing { site: Some(code) } => {
-                facts.site = reads.site_by_code(tenant, code).await?
+                facts.site = reads.site_by_code(tenant, code).await?;
             }
             Entitlement::Nothing { site: None } => facts.site = reads.only_site(tenant).await?,
         }

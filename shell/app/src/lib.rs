@@ -33,7 +33,7 @@ use std::sync::Arc;
 
 use muster_issuer::Authority;
 use muster_model::{Pepper, TenantId, Timestamp};
-use muster_store::Store;
+pub use muster_store::{Store, StoreError};
 
 pub use authenticate::{SignedCall, Verified};
 pub use caller::{Action, Caller, MachineCaller, OperatorCaller, Origin};

@@ -12,6 +12,7 @@ mod routes;
 pub mod serve;
 mod state;
 
+pub use axum::Router;
 pub use problem::problems;
 pub use route::Mounted;
 pub use routes::{openapi, router};

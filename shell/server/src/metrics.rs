@@ -1,5 +1,7 @@
 //! Metrics in the text form of Prometheus. No value of a client is ever a label.
 
+use axum::Router;
+use axum::routing::get;
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 
 /// Seconds, from half a millisecond to ten seconds.
@@ -30,6 +32,12 @@ impl Metrics {
     /// The metrics as Prometheus reads them.
     pub fn render(&self) -> String {
         self.handle.as_ref().map(PrometheusHandle::render).unwrap_or_default()
+    }
+
+    /// Answers `/metrics`, for a listener that stands where only operators reach it.
+    pub fn router(&self) -> Router {
+        let metrics = self.clone();
+        Router::new().route("/metrics", get(move || async move { metrics.render() }))
     }
 
     /// Folds what was recorded since the last time; called every few seconds, so that memory stays bounded.

@@ -7,8 +7,8 @@ use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use muster_app::Error;
+use muster_app::StoreError;
 use muster_model::{Refusal, Timestamp};
-use muster_store::StoreError;
 use muster_wire::problem::{AgentAction, MEDIA_TYPE, Problem};
 use muster_wire::{FieldError, FieldErrors};
 

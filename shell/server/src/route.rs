@@ -12,7 +12,7 @@ use axum::handler::Handler;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodFilter, on};
 use muster_app::Action;
-use muster_store::Store;
+use muster_app::Store;
 use utoipa::openapi::path::HttpMethod;
 use utoipa::openapi::{Components, OpenApi};
 

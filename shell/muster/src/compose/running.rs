@@ -1,18 +1,17 @@
 //! A server that runs: its listeners, its jobs, and how it stops.
 
+use std::fs::File;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
-use axum::Router;
-use axum::routing::get;
 use muster_app::{App, Parts, Settings, found};
 use muster_lifecycle::Terms;
 use muster_model::OperatorId;
 use muster_server::limits::{BodyLimits, JsonLimits, TrustedProxies};
 use muster_server::metrics::Metrics;
 use muster_server::serve::{Draining, Listener, ServeSettings, Shutdown, serve, shutdown};
-use muster_server::{Config as HttpConfig, ServerState, router};
+use muster_server::{Config as HttpConfig, Router, ServerState, router};
 use muster_store_sqlite::SqliteStore;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -32,6 +31,9 @@ pub(crate) struct Running {
     pub(crate) metrics_url: Option<String>,
     dir: PathBuf,
     store: SqliteStore,
+    /// Kept to the very end: whoever takes it next finds a closed database.
+    _lock: File,
+    settings: ServeSettings,
     shutdown: Shutdown,
     tasks: JoinSet<()>,
 }
@@ -42,84 +44,67 @@ pub(crate) async fn start(home: Home, config: &Config) -> Result<Running> {
         Metrics::record().map_err(|error| Failure::new(Exit::Failed, "no metrics").because(&error))?;
     let listener = remembered(config.server.listen, &home.dir).await?;
     let listen = listener.local_addr().map_err(|error| unbound(config.server.listen, &error))?;
-    let Home { dir, authority, pepper, store, lock, .. } = home;
+    let Home { dir, authority, pepper, store, lock } = home;
     let settings = settings(config, listen, &dir);
     let founded = found(&store, &SystemPorts, settings.hold_cap)
         .await
         .map_err(|error| Failure::new(Exit::Failed, "the deployment cannot be founded").because(&error))?;
-    let parts = Parts {
-        store: store.clone(),
-        authority,
-        pepper,
-        ports: Box::new(SystemPorts),
-        settings,
-        tenant: founded.tenant,
-    };
-    let app = App::new(parts);
+    let tenant = founded.tenant;
+    let ports = Box::new(SystemPorts);
+    let app = App::new(Parts { store: store.clone(), authority, pepper, ports, settings, tenant });
     let state = ServerState::new(app.clone(), http(config, founded.admin, metrics.clone())?);
-    let (shutdown, draining) = shutdown();
     let mut running = Running {
         app,
         admin: founded.admin,
         metrics_url: None,
-        dir: dir.clone(),
+        dir,
         store,
-        shutdown,
+        _lock: lock,
+        settings: serve_settings(config),
+        shutdown: shutdown().0,
         tasks: JoinSet::new(),
     };
-    running.tasks.spawn(hold(lock, draining.clone()));
-    running.listen(listener, &dir, &state, config, metrics, &draining).await?;
+    running.listen(listener, router(&state), config, metrics).await?;
     Ok(running)
 }
 
 impl Running {
+    /// Opens every listener and starts the jobs.
     async fn listen(
         &mut self,
         listener: TcpListener,
-        dir: &Path,
-        state: &ServerState<SqliteStore>,
+        routes: Router,
         config: &Config,
         metrics: Metrics,
-        draining: &Draining,
     ) -> Result {
         let listen = listener.local_addr().map_err(|error| unbound(config.server.listen, &error))?;
         let names = tls::names(listen, &config.server.names)?;
         let (configs, renew_at) = tls::configs(&self.app, &names)?;
         let shared = configs.shared();
-        let settings = serve_settings(config);
-        let routes = router(state);
-        self.serve(Listener::tls(listener, shared.clone()), routes.clone(), &settings, draining);
-        let path = dir.join("muster.sock");
+        self.serve(Listener::tls(listener, shared.clone()), routes.clone());
+        let path = self.dir.join("muster.sock");
         let socket = Listener::bind_unix(&path, 0o600).map_err(|error| {
             Failure::new(Exit::Config, format!("{} cannot be made", path.display())).because(&error)
         })?;
-        let local = routes.merge(metrics_router(metrics.clone()));
-        self.serve(socket, local, &settings, draining);
-        self.metrics(config, metrics.clone(), &settings, draining).await?;
-        let app = self.app.clone();
-        let jobs = Jobs { app, metrics, tls: shared, names, renew_at };
-        self.tasks.spawn(jobs.work(draining.clone()));
+        self.serve(socket, routes.merge(metrics.router()));
+        self.metrics_on(config.server.metrics_listen, &metrics).await?;
+        let jobs = Jobs { app: self.app.clone(), metrics, tls: shared, names, renew_at };
+        self.tasks.spawn(jobs.work(self.draining()));
         Ok(())
     }
 
     /// Metrics on a listener of their own, over plain HTTP.
-    async fn metrics(
-        &mut self,
-        config: &Config,
-        metrics: Metrics,
-        settings: &ServeSettings,
-        draining: &Draining,
-    ) -> Result {
-        let Some(address) = config.server.metrics_listen else { return Ok(()) };
+    async fn metrics_on(&mut self, address: Option<SocketAddr>, metrics: &Metrics) -> Result {
+        let Some(address) = address else { return Ok(()) };
         let listener = bind(address).await?;
         let bound = listener.local_addr().map_err(|error| unbound(address, &error))?;
         self.metrics_url = Some(format!("http://{bound}/metrics"));
-        self.serve(Listener::plain(listener), metrics_router(metrics), settings, draining);
+        self.serve(Listener::plain(listener), metrics.router());
         Ok(())
     }
 
-    fn serve(&mut self, listener: Listener, router: Router, settings: &ServeSettings, draining: &Draining) {
-        let task = serve(listener, router, settings.clone(), draining.clone());
+    fn serve(&mut self, listener: Listener, router: Router) {
+        let task = serve(listener, router, self.settings.clone(), self.draining());
         self.tasks.spawn(async move {
             let drained = task.await;
             if drained.cut > 0 {
@@ -160,12 +145,6 @@ impl Running {
     }
 }
 
-/// Keeps the lock on the data directory until the server stops.
-async fn hold(lock: std::fs::File, mut draining: Draining) {
-    draining.started().await;
-    drop(lock);
-}
-
 /// Binds. Where any port will do, the one of the last start is taken if it is free: machines know it.
 async fn remembered(address: SocketAddr, dir: &Path) -> Result<TcpListener> {
     let note = dir.join("listen");
@@ -203,10 +182,6 @@ fn unbound(address: SocketAddr, error: &std::io::Error) -> Failure {
         }
         _ => failure.hint("choose an address of this host with --listen"),
     }
-}
-
-fn metrics_router(metrics: Metrics) -> Router {
-    Router::new().route("/metrics", get(move || async move { metrics.render() }))
 }
 
 fn settings(config: &Config, listen: SocketAddr, dir: &Path) -> Settings {

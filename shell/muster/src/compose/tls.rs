@@ -27,7 +27,7 @@ pub(crate) fn names(listen: SocketAddr, further: &[String]) -> Result<Vec<Server
             Ok(_twice) => {}
             // This host's own name may be anything; what the operator typed must be right.
             Err(_unfit) if !further.contains(&name) => {
-                tracing::debug!(at, "a host name that no certificate can have")
+                tracing::debug!(at, "a host name that no certificate can have");
             }
             Err(error) => {
                 return Err(Failure::usage(format!("{name:?} is not a name or address")).because(&error));
@@ -82,7 +82,7 @@ pub(crate) fn renew_when_due(
             tracing::info!(next = %next, "the server's certificate was renewed");
         }
         Err(failure) => {
-            tracing::error!(error = failure.message(), "the server's certificate was not renewed")
+            tracing::error!(error = failure.message(), "the server's certificate was not renewed");
         }
     }
 }

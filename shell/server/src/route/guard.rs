@@ -8,9 +8,9 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use http::{HeaderMap, Method, header};
+use muster_app::Store;
 use muster_app::{Action, Caller, Error, Origin, SignedCall};
 use muster_model::Refusal;
-use muster_store::Store;
 use muster_wire::signature::{HEADER, SignedHeader, SignedRequest};
 use sha2::{Digest, Sha256};
 

@@ -6,8 +6,8 @@ use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use muster_app::Error;
+use muster_app::Store;
 use muster_model::Refusal;
-use muster_store::Store;
 use muster_wire::{FieldError, FieldErrors};
 use serde::de::DeserializeOwned;
 

@@ -6,8 +6,8 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, StatusCode};
 use muster_app::Error;
+use muster_app::{Store, StoreError};
 use muster_model::Refusal;
-use muster_store::{Store, StoreError};
 use tokio::time::{Instant, timeout};
 use tracing::Instrument;
 

@@ -5,8 +5,8 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use http::{HeaderMap, StatusCode, header};
 use muster_app::Origin;
+use muster_app::Store;
 use muster_model::AccessTokenId;
-use muster_store::Store;
 use muster_wire::access::{CreateToken, CreatedToken, Login, LoginLink, Token};
 use muster_wire::{ListQuery, Page};
 

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::{Extension, Json};
 use muster_app::Origin;
-use muster_store::Store;
+use muster_app::Store;
 use muster_wire::Page;
 use muster_wire::audit::{AuditEntry, AuditQuery};
 

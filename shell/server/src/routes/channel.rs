@@ -9,8 +9,8 @@ use axum::Extension;
 use axum::extract::State;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
 use axum::response::Response;
+use muster_app::Store;
 use muster_app::{Channel, ChannelOrder, MachineCaller, Origin};
-use muster_store::Store;
 use muster_wire::channel::{AgentFrame, MAX_FRAME, PING_EVERY, SERVER_PATIENCE, SUBPROTOCOL, ServerFrame};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
@@ -86,29 +86,35 @@ async fn converse<S: Store>(
             () = sleep_until(deadline) => return,
             _ = pings.tick() => if !put(socket, Message::Ping(Vec::new().into())).await { return },
             order = channel.orders.recv() => {
-                let Some(order) = order else {
-                    return close(socket, close_code::POLICY, "a newer channel took this one's place").await;
-                };
                 next += 1;
                 if !give(socket, next, order).await { return }
             }
-            frame = socket.recv() => match frame {
-                Some(Ok(Message::Close(_)) | Err(_)) | None => return,
-                Some(Ok(frame)) => {
-                    channel.heard(state.app.now());
-                    deadline = Instant::now() + patience;
-                    if acknowledged(&frame).is_none() && matches!(frame, Message::Text(_) | Message::Binary(_)) {
-                        return close(socket, close_code::PROTOCOL, "not a frame of muster.channel.v1").await;
-                    }
+            frame = socket.recv() => {
+                let Some(Ok(frame)) = frame else { return };
+                channel.heard(state.app.now());
+                deadline = Instant::now() + patience;
+                if !fits(&frame) {
+                    return close(socket, close_code::PROTOCOL, "not a frame of muster.channel.v1").await;
                 }
-            },
+            }
         }
     }
 }
 
-/// Gives an order. After the last one the channel ends, acknowledged or not.
-async fn give(socket: &mut WebSocket, id: u64, order: ChannelOrder) -> bool {
-    let ChannelOrder { order, reason, last } = order;
+/// Whether an agent may send this. What follows a closing frame is the end of the stream.
+fn fits(frame: &Message) -> bool {
+    match frame {
+        Message::Ping(_) | Message::Pong(_) | Message::Close(_) => true,
+        Message::Text(_) | Message::Binary(_) => acknowledged(frame).is_some(),
+    }
+}
+
+/// Gives an order. After the last one, and where none will ever come, the channel ends.
+async fn give(socket: &mut WebSocket, id: u64, order: Option<ChannelOrder>) -> bool {
+    let Some(ChannelOrder { order, reason, last }) = order else {
+        close(socket, close_code::POLICY, "a newer channel took this one's place").await;
+        return false;
+    };
     if !send(socket, &ServerFrame::Order { id, order, reason }).await {
         return false;
     }

@@ -4,9 +4,9 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use http::{HeaderValue, StatusCode, header};
+use muster_app::Store;
 use muster_app::{Origin, SignedCall};
 use muster_model::{HoldId, Refusal};
-use muster_store::Store;
 use muster_wire::enroll::{EnrollAnswer, EnrollRequest};
 
 use crate::problem::Failure;

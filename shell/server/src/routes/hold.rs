@@ -3,8 +3,8 @@
 use axum::extract::State;
 use axum::{Extension, Json};
 use muster_app::Origin;
+use muster_app::Store;
 use muster_model::{HoldId, ReasonText};
-use muster_store::Store;
 use muster_wire::hold::{Approve, Hold, HoldDetail};
 use muster_wire::machine::Reasoned;
 use muster_wire::{ListQuery, Page};

@@ -3,9 +3,9 @@
 use axum::extract::State;
 use axum::{Extension, Json};
 use http::StatusCode;
+use muster_app::Store;
 use muster_app::{Error, Origin};
 use muster_model::{CredentialId, MachineId, ReasonText};
-use muster_store::Store;
 use muster_wire::machine::{
     CreateMachine, CreatedMachine, Machine, MachineDetail, Reasoned, Revoke, Revoked, reason,
 };

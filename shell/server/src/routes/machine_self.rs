@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::{Extension, Json};
 use http::StatusCode;
 use muster_app::Origin;
-use muster_store::Store;
+use muster_app::Store;
 use muster_wire::enroll::{MachineToken, Renewed, TokenRequest};
 use muster_wire::machine::Machine;
 

@@ -15,7 +15,7 @@ mod site;
 use axum::Router;
 use axum::routing::get;
 use muster_app::Action::{Administer, Operate, Public, Read, Self_, SelfRenew, SelfToken};
-use muster_store::Store;
+use muster_app::Store;
 use utoipa::OpenApi as _;
 use utoipa::openapi::OpenApi;
 

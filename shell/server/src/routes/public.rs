@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use http::{StatusCode, header};
 use muster_app::Origin;
-use muster_store::Store;
+use muster_app::Store;
 use muster_wire::Page;
 use muster_wire::status::{Status, Version};
 use muster_wire::trust::{JoinMethod, Nonce, Trust};

@@ -4,8 +4,8 @@ use axum::extract::State;
 use axum::{Extension, Json};
 use http::StatusCode;
 use muster_app::Origin;
+use muster_app::Store;
 use muster_model::SiteCode;
-use muster_store::Store;
 use muster_wire::site::{CreateSite, RotatedKey, Site};
 use muster_wire::{ListQuery, Page};
 
