@@ -39,7 +39,7 @@ pub fn renew(
         return Ok(Plan::unchanged((machine, credential)));
     }
     let credential = reserve(id, &machine, CredentialKind::Certificate { key }, context.now, terms);
-    let mut changes = end_all(&older(&credentials), EndReason::Renewed, context.now);
+    let mut changes = end_older(&credentials, context.now);
     changes.push(CredentialChange::Reserve(credential.clone()).into());
     let mut entry = context.entry("credential.renew", Object::Machine(machine.id), "same_key");
     entry.detail =
@@ -83,11 +83,13 @@ fn just_reserved(credentials: &[Credential], machine: &Machine, now: Timestamp) 
         .cloned()
 }
 
-/// All but the newest that was minted: what is only reserved never left the house.
-fn older(credentials: &[Credential]) -> Vec<Credential> {
+/// Makes room for a successor: ends all but the newest that was minted. What is only reserved never left the house.
+pub(crate) fn end_older(credentials: &[Credential], now: Timestamp) -> Vec<Change> {
     let is_minted = |credential: &Credential| matches!(credential.state, CredentialState::Issued(_));
     let kept = credentials.iter().position(is_minted).unwrap_or(0);
-    credentials.iter().enumerate().filter(|(at, _)| *at != kept).map(|(_, c)| c.clone()).collect()
+    let older: Vec<Credential> =
+        credentials.iter().enumerate().filter(|(at, _)| *at != kept).map(|(_, c)| c.clone()).collect();
+    end_all(&older, EndReason::Renewed, now)
 }
 
 /// The credential a machine has, where it still has more than half of its life and is for its present key.
@@ -113,7 +115,10 @@ pub(crate) fn reserve(
     terms: &Terms,
 ) -> Credential {
     let (backdate, life) = match kind {
-        CredentialKind::Certificate { .. } => (terms.backdate, terms.certificate_life),
+        // A short life must not be mostly over when it begins.
+        CredentialKind::Certificate { .. } => {
+            (terms.backdate.min(terms.certificate_life / 10), terms.certificate_life)
+        }
         CredentialKind::Bearer { .. } => (muster_model::SignedDuration::ZERO, terms.bearer_life),
     };
     Credential {

@@ -242,8 +242,9 @@ fn collected(
         credential::reserve(id, &machine, CredentialKind::Certificate { key }, context.now, terms);
     let mut entry = context.entry("credential.reserve", Object::Machine(machine.id), "hold_collected");
     entry.detail = vec![("hold", hold.id.to_string()), ("credential", credential.id.to_string())];
-    let change = CredentialChange::Reserve(credential.clone());
-    Ok(Plan::new(enrolled(credential, machine, false), vec![change.into()], entry))
+    let mut changes = credential::end_older(&credentials, context.now);
+    changes.push(CredentialChange::Reserve(credential.clone()).into());
+    Ok(Plan::new(enrolled(credential, machine, false), changes, entry))
 }
 
 #[cfg(test)]

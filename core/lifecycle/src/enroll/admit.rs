@@ -42,7 +42,8 @@ pub(super) fn again(asked: &Asked<'_>, known: Known) -> Result<Plan<Outcome>, Re
             Outcome::Enrolled { machine: Box::new(machine), credential: Box::new(credential), again: true };
         return Ok(Plan::unchanged(outcome));
     }
-    let plan = enrolled(asked, machine, Vec::new(), "credential.reserve", "same_machine");
+    let older = credential::end_older(&credentials, asked.now());
+    let plan = enrolled(asked, machine, older, "credential.reserve", "same_machine");
     Ok(plan.map(|outcome| match outcome {
         Outcome::Enrolled { machine, credential, .. } => {
             Outcome::Enrolled { machine, credential, again: true }

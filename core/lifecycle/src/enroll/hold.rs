@@ -22,10 +22,17 @@ impl Asked<'_> {
         if let Some(answer) = self.holds.iter().find(same).and_then(|earlier| self.answer_of(earlier)) {
             return answer;
         }
-        if self.site_use.open_holds >= u64::from(self.way.site.hold_cap) {
+        if self.site_use.open_holds >= self.hold_share() {
             return Err(Refusal::TooManyHolds);
         }
         Ok(self.open(reason, existing))
+    }
+
+    /// How many holds may be open before this caller's. Anybody can ask without a secret: such requests get half of the
+    /// places, so that they never keep out those who hold a token.
+    fn hold_share(&self) -> u64 {
+        let cap = u64::from(self.way.site.hold_cap);
+        if self.way.grant.is_some() { cap } else { cap.div_ceil(2) }
     }
 
     /// What a newcomer was told before by the same grant: a seat that becomes free, or hardware that it no longer

@@ -80,7 +80,7 @@ impl World {
             requests: true,
             reimage: ReimagePolicy::OfflineOnly,
             seats: Some(2),
-            hold_cap: 2,
+            hold_cap: 3,
             ..fixtures::site(1)
         };
         let second = Site { reimage: ReimagePolicy::SameName, ..fixtures::site(2) };

@@ -19,6 +19,7 @@ use crate::serve::Draining;
 use crate::state::ServerState;
 
 const BUFFER: usize = 1024;
+const PATIENCE: Duration = Duration::from_secs(SERVER_PATIENCE);
 /// How long a peer may take to take a frame, and to acknowledge the last order.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -77,8 +78,7 @@ async fn converse<S: Store>(
 ) {
     let mut pings = interval(Duration::from_secs(PING_EVERY));
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let patience = Duration::from_secs(SERVER_PATIENCE);
-    let mut deadline = Instant::now() + patience;
+    let mut deadline = Instant::now() + PATIENCE;
     let mut next = 0;
     loop {
         tokio::select! {
@@ -92,7 +92,7 @@ async fn converse<S: Store>(
             frame = socket.recv() => {
                 let Some(Ok(frame)) = frame else { return };
                 channel.heard(state.app.now());
-                deadline = Instant::now() + patience;
+                deadline = Instant::now() + PATIENCE;
                 if !fits(&frame) {
                     return close(socket, close_code::PROTOCOL, "not a frame of muster.channel.v1").await;
                 }
