@@ -128,6 +128,7 @@ fn holds_are_capped_and_one_too_many_spends_nothing() {
 fn requests_without_a_secret_never_take_the_last_places() {
     let mut scene = collision();
     scene.site().hold_cap = 4;
+    scene.site().requests = true;
     scene.facts.site_use.open_holds = 2;
     assert!(scene.decide().is_ok(), "whoever holds a token has all places");
     scene.request.claim.entitlement = Entitlement::Nothing { site: None };
