@@ -13,7 +13,8 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodFilter, on};
 use muster_app::Action;
 use muster_app::Store;
-use utoipa::openapi::path::HttpMethod;
+use utoipa::openapi::path::{HttpMethod, Operation};
+use utoipa::openapi::security::SecurityRequirement;
 use utoipa::openapi::{Components, OpenApi};
 
 pub(crate) use guard::{COOKIE, session, signed_header, stated};
@@ -61,8 +62,9 @@ impl<S: Store> Routes<S> {
                 let route = on(filter(&method), handler.clone()).route_layer(guard);
                 self.router = self.router.route(&path, route);
             }
-            self.mounted.push(Mounted { method: name(&method).to_owned(), path: path.clone(), action });
-            self.document.paths.add_path_operation(&path, vec![method], P::operation());
+            self.mounted.push(Mounted { method: name_of(&method).to_owned(), path: path.clone(), action });
+            let operation = described(P::operation(), &method, &path, action);
+            self.document.paths.add_path_operation(&path, vec![method], operation);
         }
         let mut schemas = Vec::new();
         P::schemas(&mut schemas);
@@ -73,6 +75,21 @@ impl<S: Store> Routes<S> {
     pub(crate) fn finish(self) -> (Router<ServerState<S>>, OpenApi, Vec<Mounted>) {
         (self.router, self.document, self.mounted)
     }
+}
+
+/// The operation under a name of its own, with what a caller must show.
+fn described(mut operation: Operation, method: &HttpMethod, path: &str, action: Action) -> Operation {
+    let words = path.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    let name: Vec<&str> = words.collect();
+    operation.operation_id = Some(format!("{}_{}", name_of(method).to_lowercase(), name.join("_")));
+    let shown: &[&str] = match action {
+        Action::Public => &[],
+        Action::Read | Action::Operate | Action::Administer => &["token", "session"],
+        Action::Self_ | Action::SelfRenew | Action::SelfToken => &["certificate", "signature", "token"],
+    };
+    let required: Vec<_> = shown.iter().map(|one| SecurityRequirement::new(*one, [""; 0])).collect();
+    operation.security = (!required.is_empty()).then_some(required);
+    operation
 }
 
 fn filter(method: &HttpMethod) -> MethodFilter {
@@ -88,7 +105,7 @@ fn filter(method: &HttpMethod) -> MethodFilter {
     }
 }
 
-fn name(method: &HttpMethod) -> &'static str {
+fn name_of(method: &HttpMethod) -> &'static str {
     match method {
         HttpMethod::Get => "GET",
         HttpMethod::Post => "POST",

@@ -17,9 +17,10 @@ use axum::routing::get;
 use muster_app::Action::{Administer, Operate, Public, Read, Self_, SelfRenew, SelfToken};
 use muster_app::Store;
 use utoipa::OpenApi as _;
-use utoipa::openapi::OpenApi;
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::{Components, OpenApi};
 
-use crate::route::{Mounted, Routes, wrapped};
+use crate::route::{COOKIE, Mounted, Routes, wrapped};
 use crate::state::ServerState;
 
 #[derive(utoipa::OpenApi)]
@@ -30,9 +31,27 @@ use crate::state::ServerState;
             Errors are problem documents (RFC 9457); unknown fields are refused; lists are paged with cursors.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
     ),
-    components(schemas(muster_wire::Problem))
+    components(schemas(muster_wire::Problem)),
+    modifiers(&Credentials)
 )]
 struct Document;
+
+/// What callers show, under the names that operations refer to.
+struct Credentials;
+
+impl utoipa::Modify for Credentials {
+    fn modify(&self, document: &mut OpenApi) {
+        let header = |name: &str| SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new(name)));
+        let cookie = SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::new(COOKIE)));
+        let certificate =
+            SecurityScheme::MutualTls { description: Some("ALPN muster/1.".to_owned()), extensions: None };
+        let components = document.components.get_or_insert_with(Components::new);
+        components.add_security_scheme("token", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
+        components.add_security_scheme("session", cookie);
+        components.add_security_scheme("certificate", certificate);
+        components.add_security_scheme("signature", header(muster_wire::signature::HEADER));
+    }
+}
 
 /// The router of everything, ready to be served.
 pub fn router<S: Store>(state: &ServerState<S>) -> Router {
