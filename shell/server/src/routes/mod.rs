@@ -43,8 +43,11 @@ impl utoipa::Modify for Credentials {
     fn modify(&self, document: &mut OpenApi) {
         let header = |name: &str| SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new(name)));
         let cookie = SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::new(COOKIE)));
-        let certificate =
-            SecurityScheme::MutualTls { description: Some("ALPN muster/1.".to_owned()), extensions: None };
+        let certificate = SecurityScheme::MutualTls {
+            description: Some("ALPN muster/1.".to_owned()),
+            deprecated: None,
+            extensions: None,
+        };
         let components = document.components.get_or_insert_with(Components::new);
         components.add_security_scheme("token", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
         components.add_security_scheme("session", cookie);
