@@ -5,6 +5,8 @@
 mod clock;
 mod ids;
 mod things;
+#[cfg(feature = "world")]
+pub mod world;
 
 pub use clock::FixedClock;
 pub use ids::{Ids, counted_bytes};

@@ -83,6 +83,21 @@ pub fn create(
     Ok(Plan::new(machine, changes, entry))
 }
 
+/// Whether a machine that showed who it is still counts: it may have ended, or changed its key, a moment later.
+///
+/// # Errors
+/// [`Refusal::UnknownMachine`], [`Refusal::Revoked`].
+pub fn still_counts(machine: Option<&Machine>, key: Option<KeyFingerprint>) -> Result<&Machine, Refusal> {
+    let machine = machine.ok_or(Refusal::UnknownMachine)?;
+    match &machine.state {
+        MachineState::Active(_) | MachineState::Suspended(_) if machine.key != key => Err(Refusal::Revoked),
+        MachineState::Suspended(Suspended { cause: SuspendCause::Revoked(_), .. })
+        | MachineState::Pending(_)
+        | MachineState::Retired(_) => Err(Refusal::Revoked),
+        MachineState::Active(_) | MachineState::Suspended(_) => Ok(machine),
+    }
+}
+
 /// Pauses a machine. It stays known and keeps its channel, so that it can be told to go on.
 ///
 /// # Errors

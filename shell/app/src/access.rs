@@ -143,7 +143,11 @@ impl<S: Store> App<S> {
         let Ok(secret) = secret.parse::<Secret>() else { return Ok(()) };
         let known = self.inner.store.reader().await?.access_by_secret(secret.id()).await?;
         match known.filter(|known| known.hash == self.inner.pepper.hash(&secret)) {
-            Some(known) => self.revoke_token(known.id, origin).await.map(drop),
+            Some(known) => {
+                let caller = self.local_admin(known.operator);
+                let holder = Origin { caller, source: origin.source };
+                self.revoke_token(known.id, &holder).await.map(drop)
+            }
             None => Ok(()),
         }
     }
@@ -184,10 +188,11 @@ impl Decision for CreateToken {
     }
 
     fn decide(&self, (remembered, earlier): Self::Facts) -> Result<Plan<AccessToken>, Refusal> {
+        // Asked first also of a repetition: its answer holds the secret.
+        let plan = access::create_token(self.token.clone(), self.maker, &self.context)?;
         if repeat::earlier(self.mark.as_ref(), remembered.as_ref())?.is_some() {
             return earlier.map(Plan::unchanged).ok_or(Refusal::NotFound { what: "token" });
         }
-        let plan = access::create_token(self.token.clone(), self.maker, &self.context)?;
         Ok(repeat::remember(plan, self.mark.as_ref(), self.token.id.to_string(), &self.context))
     }
 }

@@ -9,7 +9,7 @@ use muster_lifecycle::Plan;
 use muster_lifecycle::enroll::{Facts, Fresh, Known, Outcome, Request, decide};
 use muster_model::{
     Claim, Claimant, CredentialKind, Entitlement, GrantKind, KeyFingerprint, Machine, PublicKey, Refusal,
-    SecretKind, TenantId,
+    SecretHash, SecretKind, TenantId,
 };
 use muster_store::{Decision, Presence, Reads, Store, StoreError, Unscoped};
 use muster_wire::enroll::{EnrollAnswer, EnrollFields, EnrollRequest, REKEY_CONTEXT};
@@ -29,15 +29,11 @@ impl<S: Store> App<S> {
     pub async fn enroll(&self, request: EnrollRequest, origin: &Origin) -> Result<EnrollAnswer, Error> {
         let fields = EnrollFields::try_from(request)?;
         let evidence = parse_evidence(&fields)?;
-        let (tenant, claim) = match self.claim(&evidence).await {
-            Ok(proved) => proved,
-            Err(Error::Refused(refusal)) => return Err(self.refuse(origin, ACTION, refusal).await),
-            Err(error) => return Err(error),
-        };
-        // Proved before anything is spent: a malformed CSR must not cost a token.
+        // Proved before anything is looked up: a malformed CSR must not cost a token, nor tell one from another.
         let key =
             fields.csr.as_deref().map(csr::read).transpose().map_err(|error| Error::field("csr", error))?;
-        let vouched_by = self.vouched(tenant, &fields).await?;
+        let Stepped { tenant, claim, shut } = self.claim(&evidence).await?;
+        let vouched = self.vouched(tenant, &fields).await?;
         let (credential, secret) = match &key {
             Some(key) => (CredentialKind::Certificate { key: key.fingerprint() }, None),
             None => {
@@ -46,49 +42,62 @@ impl<S: Store> App<S> {
                 (CredentialKind::Bearer { secret: secret.id(), hash }, Some(secret))
             }
         };
-        let proved = Proved { tenant, claim, key, vouched_by, credential };
-        let outcome = self.settle(origin, self.enrollment(fields, proved, origin)).await?;
+        let proved = Proved { tenant, claim, shut, key, vouched_by: vouched.key(), credential };
+        let decision = self.enrollment(fields, proved, origin);
+        if vouched == Vouched::Wrongly {
+            return Err(self.wrongly_vouched(&decision, origin).await);
+        }
+        let outcome = self.settle(origin, decision).await?;
         self.answer(outcome, secret, origin).await
     }
 
-    /// Steps a door until it has a claim, fetching what it asks for.
-    async fn claim(&self, evidence: &Evidence) -> Result<(TenantId, Claim), Error> {
+    /// Steps a door until it has a claim, fetching what it asks for. Whoever shows nothing that holds gets a claim on
+    /// nothing, and takes the same way to its refusal as everybody else.
+    async fn claim(&self, evidence: &Evidence) -> Result<Stepped, Error> {
         let mut given = Given::Nothing;
         let mut tenant = self.inner.tenant;
         loop {
-            match evidence.step(given)? {
-                Step::Proved(claim) => return Ok((tenant, claim)),
-                Step::Fetch(Fetch::Grant(secret)) => {
+            match evidence.step(given) {
+                Ok(Step::Proved(claim)) => return Ok(Stepped { tenant, claim, shut: None }),
+                Ok(Step::Fetch(Fetch::Grant(secret))) => {
                     let grant = self.inner.store.reader().await?.grant_by_secret(secret.id()).await?;
                     tenant = grant.as_ref().map_or(tenant, |grant| grant.tenant);
                     let stored = grant.map(|grant| (grant.id, grant.hash));
                     given = Given::Grant { stored, presented: self.inner.pepper.hash(secret) };
                 }
+                Err(refusal) => {
+                    let entitlement =
+                        Entitlement::Grant { id: draw!(&*self.inner.ports), hash: SecretHash([0; 32]) };
+                    let claim = Claim { method: evidence.method(), entitlement };
+                    return Ok(Stepped { tenant, claim, shut: Some(refusal) });
+                }
             }
         }
     }
 
-    /// The present key that signed for the key of the CSR, if the request names one.
-    async fn vouched(
-        &self,
-        tenant: TenantId,
-        fields: &EnrollFields,
-    ) -> Result<Option<KeyFingerprint>, Error> {
+    /// Whether the present key that the request names signed for the key of the CSR.
+    async fn vouched(&self, tenant: TenantId, fields: &EnrollFields) -> Result<Vouched, Error> {
         let (Some((previous, signature)), Some(csr)) = (&fields.previous, &fields.csr) else {
-            return Ok(None);
+            return Ok(Vouched::ByNobody);
         };
         let record = self.inner.store.reader().await?.key(tenant, *previous).await?;
         let signed = [REKEY_CONTEXT, csr].concat();
         let holds = record.is_some_and(|record| verify_signature(&record.key, &signed, signature));
-        if holds {
-            Ok(Some(*previous))
-        } else {
-            Err(Error::field("previous", "is not signed by a key known here"))
+        Ok(if holds { Vouched::By(*previous) } else { Vouched::Wrongly })
+    }
+
+    /// What a proof by a present key that does not hold is told. A refusal comes first, as it would without the proof:
+    /// a token that was good once must not be told from one that never was.
+    async fn wrongly_vouched(&self, decision: &Enroll<S>, origin: &Origin) -> Error {
+        match self.rehearse(decision).await {
+            Ok(_nothing_is_written) => Error::field("previous", "is not signed by a key known here"),
+            Err(Error::Refused(refusal)) => self.refuse(origin, ACTION, refusal).await,
+            Err(error) => error,
         }
     }
 
     fn enrollment(&self, fields: EnrollFields, proved: Proved, origin: &Origin) -> Enroll<S> {
-        let Proved { tenant, claim, key, vouched_by, credential } = proved;
+        let Proved { tenant, claim, shut, key, vouched_by, credential } = proved;
         let claimant = Claimant {
             key,
             hardware_id: fields.hardware_id,
@@ -107,7 +116,12 @@ impl<S: Store> App<S> {
             credential: draw!(ports),
             terms: self.terms(),
         };
-        Enroll { app: self.clone(), request: Request { claimant, claim, vouched_by, credential }, fresh }
+        Enroll {
+            app: self.clone(),
+            request: Request { claimant, claim, vouched_by, credential },
+            shut,
+            fresh,
+        }
     }
 
     /// What is known of a machine, as decisions see it. Who holds a channel here is online, whatever is written.
@@ -146,10 +160,36 @@ fn parse_evidence(fields: &EnrollFields) -> Result<Evidence, Error> {
     })
 }
 
-/// What is proved or drawn once a door has accepted and the CSR holds.
+/// What a door said in the end.
+struct Stepped {
+    tenant: TenantId,
+    claim: Claim,
+    /// Why the door stays shut, if it does.
+    shut: Option<Refusal>,
+}
+
+/// Who signed for the key of the CSR.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Vouched {
+    ByNobody,
+    By(KeyFingerprint),
+    Wrongly,
+}
+
+impl Vouched {
+    fn key(self) -> Option<KeyFingerprint> {
+        match self {
+            Self::By(key) => Some(key),
+            Self::ByNobody | Self::Wrongly => None,
+        }
+    }
+}
+
+/// What is proved or drawn once a door has judged and the CSR holds.
 struct Proved {
     tenant: TenantId,
     claim: Claim,
+    shut: Option<Refusal>,
     key: Option<PublicKey>,
     vouched_by: Option<KeyFingerprint>,
     credential: CredentialKind,
@@ -158,6 +198,7 @@ struct Proved {
 struct Enroll<S> {
     app: App<S>,
     request: Request,
+    shut: Option<Refusal>,
     fresh: Fresh,
 }
 
@@ -235,6 +276,10 @@ impl<S: Store> Decision for Enroll<S> {
     }
 
     fn decide(&self, facts: Facts) -> Result<Plan<Outcome>, Refusal> {
-        decide(&self.request, facts, &self.fresh)
+        let decided = decide(&self.request, facts, &self.fresh);
+        match &self.shut {
+            Some(refusal) => Err(refusal.clone()),
+            None => decided,
+        }
     }
 }

@@ -64,7 +64,7 @@ fn first_site(tenant: &Tenant, ports: &dyn Ports, hold_cap: u32) -> Site {
         code: first(),
         approval: false,
         requests: true,
-        reimage: ReimagePolicy::OfflineOnly,
+        reimage: ReimagePolicy::KeylessOnly,
         seats: None,
         hold_cap,
         created_at: tenant.created_at,

@@ -141,7 +141,7 @@ impl<S: Store> App<S> {
     }
 
     /// Decides without writing: the same function over the same facts, so that the answer is the effect.
-    async fn rehearse<D: Decision>(&self, decision: &D) -> Result<D::Outcome, Error> {
+    pub(crate) async fn rehearse<D: Decision>(&self, decision: &D) -> Result<D::Outcome, Error> {
         let mut reads = self.inner.store.reader().await?;
         let facts = decision.load(&mut reads).await?;
         Ok(decision.decide(facts)?.into_parts().0)

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use muster_model::{MachineId, TenantId, Timestamp};
-use muster_store::{PresenceNote, Store};
+use muster_store::{PresenceNote, Reads, Store};
 use muster_wire::channel::Order;
 use tokio::sync::mpsc;
 
@@ -117,9 +117,15 @@ impl<S: Store> App<S> {
     /// A machine opens its channel.
     ///
     /// # Errors
-    /// [`Error::Store`] where its coming could not be written; then it does not count as online.
+    /// [`muster_model::Refusal::Revoked`] for one that ended since it showed who it is; [`Error::Store`] where that
+    /// could not be read.
     pub async fn channel_open(&self, caller: &MachineCaller) -> Result<Channel, Error> {
         let channel = self.inner.registry.connect(caller, self.now());
+        // Asked once orders reach it: what is decided from now on comes down the channel.
+        if let Err(error) = self.still_counts(caller).await {
+            self.inner.registry.disconnect(&channel);
+            return Err(error);
+        }
         let noted = self.inner.store.note_presence(vec![channel.note(true)]).await;
         // A full disk must not make the fleet look offline: presence goes on in memory.
         if let Err(error) = noted {
@@ -127,6 +133,12 @@ impl<S: Store> App<S> {
         }
         metrics::gauge!("muster_machines_online").set(self.inner.registry.online() as f64);
         Ok(channel)
+    }
+
+    async fn still_counts(&self, caller: &MachineCaller) -> Result<(), Error> {
+        let machine = self.inner.store.reader().await?.machine(caller.tenant, caller.machine).await?;
+        muster_lifecycle::machine::still_counts(machine.as_ref(), caller.key)?;
+        Ok(())
     }
 
     /// A machine's channel closed.

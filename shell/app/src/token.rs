@@ -1,8 +1,9 @@
 //! Short JWTs that a machine shows to others, verifiable by anybody through our JWKS.
 
 use muster_issuer::MachineClaims;
-use muster_model::{Object, Refusal, SignedDuration, Timestamp};
-use muster_store::{Reads, Store};
+use muster_lifecycle::{Context, Plan, machine};
+use muster_model::{Machine, MachineState, Object, Refusal, SignedDuration, Timestamp};
+use muster_store::{Decision, Reads, Store, StoreError, Unscoped};
 use muster_wire::enroll::{MachineToken, TokenRequest};
 
 use crate::App;
@@ -18,7 +19,8 @@ impl<S: Store> App<S> {
     /// A short JWT for an audience. It leaves an audit entry like any other credential.
     ///
     /// # Errors
-    /// [`Error::Malformed`] for an audience or life out of bounds.
+    /// [`Error::Malformed`] for an audience or life out of bounds; [`Refusal::Revoked`] and
+    /// [`Refusal::MachineSuspended`] for a machine that ended or was paused since it showed who it is.
     pub async fn machine_token(
         &self,
         request: &TokenRequest,
@@ -26,18 +28,15 @@ impl<S: Store> App<S> {
         origin: &Origin,
     ) -> Result<MachineToken, Error> {
         let life = checked(request)?;
-        let machine = self.inner.store.reader().await?.machine(caller.tenant, caller.machine).await?;
-        let machine = machine.ok_or(Refusal::UnknownMachine)?;
         let now = self.now();
         let expires_at = now + SignedDuration::from_secs(i64::from(life));
-        let subject = self.inner.authority.spiffe_id(machine.tenant, machine.id);
+        let subject = self.inner.authority.spiffe_id(caller.tenant, caller.machine);
         let claims = self.claims(request, subject, now, expires_at);
-        let mut entry =
-            self.context(origin).entry("token.mint", Object::Machine(machine.id), "machine_token");
-        entry.detail = vec![("audience", request.audience.clone()), ("expires_at", expires_at.to_string())];
         let token = self.inner.authority.tokens().sign(&claims)?;
-        // Told before it leaves: no credential works without its entry.
-        self.inner.store.tell(vec![entry]).await?;
+        // Told before it leaves: no credential works without its entry. An end that was decided meanwhile wins.
+        let (caller, context) = (*caller, self.context(origin));
+        let decision = MintToken { caller, audience: request.audience.clone(), expires_at, context };
+        self.settle(origin, decision).await?;
         Ok(MachineToken { token, expires_at })
     }
 
@@ -67,4 +66,31 @@ fn checked(request: &TokenRequest) -> Result<u32, Error> {
         fields.wrong("ttl_seconds", "is not between 60 and 3600");
     }
     fields.finish(Some(life)).map_err(Error::from)
+}
+
+struct MintToken {
+    caller: MachineCaller,
+    audience: String,
+    expires_at: Timestamp,
+    context: Context,
+}
+
+impl Decision for MintToken {
+    const NAME: &'static str = "token.mint";
+    type Facts = Option<Machine>;
+    type Outcome = ();
+
+    async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<Option<Machine>, StoreError> {
+        reads.machine(self.caller.tenant, self.caller.machine).await
+    }
+
+    fn decide(&self, machine: Option<Machine>) -> Result<Plan<()>, Refusal> {
+        let machine = machine::still_counts(machine.as_ref(), self.caller.key)?;
+        if matches!(machine.state, MachineState::Suspended(_)) {
+            return Err(Refusal::MachineSuspended);
+        }
+        let mut entry = self.context.entry(Self::NAME, Object::Machine(machine.id), "machine_token");
+        entry.detail = vec![("audience", self.audience.clone()), ("expires_at", self.expires_at.to_string())];
+        Ok(Plan::new((), Vec::new(), entry))
+    }
 }

@@ -1,0 +1,8 @@
+//! Enrolling.
+
+mod crash;
+mod csr;
+mod race;
+mod refused;
+mod rekey;
+mod token;

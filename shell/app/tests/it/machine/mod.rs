@@ -1,0 +1,5 @@
+//! What operators do to machines, and what machines may do then.
+
+mod leave;
+mod revoked;
+mod suspended;

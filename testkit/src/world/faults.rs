@@ -1,0 +1,136 @@
+//! A store that fails where it is told to, as a database and a crash do.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use muster_lifecycle::Plan;
+use muster_model::Entry;
+use muster_store::{Decision, PresenceNote, SettleError, Store, StoreError};
+use muster_store_sqlite::SqliteStore;
+use tokio::sync::Semaphore;
+
+/// SQLite that fails where it is told to.
+#[derive(Clone)]
+pub struct FaultyStore {
+    inner: SqliteStore,
+    faults: Faults,
+}
+
+/// What goes wrong with decisions, by their names.
+#[derive(Clone, Default)]
+pub struct Faults(Arc<Mutex<HashMap<&'static str, Vec<Fault>>>>);
+
+#[derive(Clone)]
+enum Fault {
+    Before,
+    After,
+    Wait(Gate),
+}
+
+/// A place where a decision waits before it is settled.
+#[derive(Clone)]
+pub struct Gate {
+    arrived: Arc<Semaphore>,
+    open: Arc<Semaphore>,
+}
+
+impl Faults {
+    /// The next settling of this decision does not happen: the server died before it.
+    pub fn before(&self, decision: &'static str) {
+        self.add(decision, Fault::Before);
+    }
+
+    /// The next settling of this decision is committed and nobody hears of it: the server died after it.
+    pub fn after(&self, decision: &'static str) {
+        self.add(decision, Fault::After);
+    }
+
+    /// The next settling of this decision waits until the gate is opened.
+    pub fn gate(&self, decision: &'static str) -> Gate {
+        let gate = Gate { arrived: Arc::new(Semaphore::new(0)), open: Arc::new(Semaphore::new(0)) };
+        self.add(decision, Fault::Wait(gate.clone()));
+        gate
+    }
+
+    fn add(&self, decision: &'static str, fault: Fault) {
+        self.lock().entry(decision).or_default().push(fault);
+    }
+
+    fn next(&self, decision: &str) -> Option<Fault> {
+        let mut faults = self.lock();
+        let waiting = faults.get_mut(decision)?;
+        (!waiting.is_empty()).then(|| waiting.remove(0))
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<&'static str, Vec<Fault>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Gate {
+    /// Returns once a decision waits here.
+    pub async fn arrived(&self) {
+        self.arrived.acquire().await.expect("never closed").forget();
+    }
+
+    /// Lets it go on.
+    pub fn open(&self) {
+        self.open.add_permits(1);
+    }
+
+    async fn pass(&self) {
+        self.arrived.add_permits(1);
+        self.open.acquire().await.expect("never closed").forget();
+    }
+}
+
+impl FaultyStore {
+    /// Around a store that works.
+    pub fn new(inner: SqliteStore) -> Self {
+        Self { inner, faults: Faults::default() }
+    }
+
+    /// The store that works.
+    pub fn inner(&self) -> &SqliteStore {
+        &self.inner
+    }
+
+    /// What goes wrong.
+    pub fn faults(&self) -> &Faults {
+        &self.faults
+    }
+}
+
+fn lost() -> SettleError {
+    StoreError::Unavailable { what: "settle", cause: "the server died here".into() }.into()
+}
+
+impl Store for FaultyStore {
+    type Reader = <SqliteStore as Store>::Reader;
+
+    async fn reader(&self) -> Result<Self::Reader, StoreError> {
+        self.inner.reader().await
+    }
+
+    async fn settle<D: Decision>(&self, decision: D) -> Result<Plan<D::Outcome>, SettleError> {
+        match self.faults.next(D::NAME) {
+            Some(Fault::Before) => return Err(lost()),
+            Some(Fault::After) => return self.inner.settle(decision).await.and(Err(lost())),
+            Some(Fault::Wait(gate)) => gate.pass().await,
+            None => {}
+        }
+        self.inner.settle(decision).await
+    }
+
+    async fn note_presence(&self, notes: Vec<PresenceNote>) -> Result<(), StoreError> {
+        self.inner.note_presence(notes).await
+    }
+
+    async fn tell(&self, entries: Vec<Entry>) -> Result<(), StoreError> {
+        self.inner.tell(entries).await
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        self.inner.check().await
+    }
+}

@@ -1,0 +1,248 @@
+//! A whole deployment in one process: SQLite, an authority in a temporary directory, the use cases over both, and a
+//! clock that stands still. Machines are [`Device`]s that made their keys themselves.
+//!
+//! A world may be started again over the same data, as a server is, and its store can be told to fail.
+
+mod device;
+mod faults;
+mod ports;
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use muster_app::{
+    App, Caller, Error, Founded, MachineCaller, OperatorCaller, Origin, Parts, Settings, found,
+};
+use muster_issuer::{Authority, NewAuthority, SealKey};
+use muster_model::{MachineId, OperatorRole, Pepper};
+use muster_store_sqlite::SqliteStore;
+use muster_wire::audit::{AuditEntry, AuditQuery};
+use muster_wire::enroll::{EnrollAnswer, EnrollRequest, Enrolled, Held};
+use muster_wire::grant::CreateGrant;
+use muster_wire::machine::Machine;
+use muster_wire::site::CreateSite;
+use muster_wire::{ListQuery, machine};
+
+pub use device::{Device, Signed};
+pub use faults::{Faults, FaultyStore, Gate};
+pub use ports::FixedPorts;
+
+use crate::{FixedClock, Ids};
+
+/// Where machines reach a world.
+pub const URL: &str = "https://muster.test:8443";
+
+/// A whole deployment in one process.
+pub struct World {
+    /// The use cases.
+    pub app: App<FaultyStore>,
+    /// The clock that they see.
+    pub clock: FixedClock,
+    /// The first tenant and its admin.
+    pub founded: Founded,
+    store: FaultyStore,
+    ids: Arc<Ids>,
+    settings: Settings,
+    home: tempfile::TempDir,
+}
+
+impl World {
+    /// A deployment with one site that asks nobody, at noon of 1 November 2026.
+    pub async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// The same with other settings.
+    pub async fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        let private = std::fs::Permissions::from_mode(0o700);
+        let home = tempfile::Builder::new().permissions(private).tempdir().expect("a temporary directory");
+        let clock = FixedClock::default();
+        let ids = Arc::new(Ids::default());
+        let store = FaultyStore::new(SqliteStore::in_memory().expect("a database"));
+        let new =
+            NewAuthority { trust_domain: "fleet.test".parse().expect("a trust domain"), now: clock.now() };
+        let authority =
+            Authority::create(&home.path().join("ca"), &SealKey::Beside, &new).expect("an authority");
+        let mut settings = Settings::at(URL);
+        change(&mut settings);
+        let ports = FixedPorts::new(clock.clone(), Arc::clone(&ids));
+        let founded = found(&store, &ports, settings.hold_cap).await.expect("a founded deployment");
+        let app = assemble(&store, authority, ports, settings.clone(), founded);
+        Self { app, clock, founded, store, ids, settings, home }
+    }
+
+    /// The server stops without a word and starts again over the same data.
+    pub fn restart(&mut self) {
+        self.app = self.another();
+    }
+
+    /// Another server over the same data, with nothing in memory.
+    pub fn another(&self) -> App<FaultyStore> {
+        let authority = Authority::open(&self.ca_dir(), &SealKey::Beside).expect("the same authority");
+        let ports = FixedPorts::new(self.clock.clone(), Arc::clone(&self.ids));
+        assemble(&self.store, authority, ports, self.settings.clone(), self.founded)
+    }
+
+    /// Where the authority is.
+    pub fn ca_dir(&self) -> PathBuf {
+        self.home.path().join("ca")
+    }
+
+    /// What the store is told to do wrong.
+    pub fn faults(&self) -> &Faults {
+        self.store.faults()
+    }
+
+    /// How many transactions that wrote something were committed.
+    pub fn writes(&self) -> u64 {
+        self.store.inner().writes()
+    }
+
+    /// The admin at the local socket.
+    pub fn admin(&self) -> Origin {
+        Origin { caller: self.app.local_admin(self.founded.admin), source: None }
+    }
+
+    /// The admin's account, with what a token of this role may do.
+    pub fn operator(&self, role: OperatorRole) -> Origin {
+        let Founded { tenant, admin } = self.founded;
+        let caller = OperatorCaller { tenant, operator: admin, role, local: false };
+        Origin { caller: Caller::Operator(caller), source: None }
+    }
+
+    /// Somebody who has shown nothing, at an address of the documentation (RFC 5737).
+    pub fn stranger(&self) -> Origin {
+        Origin { caller: Caller::Anonymous, source: Some([192, 0, 2, 7].into()) }
+    }
+
+    /// A new enrollment token.
+    pub async fn token(&self, grant: CreateGrant) -> String {
+        self.app.create_grant(grant, None, &self.admin()).await.expect("a grant").token
+    }
+
+    /// A new token for one machine.
+    pub async fn one_time(&self) -> String {
+        self.token(CreateGrant::default()).await
+    }
+
+    /// A new site.
+    pub async fn site(&self, code: &str, change: impl FnOnce(&mut CreateSite)) {
+        let mut site =
+            CreateSite { code: code.into(), approval: false, requests: true, reimage: None, seats: None };
+        change(&mut site);
+        self.app.create_site(site, None, &self.admin()).await.expect("a site");
+    }
+
+    /// Asks to enroll.
+    ///
+    /// # Errors
+    /// Those of the use case.
+    pub async fn ask(&self, request: EnrollRequest) -> Result<EnrollAnswer, Error> {
+        self.app.enroll(request, &self.stranger()).await
+    }
+
+    /// Enrolls a device by a token of its own.
+    pub async fn enroll(&self, device: &Device) -> Enrolled {
+        let token = self.one_time().await;
+        enrolled(self.ask(device.by_token(&token)).await.expect("let in"))
+    }
+
+    /// How the server sees an enrolled device that shows its certificate.
+    ///
+    /// # Errors
+    /// Those of authenticating.
+    pub async fn caller(&self, enrolled: &Enrolled) -> Result<MachineCaller, Error> {
+        let leaf = leaf(enrolled.credential.certificate.as_deref().expect("a certificate"));
+        Ok(*self.app.by_certificate(&leaf).await?.machine()?)
+    }
+
+    /// Every machine.
+    pub async fn machines(&self) -> Vec<Machine> {
+        let query = ListQuery { limit: Some(1000), ..ListQuery::default() };
+        self.app.machines(&query, &self.admin()).await.expect("a list").items
+    }
+
+    /// One machine with its credentials.
+    pub async fn machine(&self, id: &str) -> machine::MachineDetail {
+        self.app.machine(machine_id(id), &self.admin()).await.expect("a machine")
+    }
+
+    /// Every audit entry, the oldest first; a thousand at most.
+    pub async fn audit(&self) -> Vec<AuditEntry> {
+        self.audit_since(0).await
+    }
+
+    /// The entries after a place in the log.
+    pub async fn audit_since(&self, seq: u64) -> Vec<AuditEntry> {
+        let query = AuditQuery { after: Some(seq), limit: Some(1000), ..AuditQuery::default() };
+        self.app.audit(&query, &self.admin()).await.expect("a log").items
+    }
+
+    /// The place of the newest entry.
+    pub async fn audit_end(&self) -> u64 {
+        let query = AuditQuery { limit: Some(1), ..AuditQuery::default() };
+        let newest = self.app.audit(&query, &self.admin()).await.expect("a log").items;
+        newest.first().map_or(0, |entry| entry.seq)
+    }
+}
+
+fn assemble(
+    store: &FaultyStore,
+    authority: Authority,
+    ports: FixedPorts,
+    settings: Settings,
+    founded: Founded,
+) -> App<FaultyStore> {
+    App::new(Parts {
+        store: store.clone(),
+        authority,
+        pepper: Pepper::new([7; 32]),
+        ports: Box::new(ports),
+        settings,
+        tenant: founded.tenant,
+    })
+}
+
+/// The machine that was let in.
+///
+/// # Panics
+/// Where it was held.
+pub fn enrolled(answer: EnrollAnswer) -> Enrolled {
+    match answer {
+        EnrollAnswer::Enrolled(enrolled) | EnrollAnswer::Same(enrolled) => *enrolled,
+        EnrollAnswer::Held(held) => panic!("held: {held:?}"),
+    }
+}
+
+/// The hold that was opened or found.
+///
+/// # Panics
+/// Where the machine was let in.
+pub fn held(answer: EnrollAnswer) -> Held {
+    match answer {
+        EnrollAnswer::Held(held) => held,
+        EnrollAnswer::Enrolled(enrolled) | EnrollAnswer::Same(enrolled) => {
+            panic!("let in as {}", enrolled.machine.id)
+        }
+    }
+}
+
+/// The identifier of a machine.
+///
+/// # Panics
+/// Where it is none.
+pub fn machine_id(text: &str) -> MachineId {
+    text.parse().expect("the identifier of a machine")
+}
+
+/// The first certificate of a PEM file, DER.
+///
+/// # Panics
+/// Where there is none.
+pub fn leaf(pem: &str) -> Vec<u8> {
+    let (_, rest) = pem.split_once("-----BEGIN CERTIFICATE-----").expect("a certificate");
+    let (body, _) = rest.split_once("-----END").expect("its end");
+    let base64: String = body.split_whitespace().collect();
+    data_encoding::BASE64.decode(base64.as_bytes()).expect("base64")
+}
