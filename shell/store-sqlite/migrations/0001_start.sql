@@ -90,10 +90,10 @@ CREATE INDEX machines_by_site ON machines (tenant_id, site_id, state, id);
 
 -- The words of each machine, so that a search need not read every row. Written once a commit, not once a machine.
 CREATE VIRTUAL TABLE machine_search USING fts5 (
-    words, content = '', contentless_delete = 1, detail = none, tokenize = 'ascii', prefix = '1 3'
+    words, content = '', contentless_delete = 1, detail = none, tokenize = 'ascii', prefix = '1 2 3 4 5 6'
 );
 
--- Kept, not counted: how many machines stand in which state.
+-- Kept with each change of a machine, not counted: how many stand in which state.
 CREATE TABLE machine_counts (
     tenant_id BLOB NOT NULL,
     site_id   BLOB NOT NULL,
@@ -101,19 +101,6 @@ CREATE TABLE machine_counts (
     n         INTEGER NOT NULL,
     PRIMARY KEY (tenant_id, site_id, state)
 ) STRICT, WITHOUT ROWID;
-CREATE TRIGGER machines_count_new AFTER INSERT ON machines BEGIN
-    INSERT INTO machine_counts (tenant_id, site_id, state, n) VALUES (new.tenant_id, new.site_id, new.state, 1)
-        ON CONFLICT DO UPDATE SET n = n + 1;
-END;
-CREATE TRIGGER machines_count_moved AFTER UPDATE OF site_id, state ON machines
-    WHEN old.state <> new.state OR old.site_id <> new.site_id
-BEGIN
-    UPDATE machine_counts SET n = n - 1
-        WHERE tenant_id = old.tenant_id AND site_id = old.site_id AND state = old.state;
-    INSERT INTO machine_counts (tenant_id, site_id, state, n) VALUES (new.tenant_id, new.site_id, new.state, 1)
-        ON CONFLICT DO UPDATE SET n = n + 1;
-END;
-
 -- The fingerprint comes first, so that one index serves a signed request, which names no tenant.
 CREATE TABLE keys (
     fingerprint BLOB NOT NULL,

@@ -1,43 +1,13 @@
-//! Applies a plan: its changes in order, then its entries, in one savepoint.
+//! Applies a plan: its changes in order, then its entries.
 
 use muster_lifecycle::{Change, Plan};
 use muster_model::{Entry, TenantId};
 use muster_store::StoreError;
 use rusqlite::Connection;
 
-use crate::failure::{failed, invariant};
+use crate::failure::invariant;
 use crate::rows::{access, audit, credential, grant, hold, key, machine, memory, site};
 use crate::search::Pending;
-
-/// Runs `work` in a savepoint: all of it stays, or nothing.
-pub(crate) fn in_savepoint(
-    db: &Connection,
-    words: &mut Pending,
-    work: impl FnOnce(&mut Pending) -> Result<(), StoreError>,
-) -> Result<(), StoreError> {
-    step(db, "SAVEPOINT work")?;
-    let mut own = Pending::default();
-    match work(&mut own) {
-        Ok(()) => {
-            step(db, "RELEASE work")?;
-            words.append(own);
-            Ok(())
-        }
-        Err(error) => {
-            // After some errors SQLite has rolled the whole transaction back itself: then there is no savepoint left.
-            if !db.is_autocommit() {
-                step(db, "ROLLBACK TO work")?;
-                step(db, "RELEASE work")?;
-            }
-            Err(error)
-        }
-    }
-}
-
-pub(crate) fn step(db: &Connection, sql: &'static str) -> Result<(), StoreError> {
-    let mut statement = db.prepare_cached(sql).map_err(failed(sql))?;
-    statement.execute([]).map(|_| ()).map_err(failed(sql))
-}
 
 /// Applies a plan that changes something.
 pub(crate) fn plan<O>(db: &Connection, words: &mut Pending, plan: &Plan<O>) -> Result<(), StoreError> {
@@ -48,18 +18,16 @@ pub(crate) fn plan<O>(db: &Connection, words: &mut Pending, plan: &Plan<O>) -> R
     if plan.entries().iter().any(|entry| entry.tenant != tenant) {
         return Err(invariant("apply a plan", "it tells of two tenants"));
     }
-    in_savepoint(db, words, |words| {
-        for change in plan.changes() {
-            of_tenant(change, tenant)?;
-            apply(db, words, tenant, change)?;
-        }
-        plan.entries().iter().try_for_each(|entry| audit::append(db, entry))
-    })
+    for change in plan.changes() {
+        of_tenant(change, tenant)?;
+        apply(db, words, tenant, change)?;
+    }
+    entries(db, plan.entries())
 }
 
-/// Entries that tell of no change.
-pub(crate) fn entries(db: &Connection, words: &mut Pending, entries: &[Entry]) -> Result<(), StoreError> {
-    in_savepoint(db, words, |_| entries.iter().try_for_each(|entry| audit::append(db, entry)))
+/// Appends entries.
+pub(crate) fn entries(db: &Connection, entries: &[Entry]) -> Result<(), StoreError> {
+    entries.iter().try_for_each(|entry| audit::append(db, entry))
 }
 
 fn apply(db: &Connection, words: &mut Pending, tenant: TenantId, change: &Change) -> Result<(), StoreError> {

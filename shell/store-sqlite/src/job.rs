@@ -11,10 +11,18 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use crate::apply;
-use crate::failure::{invariant, is_damage, told};
-use crate::search::Pending;
+use crate::batch::{Batch, Interruption, Written, answer};
+use crate::failure::invariant;
 use crate::view::View;
-use crate::writer::{Batch, Job};
+
+/// A piece of work for the writer.
+pub(crate) trait Job: Send {
+    /// Runs in the open transaction, leaving all of its writes or none. May be run a second time.
+    fn run(&mut self, batch: &mut Batch<'_>) -> Result<(), Interruption>;
+
+    /// Answers, after the commit or with what became of it.
+    fn answer(self: Box<Self>, lost: Option<&Arc<StoreError>>);
+}
 
 pub(crate) type Settled<D> = Result<Plan<<D as Decision>::Outcome>, SettleError>;
 
@@ -37,104 +45,61 @@ impl<D: Decision> Settle<D> {
         catch_unwind(run).unwrap_or_else(|_| Err(invariant(D::NAME, "the decision panicked").into()))
     }
 
-    fn settled(&self, batch: &mut Batch<'_>) -> Settled<D> {
-        match self.decided(batch.db) {
-            Ok(plan) if plan.is_unchanged() => Ok(plan),
-            Ok(plan) => {
-                apply::plan(batch.db, batch.words, &plan)?;
-                batch.wrote = true;
-                Ok(plan)
-            }
-            Err(SettleError::Refused(refusal)) => {
-                if let Some(entry) = self.decision.told(&refusal) {
-                    apply::entries(batch.db, batch.words, &[entry])?;
-                    batch.wrote = true;
-                }
-                Err(SettleError::Refused(refusal))
-            }
-            Err(error) => Err(error),
+    /// Writes what was decided.
+    fn write(&self, decided: &Settled<D>, batch: &mut Batch<'_>) -> Written {
+        match decided {
+            Ok(plan) if plan.is_unchanged() => Ok(Ok(())),
+            Ok(plan) => batch.write(|db, words| apply::plan(db, words, plan)),
+            Err(SettleError::Refused(refusal)) => match self.decision.told(refusal) {
+                Some(entry) => batch.write(|db, _| apply::entries(db, &[entry])),
+                None => Ok(Ok(())),
+            },
+            Err(SettleError::Store(_)) => Ok(Ok(())),
         }
     }
 }
 
 impl<D: Decision> Job for Settle<D> {
-    fn run(&mut self, batch: &mut Batch<'_>) -> Result<(), Arc<StoreError>> {
-        match self.settled(batch) {
-            Err(SettleError::Store(error)) => lost(batch, error, |error| {
-                self.result = Some(Err(error.into()));
-            }),
-            settled => {
-                self.result = Some(settled);
-                Ok(())
-            }
-        }
+    fn run(&mut self, batch: &mut Batch<'_>) -> Result<(), Interruption> {
+        self.result = Some(match self.decided(batch.db) {
+            Err(SettleError::Store(error)) => Err(batch.unread(error)?.into()),
+            decided => self.write(&decided, batch)?.map_err(SettleError::from).and(decided),
+        });
+        Ok(())
     }
 
     fn answer(self: Box<Self>, lost: Option<&Arc<StoreError>>) {
         // Who no longer waits is not answered. What was written stays written.
-        drop(self.answer.send(outcome(self.result, lost)));
+        if let Some(result) = answer(self.result, lost) {
+            drop(self.answer.send(result));
+        }
     }
 }
 
 /// A write that needs no decision.
 pub(crate) struct Note<F> {
-    write: Option<F>,
+    write: F,
     result: Option<Result<(), StoreError>>,
     answer: oneshot::Sender<Result<(), StoreError>>,
 }
 
-impl<F> Note<F>
-where
-    F: FnOnce(&Connection, &mut Pending) -> Result<bool, StoreError> + Send,
-{
-    /// `write` leaves all of its writes or none, and says whether there are any.
+impl<F: Fn(&mut Batch<'_>) -> Written + Send> Note<F> {
     pub(crate) fn new(write: F) -> (Self, oneshot::Receiver<Result<(), StoreError>>) {
         let (answer, asked) = oneshot::channel();
-        (Self { write: Some(write), result: None, answer }, asked)
+        (Self { write, result: None, answer }, asked)
     }
 }
 
-impl<F> Job for Note<F>
-where
-    F: FnOnce(&Connection, &mut Pending) -> Result<bool, StoreError> + Send,
-{
-    fn run(&mut self, batch: &mut Batch<'_>) -> Result<(), Arc<StoreError>> {
-        let Some(write) = self.write.take() else { return Ok(()) };
-        match write(batch.db, batch.words) {
-            Ok(wrote) => {
-                batch.wrote |= wrote;
-                self.result = Some(Ok(()));
-                Ok(())
-            }
-            Err(error) => lost(batch, error, |error| self.result = Some(Err(error))),
-        }
+impl<F: Fn(&mut Batch<'_>) -> Written + Send> Job for Note<F> {
+    fn run(&mut self, batch: &mut Batch<'_>) -> Result<(), Interruption> {
+        self.result = Some((self.write)(batch)?);
+        Ok(())
     }
 
     fn answer(self: Box<Self>, lost: Option<&Arc<StoreError>>) {
-        drop(self.answer.send(outcome(self.result, lost)));
-    }
-}
-
-/// Tells a failure of one job from one that takes the whole transaction with it.
-fn lost(batch: &Batch<'_>, error: StoreError, keep: impl FnOnce(StoreError)) -> Result<(), Arc<StoreError>> {
-    if batch.db.is_autocommit() || is_damage(&error) {
-        let error = Arc::new(error);
-        keep(told(&error));
-        return Err(error);
-    }
-    keep(error);
-    Ok(())
-}
-
-/// A job's own failure is its answer in any case. A result, even a refusal, is none unless it was committed.
-fn outcome<T, E: From<StoreError>>(
-    result: Option<Result<T, E>>,
-    lost: Option<&Arc<StoreError>>,
-) -> Result<T, E> {
-    match (result, lost) {
-        (Some(result), None) => result,
-        (_, Some(error)) => Err(told(error).into()),
-        (None, None) => Err(invariant("answer a job", "it was not run").into()),
+        if let Some(result) = answer(self.result, lost) {
+            drop(self.answer.send(result));
+        }
     }
 }
 

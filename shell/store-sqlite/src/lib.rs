@@ -8,6 +8,7 @@
 //! Times are kept to the millisecond.
 
 mod apply;
+mod batch;
 mod cells;
 mod failure;
 mod health;
@@ -18,6 +19,8 @@ mod rows;
 mod search;
 mod sql;
 mod store;
+#[cfg(test)]
+mod tests;
 mod view;
 mod writer;
 

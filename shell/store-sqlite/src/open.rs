@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use thiserror::Error;
 
@@ -169,8 +170,15 @@ fn recognise(db: &Connection, path: &Path) -> Result<i64, OpenError> {
 pub(crate) fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(path, flags)?;
-    db.set_prepared_statement_cache_capacity(128);
+    tune(&db)?;
     Ok(db)
+}
+
+/// Statements stay prepared, all of them, and as they are: without the guarantee SQLite prepares a statement that could
+/// use a partial index anew at each new value, which costs more than running it.
+pub(crate) fn tune(db: &Connection) -> rusqlite::Result<()> {
+    db.set_prepared_statement_cache_capacity(128);
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }
 
 /// The page cache of the writer holds the indexes of some hundred thousand machines. What is deleted or overwritten is

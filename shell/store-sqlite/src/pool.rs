@@ -9,8 +9,9 @@ use muster_store::StoreError;
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::apply::step;
+use crate::batch::step;
 use crate::failure::{failed, unavailable};
+use crate::open::tune;
 use crate::view::Source;
 
 /// The most readers at once.
@@ -93,7 +94,7 @@ impl Drop for Pooled {
 fn open(path: &std::path::Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
-    connection.set_prepared_statement_cache_capacity(128);
+    tune(&connection)?;
     connection
         .execute_batch("PRAGMA query_only = ON; PRAGMA busy_timeout = 5000; PRAGMA cache_size = -8192;")?;
     Ok(connection)

@@ -12,11 +12,11 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::failure::unavailable;
 use crate::health::Health;
-use crate::job::{Note, Settle};
+use crate::job::{Job, Note, Settle};
 use crate::open::{self, OpenError, Opened};
 use crate::pool::Pool;
 use crate::view::{Reader, View};
-use crate::writer::{Job, Message, Writer};
+use crate::writer::{Message, Writer};
 use crate::{apply, rows};
 
 /// The most writes that wait. Who comes later waits for a place.
@@ -70,7 +70,11 @@ impl SqliteStore {
         Self::start(&path, opened, Some(home))
     }
 
-    fn start(path: &Path, opened: Opened, home: Option<tempfile::TempDir>) -> Result<Self, OpenError> {
+    pub(crate) fn start(
+        path: &Path,
+        opened: Opened,
+        home: Option<tempfile::TempDir>,
+    ) -> Result<Self, OpenError> {
         let health = Arc::new(Health::default());
         let pool = Arc::new(Pool::new(path.to_owned()));
         let (queue, jobs) = mpsc::channel(QUEUE);
@@ -118,7 +122,12 @@ impl SqliteStore {
         }
     }
 
-    async fn ask<T>(&self, job: impl Job + 'static, answer: oneshot::Receiver<T>) -> Result<T, StoreError> {
+    /// Queues a job and waits for its answer.
+    pub(crate) async fn ask<T>(
+        &self,
+        job: impl Job + 'static,
+        answer: oneshot::Receiver<T>,
+    ) -> Result<T, StoreError> {
         self.inner.health.sound()?;
         let closed = || unavailable("ask the writer", "the store is closed");
         let queue = self.inner.queue.as_ref().ok_or_else(closed)?;
@@ -168,9 +177,7 @@ impl Store for SqliteStore {
         if notes.is_empty() {
             return Ok(());
         }
-        let (job, answer) = Note::new(move |db, words| {
-            apply::in_savepoint(db, words, |_| rows::presence::note(db, &notes)).map(|()| true)
-        });
+        let (job, answer) = Note::new(move |batch| batch.write(|db, _| rows::presence::note(db, &notes)));
         self.ask(job, answer).await?
     }
 
@@ -178,12 +185,15 @@ impl Store for SqliteStore {
         if entries.is_empty() {
             return Ok(());
         }
-        let (job, answer) = Note::new(move |db, words| apply::entries(db, words, &entries).map(|()| true));
+        let (job, answer) = Note::new(move |batch| batch.write(|db, _| apply::entries(db, &entries)));
         self.ask(job, answer).await?
     }
 
     async fn check(&self) -> Result<(), StoreError> {
-        let (job, answer) = Note::new(|db, _| rows::site::tenants(db).map(|_| false));
+        let (job, answer) = Note::new(|batch| match rows::site::tenants(batch.db) {
+            Ok(_) => Ok(Ok(())),
+            Err(error) => Ok(Err(batch.unread(error)?)),
+        });
         self.ask(job, answer).await??;
         if self.inner.health.is_full() {
             return Err(StoreError::Full { cause: "the last write found no room".into() });
@@ -193,7 +203,7 @@ impl Store for SqliteStore {
 }
 
 /// Reads a large file through on a connection of its own, while the work begins.
-fn check_beside(path: &Path, health: &Arc<Health>) -> std::io::Result<()> {
+pub(crate) fn check_beside(path: &Path, health: &Arc<Health>) -> std::io::Result<()> {
     let (path, health) = (path.to_owned(), Arc::clone(health));
     let check = move || {
         tracing::info!(path = %path.display(), "the last stop was not in good order: checking the database");

@@ -10,11 +10,11 @@ use rusqlite::Connection;
 use tokio::sync::mpsc::Receiver;
 use tokio::sync::oneshot;
 
-use crate::apply::step;
-use crate::failure::failed;
+use crate::batch::{Batch, Interruption, roll_back};
+use crate::failure::{failed, invariant};
 use crate::health::Health;
+use crate::job::Job;
 use crate::pool::Pool;
-use crate::search::Pending;
 
 /// The most jobs in one transaction: bounds how long the first of them waits.
 const BATCH: usize = 256;
@@ -25,23 +25,7 @@ pub(crate) enum Message {
     Close(oneshot::Sender<()>),
 }
 
-/// A transaction that is open.
-pub(crate) struct Batch<'w> {
-    pub(crate) db: &'w mut Connection,
-    pub(crate) words: &'w mut Pending,
-    /// Whether anything was written.
-    pub(crate) wrote: bool,
-}
-
-/// A piece of work for the writer.
-pub(crate) trait Job: Send {
-    /// Runs in the open transaction, leaving all of its writes or none. Gives an error where the whole transaction is
-    /// lost, or the database failed otherwise than by this job.
-    fn run(&mut self, batch: &mut Batch<'_>) -> Result<(), Arc<StoreError>>;
-
-    /// Answers, after the commit or with what became of it.
-    fn answer(self: Box<Self>, lost: Option<&Arc<StoreError>>);
-}
+type Lost = Arc<StoreError>;
 
 pub(crate) struct Writer {
     pub(crate) db: Connection,
@@ -67,49 +51,36 @@ impl Writer {
         }
     }
 
-    /// One transaction. Gives back a request to close that was queued behind its jobs.
+    /// One transaction, with whatever is queued. Gives back a request to close that was queued behind its jobs.
     fn batch(&mut self, first: Box<dyn Job>) -> Option<oneshot::Sender<()>> {
-        let mut jobs = Vec::with_capacity(16);
+        let mut jobs = vec![first];
         let mut closing = None;
-        let mut words = Pending::default();
-        let mut next = Some(first);
-        let begun = self.health.sound().and_then(|()| step(&self.db, "BEGIN IMMEDIATE"));
-        let mut outcome = begun.map_err(Arc::new);
-        let mut batch = Batch { db: &mut self.db, words: &mut words, wrote: false };
-        while let Some(mut job) = next.take() {
-            if outcome.is_ok() {
-                outcome = job.run(&mut batch);
+        let queue = &mut self.queue;
+        let more = || match queue.try_recv() {
+            Ok(Message::Job(job)) => Some(job),
+            Ok(Message::Close(done)) => {
+                closing = Some(done);
+                None
             }
-            jobs.push(job);
-            if jobs.len() < BATCH {
-                match self.queue.try_recv() {
-                    Ok(Message::Job(job)) => next = Some(job),
-                    Ok(Message::Close(done)) => closing = Some(done),
-                    Err(_) => {}
-                }
-            }
+            Err(_) => None,
+        };
+        let sound = self.health.sound().map_err(Arc::new);
+        let outcome = sound.and_then(|()| carry_out(&mut self.db, &mut jobs, more));
+        match &outcome {
+            Ok(true) => self.health.wrote(),
+            Ok(false) => {}
+            Err(error) => self.lost(error, jobs.len()),
         }
-        let wrote = batch.wrote;
-        let outcome = outcome.and_then(|()| commit(&self.db, &mut words).map_err(Arc::new));
-        self.conclude(&outcome, wrote, jobs.len());
+        metrics::histogram!("muster_store_batch_jobs").record(jobs.len() as f64);
         jobs.into_iter().for_each(|job| job.answer(outcome.as_ref().err()));
         closing
     }
 
-    fn conclude(&mut self, outcome: &Result<(), Arc<StoreError>>, wrote: bool, jobs: usize) {
-        metrics::histogram!("muster_store_batch_jobs").record(jobs as f64);
-        match outcome {
-            Ok(()) if wrote => self.health.wrote(),
-            Ok(()) => {}
-            Err(error) => {
-                tracing::error!(error = ?error, jobs, "a transaction was not committed");
-                self.health.note(error);
-                if !self.db.is_autocommit()
-                    && let Err(error) = step(&self.db, "ROLLBACK")
-                {
-                    self.health.note(&Arc::new(error));
-                }
-            }
+    fn lost(&self, error: &Lost, jobs: usize) {
+        tracing::error!(error = ?error, jobs, "a transaction was not committed");
+        self.health.note(error);
+        if let Err(error) = roll_back(&self.db) {
+            self.health.note(&Arc::new(error));
         }
     }
 
@@ -126,7 +97,42 @@ impl Writer {
     }
 }
 
-fn commit(db: &Connection, words: &mut Pending) -> Result<(), StoreError> {
-    words.write(db)?;
-    step(db, "COMMIT")
+/// Runs the jobs and those that `more` gives, and commits. Tells whether anything was written.
+fn carry_out(
+    db: &mut Connection,
+    jobs: &mut Vec<Box<dyn Job>>,
+    mut more: impl FnMut() -> Option<Box<dyn Job>>,
+) -> Result<bool, Lost> {
+    let first = attempt(db, jobs, false, &mut more);
+    let done = match first {
+        Err(Interruption::Redo) => {
+            roll_back(db)?;
+            attempt(db, jobs, true, &mut more)
+        }
+        done => done,
+    };
+    done.map_err(|interruption| match interruption {
+        Interruption::Lost(error) => error,
+        Interruption::Redo => Arc::new(invariant("run a batch", "it was interrupted twice")),
+    })
+}
+
+/// One attempt at a transaction.
+fn attempt(
+    db: &mut Connection,
+    jobs: &mut Vec<Box<dyn Job>>,
+    careful: bool,
+    more: &mut impl FnMut() -> Option<Box<dyn Job>>,
+) -> Result<bool, Interruption> {
+    let lost = |error| Interruption::Lost(Arc::new(error));
+    let mut batch = Batch::begin(db, careful).map_err(lost)?;
+    for job in jobs.iter_mut() {
+        job.run(&mut batch)?;
+    }
+    while jobs.len() < BATCH {
+        let Some(job) = more() else { break };
+        jobs.push(job);
+        jobs.last_mut().expect("it was just pushed").run(&mut batch)?;
+    }
+    batch.commit().map_err(lost)
 }

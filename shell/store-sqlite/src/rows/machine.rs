@@ -115,12 +115,24 @@ pub(crate) fn by_hardware(
 }
 
 pub(crate) fn counts(db: &Connection, tenant: TenantId) -> Result<[u64; 4], StoreError> {
-    const SQL: &str = "SELECT coalesce(sum(n), 0) FROM machine_counts WHERE tenant_id = ?1 AND state = ?2";
     let mut counts = [0; 4];
     for (count, state) in counts.iter_mut().zip(["pending", "active", "suspended", "retired"]) {
-        *count = sql::count(db, "count machines", SQL, params![tenant.as_bytes(), state])?;
+        *count = count_of(db, tenant, None, state)?;
     }
     Ok(counts)
+}
+
+/// How many machines of a tenant, or of one of its sites, are in a state.
+pub(crate) fn count_of(
+    db: &Connection,
+    tenant: TenantId,
+    site: Option<SiteId>,
+    state: &str,
+) -> Result<u64, StoreError> {
+    const SQL: &str = "SELECT coalesce(sum(n), 0) FROM machine_counts
+        WHERE tenant_id = ?1 AND state = ?2 AND (?3 IS NULL OR site_id = ?3)";
+    let site = site.as_ref().map(SiteId::as_bytes);
+    sql::count(db, "count machines", SQL, params![tenant.as_bytes(), state, site])
 }
 
 pub(crate) fn apply(
@@ -132,7 +144,7 @@ pub(crate) fn apply(
         MachineChange::Create(machine) => {
             insert(db, machine)?;
             words.note(db.last_insert_rowid(), words_of(machine), false);
-            Ok(())
+            count(db, machine, 1)
         }
         MachineChange::Update(machine) => {
             let before = by_id(db, machine.tenant, machine.id)?
@@ -142,9 +154,22 @@ pub(crate) fn apply(
             if words_of(&before) != after {
                 words.note(number(db, machine)?, after, true);
             }
-            Ok(())
+            if (before.site, before.state.as_str()) == (machine.site, machine.state.as_str()) {
+                return Ok(());
+            }
+            count(db, &before, -1)?;
+            count(db, machine, 1)
         }
     }
+}
+
+/// Keeps the count of the machines that stand as this one does.
+fn count(db: &Connection, machine: &Machine, change: i64) -> Result<(), StoreError> {
+    const SQL: &str = "INSERT INTO machine_counts (tenant_id, site_id, state, n) VALUES (?1, ?2, ?3, ?4)
+        ON CONFLICT DO UPDATE SET n = n + excluded.n";
+    let state = machine.state.as_str();
+    let values = params![machine.tenant.as_bytes(), machine.site.as_bytes(), state, change];
+    sql::run_one(db, "keep the count of machines", SQL, values)
 }
 
 fn number(db: &Connection, machine: &Machine) -> Result<i64, StoreError> {

@@ -12,6 +12,9 @@ use super::presence::{self, presence_columns};
 use crate::cells::{Cells, Parsed, Table};
 use crate::{search, sql};
 
+/// So many machines are looked at one by one.
+const FEW: u64 = 2000;
+
 static EXTRAS: Table =
     Table { name: "machines", key: "id", show: |id| MachineId::from_bytes(id).to_string() };
 
@@ -28,7 +31,7 @@ macro_rules! select {
                 AND c.state = 'issued' ORDER BY c.id DESC LIMIT 1) AS credential_expires,
             (SELECT h.id FROM holds h WHERE h.tenant_id = m.tenant_id AND h.existing = m.id AND h.state = 'open'
                 AND (h.fingerprint IS NOT m.key OR h.reason = 'key_mismatch')
-                ORDER BY h.id DESC LIMIT 1) AS contested_by
+                ORDER BY h.id DESC LIMIT 1) AS contested_by, m.n
             FROM ",
             $from,
             " CROSS JOIN sites s ON s.tenant_id = m.tenant_id AND s.id = m.site_id
@@ -39,17 +42,22 @@ macro_rules! select {
 }
 
 fn parse(row: &Row<'_>) -> Parsed<MachineRow> {
+    parse_numbered(row).map(|(_, row)| row)
+}
+
+fn parse_numbered(row: &Row<'_>) -> Parsed<(i64, MachineRow)> {
     let mut cells = Cells::of(&MACHINES, row);
     let machine = machine::cells(&mut cells)?;
     let (presence, cells) = presence::cells(cells)?;
     let mut cells = cells.then(&EXTRAS);
-    Ok(MachineRow {
+    let row = MachineRow {
         machine,
         presence,
         site: cells.text("site")?,
         credential_expires: cells.opt_time("credential_expires")?,
         contested_by: cells.opt_id("contested_by", HoldId::from_bytes)?,
-    })
+    };
+    Ok((cells.get("n")?, row))
 }
 
 pub(crate) fn row(
@@ -68,9 +76,12 @@ pub(crate) fn page(
     page: PageRequest,
 ) -> Result<Listed<MachineRow>, StoreError> {
     let query = filter.search.as_deref().and_then(|text| search::query(tenant, text));
-    let rows = match query {
-        Some(query) => found(db, tenant, filter, page, &query),
-        None => walked(db, tenant, filter, page),
+    let rows = match (query, filter.state) {
+        (None, _) => walked(db, tenant, filter, page),
+        (Some(_), Some(state)) if machine::count_of(db, tenant, filter.site, state)? <= FEW => {
+            sifted(db, tenant, filter, page)
+        }
+        (Some(query), _) => found(db, tenant, filter, page, &query),
     }?;
     Ok(sql::listed(rows, page, |row| *row.machine.id.as_bytes()))
 }
@@ -135,13 +146,37 @@ fn found(
             AND (?5 IS NULL OR m.state = ?5) AND (?6 IS NULL OR m.site_id = ?6)
             ORDER BY w.rowid LIMIT ?3"
     );
-    let start = match page.after {
-        Some(after) => place(db, tenant, after)?,
-        None => 0,
-    };
+    let start = page.after.map_or(Ok(0), |after| place(db, tenant, after))?;
     let site = filter.site.as_ref().map(|site| site.as_bytes());
     let values = params![tenant.as_bytes(), query, sql::probe(page), start, filter.state, site];
     sql::many(db, "search machines", SQL, values, parse)
+}
+
+/// The same page, where the state has so few machines that each can be looked at: a word that a million machines have
+/// would otherwise be followed through all of them to find those few.
+fn sifted(
+    db: &Connection,
+    tenant: TenantId,
+    filter: &MachineFilter,
+    page: PageRequest,
+) -> Result<Vec<MachineRow>, StoreError> {
+    const OF_STATE: &str = select!("machines m", "WHERE m.tenant_id = ?1 AND m.state = ?2 AND m.n > ?3");
+    const OF_SITE_AND_STATE: &str =
+        select!("machines m", "WHERE m.tenant_id = ?1 AND m.state = ?2 AND m.n > ?3 AND m.site_id = ?4");
+    let start = page.after.map_or(Ok(0), |after| place(db, tenant, after))?;
+    let (tenant, what) = (tenant.as_bytes(), "sift machines");
+    let mut rows = match &filter.site {
+        None => sql::many(db, what, OF_STATE, params![tenant, filter.state, start], parse_numbered),
+        Some(site) => {
+            let values = params![tenant, filter.state, start, site.as_bytes()];
+            sql::many(db, what, OF_SITE_AND_STATE, values, parse_numbered)
+        }
+    }?;
+    let text = filter.search.as_deref().unwrap_or_default();
+    rows.retain(|(_, row)| search::finds(text, &row.machine));
+    rows.sort_unstable_by_key(|(n, _)| *n);
+    rows.truncate(page.limit as usize + 1);
+    Ok(rows.into_iter().map(|(_, row)| row).collect())
 }
 
 /// The row number of the machine that ended the last page.

@@ -1,4 +1,7 @@
 //! Tests of the SQLite store as others see it.
 
 mod conformance;
+mod crash;
 mod file;
+mod many;
+mod support;
