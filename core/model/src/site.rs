@@ -52,6 +52,8 @@ pub struct SiteUse {
 pub enum ReimagePolicy {
     /// A person decides, always.
     Never,
+    /// A person decides for machines that have a key; a client without one may come back as under `OfflineOnly`.
+    KeylessOnly,
     /// It may rejoin when the known machine has been silent for an hour and enrolled over an hour ago.
     OfflineOnly,
     /// As `OfflineOnly`, and only under the same hostname.
@@ -60,12 +62,13 @@ pub enum ReimagePolicy {
 
 impl ReimagePolicy {
     /// Every policy.
-    pub const ALL: [Self; 3] = [Self::Never, Self::OfflineOnly, Self::SameName];
+    pub const ALL: [Self; 4] = [Self::Never, Self::KeylessOnly, Self::OfflineOnly, Self::SameName];
 
     /// The name in wires and tables.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Never => "never",
+            Self::KeylessOnly => "keyless_only",
             Self::OfflineOnly => "offline_only",
             Self::SameName => "same_name",
         }
@@ -79,7 +82,7 @@ impl std::str::FromStr for ReimagePolicy {
         Self::ALL
             .into_iter()
             .find(|p| p.as_str() == text)
-            .ok_or("is not one of never, offline_only, same_name")
+            .ok_or("is not one of never, keyless_only, offline_only, same_name")
     }
 }
 

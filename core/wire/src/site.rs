@@ -17,7 +17,7 @@ pub struct Site {
     pub approval: bool,
     /// Whether machines may ask to enroll without any secret.
     pub requests: bool,
-    /// `never`, `offline_only` or `same_name`.
+    /// `never`, `keyless_only`, `offline_only` or `same_name`.
     pub reimage: String,
     /// The most machines that may live here at once.
     pub seats: Option<u32>,
@@ -40,7 +40,7 @@ pub struct CreateSite {
     /// Whether machines may ask to enroll without any secret.
     #[serde(default = "yes")]
     pub requests: bool,
-    /// `never`, `offline_only` (where nothing is said) or `same_name`.
+    /// `never`, `keyless_only` (where nothing is said), `offline_only` or `same_name`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reimage: Option<String>,
     /// The most machines that may live here at once.
@@ -89,7 +89,7 @@ impl TryFrom<CreateSite> for CreateSiteFields {
             code,
             approval: request.approval,
             requests: request.requests,
-            reimage: reimage.unwrap_or(ReimagePolicy::OfflineOnly),
+            reimage: reimage.unwrap_or(ReimagePolicy::KeylessOnly),
             seats: request.seats,
         });
         fields.finish(value)

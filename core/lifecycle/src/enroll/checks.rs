@@ -119,6 +119,7 @@ pub(super) fn may_rejoin(asked: &Asked<'_>, known: &Known) -> bool {
     let hostnames_match = claimant.hostname.is_some() && claimant.hostname == known.machine.hostname;
     let policy_allows = match asked.way.site.reimage {
         ReimagePolicy::Never => false,
+        ReimagePolicy::KeylessOnly => known.machine.key.is_none(),
         ReimagePolicy::OfflineOnly => true,
         ReimagePolicy::SameName => hostnames_match,
     };
