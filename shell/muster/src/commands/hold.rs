@@ -77,16 +77,25 @@ pub(crate) async fn run(context: &Context, verb: Hold) -> Result {
     let out = context.out;
     match verb {
         Hold::Ls(args) => {
-            let (filter, state) = (&args.filter, Some(args.state.as_str()).filter(|_| !args.all));
+            let (filter, asked) = (&args.filter, args.asked());
             let (most, start, client) = (filter.part.most(), filter.part.cursor.clone(), &client);
             let page = collect(most, start, |cursor, limit| async move {
-                client.holds(&filter.query(state, cursor, limit)).await
+                client.holds(&filter.query(Some(asked), cursor, limit)).await
             });
-            out.show(&page.await?)
+            let mut page = page.await?;
+            page.items.retain(|hold| args.all || hold.state == args.state);
+            out.show(&page)
         }
         Hold::Show(args) => out.show(&client.hold(&args.hold).await?),
         Hold::Approve(args) => out.show(&client.approve_hold(&args.hold, args.choice()).await?),
         Hold::Reject(args) => out.show(&client.reject_hold(&args.hold, args.reason).await?),
+    }
+}
+
+impl Ls {
+    /// The server lists what waits, or everything.
+    fn asked(&self) -> &'static str {
+        if self.all || self.state != "open" { "all" } else { "open" }
     }
 }
 

@@ -222,7 +222,13 @@ fn presence(machine: &Shape) -> &'static str {
 
 fn state(machine: &Shape) -> String {
     let contested = if machine.contested_by.is_some() { ", contested" } else { "" };
-    format!("{}{contested}", machine.state)
+    // Not every pause is an operator's: these two end in other ways.
+    let cause = match machine.state_reason.as_deref() {
+        Some("probation") => ", on probation",
+        Some(reason) if machine.state == "suspended" && reason.starts_with("revoked") => ", revoked",
+        _ => "",
+    };
+    format!("{}{cause}{contested}", machine.state)
 }
 
 fn credential(machine: &Shape, now: Timestamp) -> String {

@@ -115,7 +115,7 @@ fn sentence(progress: &Progress) -> String {
                 escape(&machine.site)
             )
         }
-        Progress::Trouble { what } => format!("trying again: {}", escape(what)),
+        Progress::Trouble { what } => format!("trouble: {}", escape(what)),
         Progress::Online => "online".to_owned(),
         Progress::Offline => "offline: the channel is lost, connecting again".to_owned(),
         Progress::Renewed { not_after } => format!("renewed: the certificate is good until {not_after}"),

@@ -1,8 +1,9 @@
 //! `muster serve`: a server only, for hosts that are no machines of their own fleet.
 
 use clap::Args;
+use sd_notify::NotifyState;
 
-use super::up::Listen;
+use super::up::{Listen, UpReady};
 use crate::compose::{Home, Running, start};
 use crate::config::Config;
 use crate::context::Context;
@@ -22,7 +23,7 @@ pub(crate) fn run(context: &Context, args: Serve) -> Result {
     let config = configured(context, &args.listen)?;
     on_many_threads(async {
         let running = opened(context, &config).await?;
-        super::up::ready(&running, None).await?.print(context.out)?;
+        UpReady::of(&running).print(context.out)?;
         until_told(running).await
     })
 }
@@ -46,6 +47,7 @@ pub(crate) async fn opened(context: &Context, config: &Config) -> Result<Running
 /// Serves until somebody ends the process kindly or the disk under the database fails.
 pub(crate) async fn until_told(running: Running) -> Result {
     let mut told = super::agent::told_to_stop()?;
+    tell_the_service_manager(&[NotifyState::Ready]);
     tokio::select! {
         _ = told.wait_for(|stop| *stop) => {}
         () = running.damaged() => {
@@ -53,8 +55,16 @@ pub(crate) async fn until_told(running: Running) -> Result {
                 .hint("check the disk; the next start looks at the database anew"));
         }
     }
+    tell_the_service_manager(&[NotifyState::Stopping]);
     running.stop().await;
     Ok(())
+}
+
+/// Tells systemd, where it asked to be told.
+fn tell_the_service_manager(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::warn!(%error, "the service manager cannot be told");
+    }
 }
 
 /// Runs a server.

@@ -38,7 +38,7 @@ pub(crate) struct Create {
     #[arg(long)]
     no_requests: bool,
     /// What happens when known hardware comes back under another key.
-    #[arg(long, value_name = "POLICY", value_parser = ["never", "offline_only", "same_name"])]
+    #[arg(long, value_name = "POLICY", value_parser = ["never", "keyless_only", "offline_only", "same_name"])]
     reimage: Option<String>,
     /// The most machines that may live here at once.
     #[arg(long, value_name = "N")]

@@ -55,12 +55,14 @@ pub(crate) struct Listen {
 pub(crate) struct UpReady {
     /// Where machines and people reach the server.
     pub(crate) url: String,
-    /// Opens the status page, once.
-    pub(crate) login_url: String,
+    /// Opens the status page, once; told by `up` alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) login_url: Option<String>,
     /// The pin of the CA.
     pub(crate) ca_pin: String,
-    /// Lets one more machine in.
-    pub(crate) invite: String,
+    /// Lets one more machine in; told by `up` alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) invite: Option<String>,
     /// Where everything is kept.
     pub(crate) data_dir: PathBuf,
     /// This machine's identifier.
@@ -85,7 +87,7 @@ pub(crate) fn run(context: &Context, args: Up) -> Result {
                 return Err(failure);
             }
         };
-        ready(&running, Some(machine)).await?.print(context.out)?;
+        ready(&running, machine).await?.print(context.out)?;
         serve::until_told(running).await
     })
 }
@@ -158,18 +160,11 @@ fn announce(tell: &watch::Sender<Option<()>>, progress: Progress) {
 }
 
 /// Everything a person or program needs next.
-pub(crate) async fn ready(running: &Running, machine: Option<String>) -> Result<UpReady> {
-    let app = &running.app;
-    let login = app.login_link(running.admin).await.map_err(|error| failed(&error))?;
-    Ok(UpReady {
-        url: app.settings().url.clone(),
-        login_url: login,
-        ca_pin: app.authority().pin(),
-        invite: invite(running, DAY).await?,
-        data_dir: running.home().to_owned(),
-        machine: machine.filter(|id| !id.is_empty()),
-        metrics_url: running.metrics_url.clone(),
-    })
+async fn ready(running: &Running, machine: String) -> Result<UpReady> {
+    let login_url = running.app.login_link(running.admin).await.map_err(|error| failed(&error))?;
+    let invite = invite(running, DAY).await?;
+    let machine = Some(machine).filter(|id| !id.is_empty());
+    Ok(UpReady { login_url: Some(login_url), invite: Some(invite), machine, ..UpReady::of(running) })
 }
 
 /// A one-time invite.
@@ -196,6 +191,19 @@ impl Listen {
 }
 
 impl UpReady {
+    /// What is no secret: a server that runs as a service writes its output into a journal.
+    pub(crate) fn of(running: &Running) -> Self {
+        Self {
+            url: running.app.settings().url.clone(),
+            login_url: None,
+            ca_pin: running.app.authority().pin(),
+            invite: None,
+            data_dir: running.home().to_owned(),
+            machine: None,
+            metrics_url: running.metrics_url.clone(),
+        }
+    }
+
     /// Prints it: a block for people, or one line of JSON that says the server is ready.
     pub(crate) fn print(&self, out: Output) -> Result {
         match out.format {
@@ -210,16 +218,22 @@ impl Human for UpReady {
     fn human(&self, _: Timestamp) -> String {
         let facts = details([
             ("address", self.url.clone()),
-            ("login", format!("{} (once)", self.login_url)),
+            ("login", self.login_url.as_ref().map(|url| format!("{url} (once)")).unwrap_or_default()),
             ("ca pin", self.ca_pin.clone()),
             ("data", self.data_dir.display().to_string()),
             ("machine", self.machine.as_ref().map(|id| format!("{id} (this one)")).unwrap_or_default()),
             ("metrics", self.metrics_url.clone().unwrap_or_default()),
         ]);
-        let next = super::invite::next_command(&self.invite);
-        format!(
-            "Muster is up.\n\n{facts}\n\nLet a second machine in, within a day, by typing on it:\n\n{next}\n"
-        )
+        let next = match &self.invite {
+            Some(invite) => {
+                let command = super::invite::next_command(invite);
+                format!("Let a second machine in, within a day, by typing on it:\n\n{command}")
+            }
+            None => {
+                "Let machines in with `muster invite create`; log in with `muster login-link`.".to_owned()
+            }
+        };
+        format!("Muster is up.\n\n{facts}\n\n{next}\n")
     }
 }
 
@@ -230,9 +244,9 @@ mod tests {
     fn ready() -> UpReady {
         UpReady {
             url: "https://127.0.0.1:8443".into(),
-            login_url: "https://127.0.0.1:8443/login#x".into(),
+            login_url: Some("https://127.0.0.1:8443/login#x".into()),
             ca_pin: "sha256:00".into(),
-            invite: "muster1:abc".into(),
+            invite: Some("muster1:abc".into()),
             data_dir: "/var/lib/muster".into(),
             machine: None,
             metrics_url: None,

@@ -1,8 +1,10 @@
 //! A server that runs: its listeners, its jobs, and how it stops.
 
 use std::fs::File;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use muster_app::{App, Parts, Settings, found};
@@ -160,7 +162,8 @@ async fn remembered(address: SocketAddr, dir: &Path) -> Result<TcpListener> {
     let bound = listener.local_addr().map_err(|error| unbound(address, &error))?;
     if last != Some(bound) {
         // A convenience: without it the next start takes another port.
-        if let Err(error) = std::fs::write(&note, format!("{bound}\n")) {
+        let open = File::options().create(true).write(true).truncate(true).mode(0o600).open(&note);
+        if let Err(error) = open.and_then(|mut file| writeln!(file, "{bound}")) {
             tracing::warn!(%error, path = %note.display(), "the address cannot be noted");
         }
     }

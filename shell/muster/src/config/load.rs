@@ -238,7 +238,7 @@ mod tests {
         ];
         let config = load("", &env).expect("well formed").config;
         assert_eq!(config.server.names, ["a", "b"]);
-        assert_eq!(config.limits.max_body_bytes.get(), 70_000);
+        assert_eq!(config.limits.max_body_bytes.get::<u32>(), 70_000);
         assert_eq!(config.server.url.as_deref(), Some("https://a"));
         assert_eq!(config.credentials.certificate_life.get().as_secs(), 3600);
     }
