@@ -116,6 +116,13 @@ texts! {
     DisplayName, 128, is_printable;
 }
 
+/// A pair of a map. A value may be empty, a key may not.
+fn entry(key: &str, max_key: usize, value: &str, max_value: usize) -> Result<(String, String), TextError> {
+    let key = bounded(key, max_key, is_code)?;
+    let value = if value.is_empty() { String::new() } else { bounded(value, max_value, is_printable)? };
+    Ok((key, value))
+}
+
 macro_rules! maps {
     ($($(#[$doc:meta])* $name:ident, $entries:literal, $key:literal, $value:literal;)+) => {$(
         $(#[$doc])*
@@ -126,24 +133,23 @@ macro_rules! maps {
             /// The most entries taken.
             pub const MAX_ENTRIES: usize = $entries;
 
-            /// Takes the pairs, or names the first key whose entry is not acceptable.
+            /// Takes the pairs, or names every key whose entry is not acceptable.
             pub fn new<K: AsRef<str>, V: AsRef<str>>(
                 pairs: impl IntoIterator<Item = (K, V)>,
-            ) -> Result<Self, (String, TextError)> {
-                let mut map = BTreeMap::new();
+            ) -> Result<Self, Vec<(String, TextError)>> {
+                let (mut map, mut wrong) = (BTreeMap::new(), Vec::new());
                 for (key, value) in pairs {
                     let (key, value) = (key.as_ref(), value.as_ref());
-                    let named = |error| (key.escape_default().to_string(), error);
-                    let clean = bounded(key, $key, is_code).map_err(named)?;
-                    let value = if value.is_empty() { String::new() } else {
-                        bounded(value, $value, is_printable).map_err(named)?
-                    };
-                    map.insert(clean, value);
-                    if map.len() > Self::MAX_ENTRIES {
-                        return Err(named(TextError::TooMany { max: Self::MAX_ENTRIES }));
+                    match entry(key, $key, value, $value) {
+                        Ok((key, value)) => drop(map.insert(key, value)),
+                        Err(error) => wrong.push((key.escape_default().to_string(), error)),
+                    }
+                    if map.len() + wrong.len() > Self::MAX_ENTRIES {
+                        wrong.push((key.escape_default().to_string(), TextError::TooMany { max: Self::MAX_ENTRIES }));
+                        break;
                     }
                 }
-                Ok(Self(map))
+                if wrong.is_empty() { Ok(Self(map)) } else { Err(wrong) }
             }
 
             /// The pairs in order of their keys.
@@ -194,6 +200,13 @@ mod tests {
             assert_eq!(text.parse::<Hostname>(), Err(TextError::Character { found: c }), "{text:?}");
             assert!(Attributes::new([("os", text.as_str())]).is_err());
         }
+    }
+
+    #[test]
+    fn every_wrong_entry_of_a_map_is_named() {
+        let wrong = Labels::new([("a", "x\ny"), ("b", "fine"), ("c d", "z")]).expect_err("two are wrong");
+        let keys: Vec<&str> = wrong.iter().map(|(key, _)| key.as_str()).collect();
+        assert_eq!(keys, ["a", "c d"]);
     }
 
     #[test]

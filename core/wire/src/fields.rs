@@ -54,9 +54,10 @@ impl Fields {
         text.and_then(|text| self.parse(path, text))
     }
 
-    /// Takes a map whose own errors name the key.
-    pub fn take_map<T, E: Display>(&mut self, path: &str, result: Result<T, (String, E)>) -> Option<T> {
-        result.map_err(|(key, error)| self.wrong(format!("{path}.{key}"), error)).ok()
+    /// Takes a map whose own errors name their keys.
+    pub fn take_map<T, E: Display>(&mut self, path: &str, result: Result<T, Vec<(String, E)>>) -> Option<T> {
+        let mut tell = |(key, error)| self.wrong(format!("{path}.{key}"), error);
+        result.map_err(|wrong| wrong.into_iter().for_each(&mut tell)).ok()
     }
 
     /// The value, if no field was wrong.
