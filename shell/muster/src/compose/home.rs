@@ -1,7 +1,7 @@
 //! A server's data directory: the authority, the pepper, the database, and the lock that keeps a second server out.
 //!
 //! Made in an order that a crash at any point leaves either nothing that counts or everything: the database comes
-//! last, and a directory with a database is never founded again. What is missing or damaged in a founded directory is
+//! last, and a directory that had a database is never founded again. What is missing or damaged in a founded directory is
 //! named with its path and its fix; it is never made anew, because an empty registry would disown the fleet.
 
 use std::fs::{File, Permissions, TryLockError};
@@ -19,6 +19,9 @@ use super::SystemPorts;
 use crate::failure::{Exit, Failure, Result};
 
 const CREDENTIAL: &str = "muster-seal-key";
+/// Stands beside a database from its first day on, so that one that is gone is missed.
+const FOUNDED: &str = "founded";
+const FOUNDED_TEXT: &[u8] = b"This directory has a database: muster.db. Without it nothing starts here.\n";
 
 /// A data directory that this process alone works in.
 pub(crate) struct Home {
@@ -41,6 +44,10 @@ impl Home {
         let lock = lock(dir)?;
         let database = dir.join("muster.db");
         let is_new = !database.exists();
+        let founded = dir.join(FOUNDED);
+        if is_new && founded.exists() {
+            return Err(lost(&database));
+        }
         let authority = authority(&dir.join("ca"), is_new, trust_domain)?;
         let pepper = pepper(&dir.join("pepper"), is_new)?;
         let store = match is_new {
@@ -50,6 +57,9 @@ impl Home {
         let store = store.map_err(|error| unopened(&error))?;
         if is_new {
             tracing::info!(dir = %dir.display(), "a new deployment was founded");
+        }
+        if !founded.exists() {
+            files::write_new(&founded, FOUNDED_TEXT).map_err(unusable)?;
         }
         Ok(Self { dir: dir.to_owned(), authority, pepper, store, lock })
     }
@@ -151,6 +161,13 @@ fn unusable(error: FileError) -> Failure {
 
 fn no_authority(error: &AuthorityError) -> Failure {
     Failure::new(Exit::Config, "the certificate authority cannot be used").because(error)
+}
+
+/// An empty registry in the place of a lost one would disown every machine.
+fn lost(database: &Path) -> Failure {
+    Failure::new(Exit::Config, format!("{} is missing", database.display()))
+        .cause("this directory was founded with a database, and it is never made anew by itself")
+        .hint("restore it from a backup, or begin elsewhere with --data-dir")
 }
 
 fn unopened(error: &OpenError) -> Failure {
