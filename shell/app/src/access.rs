@@ -4,7 +4,7 @@ use muster_lifecycle::repeat::{self, Mark};
 use muster_lifecycle::{Context, Plan, Remembered, access};
 use muster_model::text::DisplayName;
 use muster_model::{
-    AccessKind, AccessToken, AccessTokenId, OperatorId, OperatorRole, Refusal, Secret, SecretHash,
+    AccessKind, AccessToken, AccessTokenId, Object, OperatorId, OperatorRole, Refusal, Secret, SecretHash,
     SecretKind, SignedDuration,
 };
 use muster_store::{Decision, Lists, Reads, Store, StoreError, Unscoped};
@@ -228,6 +228,10 @@ impl Decision for EndToken {
     const NAME: &'static str = "token.revoke";
     type Facts = Option<AccessToken>;
     type Outcome = AccessToken;
+
+    fn object(&self) -> Object {
+        Object::AccessToken(self.id)
+    }
 
     async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<Option<AccessToken>, StoreError> {
         reads.access_token(self.context.tenant, self.id).await

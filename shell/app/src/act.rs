@@ -1,15 +1,16 @@
 //! What every use case that writes has in common: its context, its mark, its secrets, settling and what follows.
 
 use muster_lifecycle::repeat::Mark;
-use muster_lifecycle::{Change, Context};
-use muster_model::{Refusal, Secret, SecretKind, SiteCode, TenantId};
-use muster_store::{Decision, Reads, SettleError, Store};
+use muster_lifecycle::{Change, Context, Plan};
+use muster_model::{Entry, Reason, Refusal, Secret, SecretKind, SiteCode, TenantId};
+use muster_store::{Decision, Reads, SettleError, Store, StoreError, Unscoped};
 
 use crate::App;
 use crate::caller::{Caller, Origin};
 use crate::effects;
 use crate::error::Error;
 use crate::ports::draw;
+use crate::refusals::{count, refused_because};
 
 impl<S: Store> App<S> {
     /// Who acts, when, and the identifier of the act's audit entry.
@@ -32,18 +33,25 @@ impl<S: Store> App<S> {
         }
     }
 
-    /// Settles a decision and acts on what was committed. A refusal is told in the audit log.
+    /// Settles a decision and acts on what was committed. A refusal is told in the audit log: that of somebody who has
+    /// shown who they are by an entry of its own, in the transaction that refused.
     pub(crate) async fn settle<D: Decision>(
         &self,
         origin: &Origin,
         decision: D,
     ) -> Result<D::Outcome, Error> {
         let action = decision.action();
-        match self.inner.store.settle(decision).await {
+        let known = origin.caller != Caller::Anonymous;
+        let entry = known.then(|| self.context(origin).entry(action, decision.object(), ""));
+        match self.inner.store.settle(Witnessed { decision, entry }).await {
             Ok(plan) => {
                 let (outcome, changes) = plan.into_parts();
                 self.follow(&changes);
                 Ok(outcome)
+            }
+            Err(SettleError::Refused(refusal)) if known => {
+                count(&refusal);
+                Err(refusal.into())
             }
             Err(SettleError::Refused(refusal)) => Err(self.refuse(origin, action, refusal).await),
             Err(error) => Err(error.into()),
@@ -102,5 +110,30 @@ impl<S: Store> App<S> {
                 .await?
                 .ok_or_else(|| Error::field("site", "is needed: there are several sites")),
         }
+    }
+}
+
+/// A decision of somebody who has shown who they are: its refusal is told by this entry.
+struct Witnessed<D> {
+    decision: D,
+    entry: Option<Entry>,
+}
+
+impl<D: Decision> Decision for Witnessed<D> {
+    const NAME: &'static str = D::NAME;
+    type Facts = D::Facts;
+    type Outcome = D::Outcome;
+
+    async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<D::Facts, StoreError> {
+        self.decision.load(reads).await
+    }
+
+    fn decide(&self, facts: D::Facts) -> Result<Plan<D::Outcome>, Refusal> {
+        self.decision.decide(facts)
+    }
+
+    fn told(&self, refusal: &Refusal) -> Option<Entry> {
+        let entry = self.entry.clone()?;
+        Some(Entry { reason: Reason(refusal.code()), detail: refused_because(refusal), ..entry })
     }
 }

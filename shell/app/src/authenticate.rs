@@ -210,6 +210,10 @@ impl Decision for UseNonce {
     type Facts = Option<u64>;
     type Outcome = ();
 
+    fn object(&self) -> Object {
+        self.object
+    }
+
     async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<Option<u64>, StoreError> {
         reads.last_nonce(self.tenant, self.verified.key).await
     }

@@ -3,7 +3,9 @@
 use muster_lifecycle::grant::{self, NewGrant};
 use muster_lifecycle::repeat::{self, Mark};
 use muster_lifecycle::{Context, Plan, Remembered};
-use muster_model::{Grant, GrantId, GrantKind, Refusal, Secret, SecretKind, SignedDuration, Site, SiteId};
+use muster_model::{
+    Grant, GrantId, GrantKind, Object, Refusal, Secret, SecretKind, SignedDuration, Site, SiteId,
+};
 use muster_store::{Decision, Lists, Reads, Store, StoreError, Unscoped};
 use muster_wire::grant as wire;
 use muster_wire::invite::Invite;
@@ -114,6 +116,10 @@ impl Decision for CreateGrant {
     type Facts = (Option<Remembered>, Option<Grant>, Option<Site>);
     type Outcome = Grant;
 
+    fn object(&self) -> Object {
+        Object::Site(self.site)
+    }
+
     async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<Self::Facts, StoreError> {
         let (remembered, earlier) = earlier_grant(reads, &self.context, self.mark.as_ref()).await?;
         Ok((remembered, earlier, reads.site(self.context.tenant, self.site).await?))
@@ -152,6 +158,10 @@ impl Decision for RevokeGrant {
     const NAME: &'static str = "grant.revoke";
     type Facts = Option<Grant>;
     type Outcome = Grant;
+
+    fn object(&self) -> Object {
+        Object::Grant(self.id)
+    }
 
     async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<Option<Grant>, StoreError> {
         reads.grant(self.context.tenant, self.id).await

@@ -4,8 +4,8 @@ use muster_lifecycle::machine::{self, Facts, NewMachine, Revoked};
 use muster_lifecycle::repeat::{self, Mark};
 use muster_lifecycle::{Context, Plan, Remembered};
 use muster_model::{
-    CredentialId, GrantKind, Machine, MachineId, ReasonText, Refusal, RetireCause, Secret, SecretKind,
-    SignedDuration, Site, SiteId, TenantId,
+    CredentialId, GrantKind, Machine, MachineId, Object, ReasonText, Refusal, RetireCause, Secret,
+    SecretKind, SignedDuration, Site, SiteId, TenantId,
 };
 use muster_store::{Decision, Lists, MachineFilter, Reads, Store, StoreError, Unscoped};
 use muster_wire::machine as wire;
@@ -256,6 +256,10 @@ where
         self.action
     }
 
+    fn object(&self) -> Object {
+        Object::Machine(self.machine)
+    }
+
     async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<Facts, StoreError> {
         let tenant = self.context.tenant;
         Ok(Facts {
@@ -289,6 +293,10 @@ impl Decision for CreateMachine {
     const NAME: &'static str = "machine.create";
     type Facts = CreateFacts;
     type Outcome = (Machine, muster_model::Timestamp);
+
+    fn object(&self) -> Object {
+        Object::Site(self.site)
+    }
 
     async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<CreateFacts, StoreError> {
         let tenant = self.context.tenant;

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use muster_model::{MachineId, TenantId, Timestamp};
 use muster_store::{PresenceNote, Reads, Store};
@@ -23,12 +23,15 @@ const QUEUE: usize = 16;
 pub struct Registry {
     channels: Mutex<HashMap<MachineId, Held>>,
     epochs: AtomicU64,
+    /// The newest coming or going of a machine that could not be written yet: at most one each.
+    unwritten: Mutex<HashMap<MachineId, PresenceNote>>,
 }
 
 struct Held {
     epoch: u64,
     heard: Arc<AtomicI64>,
-    orders: mpsc::Sender<ChannelOrder>,
+    /// `None` once the channel was stuck: whoever serves it is told by the end of its orders.
+    orders: Option<mpsc::Sender<ChannelOrder>>,
 }
 
 /// Something to send down a channel.
@@ -57,7 +60,7 @@ impl Registry {
         let (sender, orders) = mpsc::channel(QUEUE);
         let epoch = self.epochs.fetch_add(1, Ordering::Relaxed);
         let heard = Arc::new(AtomicI64::new(now.as_millisecond()));
-        let held = Held { epoch, heard: Arc::clone(&heard), orders: sender };
+        let held = Held { epoch, heard: Arc::clone(&heard), orders: Some(sender) };
         self.lock().insert(caller.machine, held);
         Channel { tenant: caller.tenant, machine: caller.machine, epoch, heard, orders }
     }
@@ -84,18 +87,21 @@ impl Registry {
         self.lock().len() as u64
     }
 
-    /// Sends an order to a machine that holds a channel. A channel whose queue is full is stuck: it is let go, and
+    /// Sends an order to a machine that holds a channel. A channel whose queue is full is stuck: it is told to end, and
     /// the machine learns where it stands when it connects again.
     pub fn order(&self, machine: MachineId, order: ChannelOrder) {
         let mut channels = self.lock();
-        if let Some(held) = channels.get(&machine)
-            && held.orders.try_send(order).is_err()
-        {
-            channels.remove(&machine);
+        let Some(held) = channels.get_mut(&machine) else { return };
+        if held.orders.as_ref().is_some_and(|orders| orders.try_send(order).is_err()) {
+            held.orders = None;
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<MachineId, Held>> {
+    fn unwritten(&self) -> MutexGuard<'_, HashMap<MachineId, PresenceNote>> {
+        self.unwritten.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<MachineId, Held>> {
         // The map is whole at every point where a panic could have happened.
         self.channels.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -126,11 +132,7 @@ impl<S: Store> App<S> {
             self.inner.registry.disconnect(&channel);
             return Err(error);
         }
-        let noted = self.inner.store.note_presence(vec![channel.note(true)]).await;
-        // A full disk must not make the fleet look offline: presence goes on in memory.
-        if let Err(error) = noted {
-            tracing::warn!(machine = %caller.machine, %error, "the coming of a machine could not be written");
-        }
+        self.write_presence(channel.note(true)).await;
         metrics::gauge!("muster_machines_online").set(self.inner.registry.online() as f64);
         Ok(channel)
     }
@@ -147,8 +149,34 @@ impl<S: Store> App<S> {
             return;
         }
         metrics::gauge!("muster_machines_online").set(self.inner.registry.online() as f64);
-        if let Err(error) = self.inner.store.note_presence(vec![channel.note(false)]).await {
-            tracing::warn!(machine = %channel.machine, %error, "the going of a machine could not be written");
+        self.write_presence(channel.note(false)).await;
+    }
+
+    /// Writes a coming or going. A full disk must not make the fleet look offline, nor lose when a machine was last
+    /// seen: presence goes on in memory, and what could not be written is kept for later.
+    async fn write_presence(&self, note: PresenceNote) {
+        let machine = note.machine;
+        self.inner.registry.unwritten().remove(&machine);
+        if let Err(error) = self.inner.store.note_presence(vec![note.clone()]).await {
+            tracing::warn!(%machine, %error, "presence is written later");
+            self.inner.registry.unwritten().insert(machine, note);
+        }
+    }
+
+    /// Writes what could not be written before. Called every few seconds.
+    pub async fn flush_presence(&self) {
+        let notes: Vec<PresenceNote> =
+            self.inner.registry.unwritten().drain().map(|(_, note)| note).collect();
+        if notes.is_empty() {
+            return;
+        }
+        if let Err(error) = self.inner.store.note_presence(notes.clone()).await {
+            tracing::debug!(%error, "presence is still not written");
+            let mut unwritten = self.inner.registry.unwritten();
+            for note in notes {
+                // What came in meanwhile is newer.
+                unwritten.entry(note.machine).or_insert(note);
+            }
         }
     }
 }
@@ -192,11 +220,14 @@ mod tests {
     }
 
     #[test]
-    fn a_stuck_channel_is_let_go() {
+    fn a_stuck_channel_is_told_to_end_and_its_going_is_still_noticed() {
         let registry = Registry::default();
-        let channel = registry.connect(&caller(1), at(1));
+        let mut channel = registry.connect(&caller(1), at(1));
         let order = ChannelOrder { order: Order::Renew, reason: None, last: false };
         (0..=QUEUE).for_each(|_| registry.order(channel.machine, order.clone()));
-        assert_eq!(registry.online(), 0);
+        let received = std::iter::from_fn(|| channel.orders.try_recv().ok()).count();
+        assert_eq!(received, QUEUE);
+        assert!(matches!(channel.orders.try_recv(), Err(mpsc::error::TryRecvError::Disconnected)));
+        assert!(registry.disconnect(&channel), "its going is noted by whoever serves it");
     }
 }

@@ -1,18 +1,19 @@
 //! Refusals in the audit log, coalesced when they flood.
 //!
-//! The first refusal of a code from a source is written before its answer leaves; those that follow within the
+//! A refusal of somebody who has shown who they are is always an entry of its own. Of all others, the first of a code
+//! from a network is written before its answer leaves; those that follow within the
 //! window are counted and written as one entry. What is counted is bounded: past the bound all sources share one line.
-//! Whether a write happens depends on code and source alone, never on the hidden cause, so that its time tells nothing.
+//! Whether a write happens depends on code and network alone, never on the hidden cause, so that its time tells nothing.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
 
 use muster_model::{Actor, Entry, Object, Reason, Refusal, Timestamp};
 use muster_store::Store;
 
 use crate::App;
-use crate::caller::Origin;
+use crate::caller::{Caller, Origin};
 use crate::ports::draw;
 
 /// How many lines are counted at once.
@@ -64,14 +65,18 @@ impl RefusalLog {
 impl<S: Store> App<S> {
     /// Tells of a refusal in the audit log.
     pub async fn tell_refusal(&self, origin: &Origin, action: &'static str, refusal: &Refusal) {
-        metrics::counter!("muster_refusals_total", "code" => refusal.code()).increment(1);
-        let line = Line { code: refusal.code(), action, source: origin.source };
-        let cause = cause_of(refusal);
-        if !self.inner.refusals.count(line, cause) {
+        count(refusal);
+        let line = Line { code: refusal.code(), action, source: origin.source.map(network) };
+        let is_known = origin.caller != Caller::Anonymous;
+        if !is_known && !self.inner.refusals.count(line, cause_of(refusal)) {
             return;
         }
-        let mut entry = self.refusal_entry(line, self.now(), &origin.caller.actor());
-        entry.detail.push(("cause", cause.to_owned()));
+        let entry = Entry {
+            actor: origin.caller.actor(),
+            source: origin.source,
+            detail: refused_because(refusal),
+            ..self.refusal_entry(line, self.now())
+        };
         if let Err(error) = self.inner.store.tell(vec![entry]).await {
             tracing::error!(%error, "a refusal could not be written to the audit log");
         }
@@ -81,7 +86,7 @@ impl<S: Store> App<S> {
     pub async fn flush_refusals(&self) {
         let now = self.now();
         let tell = |(line, causes): (Line, BTreeMap<&'static str, u64>)| {
-            let mut entry = self.refusal_entry(line, now, &Actor::Anonymous);
+            let mut entry = self.refusal_entry(line, now);
             entry.detail.push(("repeated", causes.values().sum::<u64>().to_string()));
             entry.detail.extend(causes.into_iter().map(|(cause, count)| (cause, count.to_string())));
             entry
@@ -95,18 +100,38 @@ impl<S: Store> App<S> {
         }
     }
 
-    fn refusal_entry(&self, line: Line, at: Timestamp, actor: &Actor) -> Entry {
+    fn refusal_entry(&self, line: Line, at: Timestamp) -> Entry {
         Entry {
             id: draw!(&*self.inner.ports),
             tenant: self.inner.tenant,
             at,
-            actor: *actor,
+            actor: Actor::Anonymous,
             action: line.action,
             object: Object::Deployment,
             reason: Reason(line.code),
             source: line.source,
             detail: vec![("outcome", "refused".to_owned())],
         }
+    }
+}
+
+/// Counts a refusal in the metrics.
+pub(crate) fn count(refusal: &Refusal) {
+    metrics::counter!("muster_refusals_total", "code" => refusal.code()).increment(1);
+}
+
+/// What an audit entry says of a refusal.
+pub(crate) fn refused_because(refusal: &Refusal) -> Vec<(&'static str, String)> {
+    vec![("outcome", "refused".to_owned()), ("cause", cause_of(refusal).to_owned())]
+}
+
+/// Where somebody counts as coming from: whoever has one address of an IPv6 /64 has them all.
+fn network(source: IpAddr) -> IpAddr {
+    match source {
+        IpAddr::V6(v6) if v6.to_ipv4_mapped().is_none() => {
+            Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64)).into()
+        }
+        IpAddr::V6(_) | IpAddr::V4(_) => source,
     }
 }
 
@@ -121,6 +146,14 @@ fn cause_of(refusal: &Refusal) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn q_19_addresses_of_one_network_share_a_line() {
+        let network = |text: &str| network(text.parse().expect("an address")).to_string();
+        assert_eq!(network("2001:db8::1"), network("2001:db8::ffff:1"));
+        assert_ne!(network("2001:db8::1"), network("2001:db8:0:1::1"));
+        assert_eq!(network("192.0.2.7"), "192.0.2.7");
+    }
 
     fn line(n: u32) -> Line {
         Line { code: "not_entitled", action: "machine.enroll", source: Some(IpAddr::from(n.to_be_bytes())) }

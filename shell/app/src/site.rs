@@ -3,7 +3,9 @@
 use muster_lifecycle::grant::NewGrant;
 use muster_lifecycle::repeat::{self, Mark};
 use muster_lifecycle::{Context, Plan, Remembered, site};
-use muster_model::{EnrollmentKey, Grant, GrantKind, Labels, Refusal, SecretKind, Site, SiteCode, SiteId};
+use muster_model::{
+    EnrollmentKey, Grant, GrantKind, Labels, Object, Refusal, SecretKind, Site, SiteCode, SiteId,
+};
 use muster_store::{Decision, Lists, Reads, Store, StoreError, Unscoped};
 use muster_wire::site as wire;
 use muster_wire::{ListQuery, Page};
@@ -149,6 +151,10 @@ impl Decision for RotateKey {
     const NAME: &'static str = "site.rotate_key";
     type Facts = RotateFacts;
     type Outcome = Grant;
+
+    fn object(&self) -> Object {
+        Object::Site(self.site)
+    }
 
     async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<RotateFacts, StoreError> {
         let tenant = self.context.tenant;

@@ -14,7 +14,7 @@ mod reads;
 use std::future::Future;
 
 use muster_lifecycle::Plan;
-use muster_model::{Entry, Refusal};
+use muster_model::{Entry, Object, Refusal};
 
 pub use error::{SettleError, StoreError};
 pub use muster_model::{Presence, SiteUse};
@@ -63,6 +63,11 @@ pub trait Decision: Send + Sync + 'static {
     /// What the audit log calls the act that is refused.
     fn action(&self) -> &'static str {
         Self::NAME
+    }
+
+    /// What the act is about, where that is known before it is decided.
+    fn object(&self) -> Object {
+        Object::Deployment
     }
 
     /// Reads what must be known. Runs again when a race was lost.

@@ -33,11 +33,13 @@ impl Jobs {
                 _ = draining.started() => break,
                 _ = ticks.tick() => {
                     self.app.flush_refusals().await;
+                    self.app.flush_presence().await;
                     self.metrics.upkeep();
                     tls::renew_when_due(&self.app, &self.names, &self.tls, &mut self.renew_at);
                 }
             }
         }
         self.app.flush_refusals().await;
+        self.app.flush_presence().await;
     }
 }
