@@ -10,6 +10,7 @@
 mod apply;
 mod batch;
 mod cells;
+mod checkpoint;
 mod failure;
 mod health;
 mod job;

@@ -181,8 +181,9 @@ pub(crate) fn tune(db: &Connection) -> rusqlite::Result<()> {
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }
 
-/// The page cache of the writer holds the indexes of some hundred thousand machines. What is deleted or overwritten is
-/// wiped where that costs no extra page. F_FULLFSYNC is asked for where the system has it.
+/// The page cache is walked as a whole at most commits, so that a larger one costs more than it saves. What is deleted or
+/// overwritten is wiped where that costs no extra page. F_FULLFSYNC is asked for where the system has it. Checkpoints are
+/// made in `checkpoint.rs`: SQLite's own ones say nothing of a failed sync.
 fn settings(db: &Connection) -> rusqlite::Result<()> {
     db.execute_batch(
         "PRAGMA busy_timeout = 5000;
@@ -192,10 +193,17 @@ fn settings(db: &Connection) -> rusqlite::Result<()> {
         PRAGMA foreign_keys = ON;
         PRAGMA secure_delete = FAST;
         PRAGMA temp_store = MEMORY;
-        PRAGMA cache_size = -65536;
-        PRAGMA wal_autocheckpoint = 4096;
+        PRAGMA cache_size = -24576;
+        PRAGMA wal_autocheckpoint = 0;
         PRAGMA journal_size_limit = 67108864;",
     )
+}
+
+/// A connection for checkpoints: it syncs as the writer does.
+pub(crate) fn checkpointing(path: &Path) -> rusqlite::Result<Connection> {
+    let db = connect(path)?;
+    settings(&db)?;
+    Ok(db)
 }
 
 /// Asks back what was set: SQLite answers a setting that it does not take with silence (Q-54).

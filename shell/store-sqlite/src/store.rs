@@ -10,6 +10,7 @@ use muster_model::Entry;
 use muster_store::{Decision, PresenceNote, SettleError, Store, StoreError};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::checkpoint::Checkpoints;
 use crate::failure::unavailable;
 use crate::health::Health;
 use crate::job::{Job, Note, Settle};
@@ -75,12 +76,17 @@ impl SqliteStore {
         opened: Opened,
         home: Option<tempfile::TempDir>,
     ) -> Result<Self, OpenError> {
+        let io = |cause| OpenError::Io { path: path.to_owned(), cause };
         let health = Arc::new(Health::default());
         let pool = Arc::new(Pool::new(path.to_owned()));
         let (queue, jobs) = mpsc::channel(QUEUE);
-        let writer =
-            Writer { db: opened.db, queue: jobs, health: Arc::clone(&health), pool: Arc::clone(&pool) };
-        let io = |cause| OpenError::Io { path: path.to_owned(), cause };
+        let writer = Writer {
+            db: opened.db,
+            queue: jobs,
+            health: Arc::clone(&health),
+            pool: Arc::clone(&pool),
+            checkpoints: Checkpoints::start(path, &health).map_err(io)?,
+        };
         let spawned = thread::Builder::new().name("store-writer".to_owned()).spawn(move || writer.run());
         if opened.unchecked {
             check_beside(path, &health).map_err(io)?;

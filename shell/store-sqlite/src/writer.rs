@@ -11,6 +11,7 @@ use tokio::sync::mpsc::Receiver;
 use tokio::sync::oneshot;
 
 use crate::batch::{Batch, Interruption, roll_back};
+use crate::checkpoint::Checkpoints;
 use crate::failure::{failed, invariant};
 use crate::health::Health;
 use crate::job::Job;
@@ -32,6 +33,7 @@ pub(crate) struct Writer {
     pub(crate) queue: Receiver<Message>,
     pub(crate) health: Arc<Health>,
     pub(crate) pool: Arc<Pool>,
+    pub(crate) checkpoints: Checkpoints,
 }
 
 impl Writer {
@@ -67,7 +69,10 @@ impl Writer {
         let sound = self.health.sound().map_err(Arc::new);
         let outcome = sound.and_then(|()| carry_out(&mut self.db, &mut jobs, more));
         match &outcome {
-            Ok(true) => self.health.wrote(),
+            Ok(true) => {
+                self.health.wrote();
+                self.checkpoints.written(&self.db, &self.health);
+            }
             Ok(false) => {}
             Err(error) => self.lost(error, jobs.len()),
         }
@@ -85,8 +90,9 @@ impl Writer {
     }
 
     /// Leaves a file that the next start need not check: all in one place, and marked as closed in good order.
-    fn finish(self) {
+    fn finish(mut self) {
         self.pool.close();
+        self.checkpoints.end();
         if self.health.sound().is_err() {
             return;
         }

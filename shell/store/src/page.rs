@@ -29,7 +29,7 @@ pub struct MachineFilter {
     pub site: Option<SiteId>,
     /// In this state: the name as [`MachineState::as_str`] gives it.
     pub state: Option<&'static str>,
-    /// With this word in name, hostname, hardware id or a label; case is ignored.
+    /// Each word of this begins a word in name, hostname, hardware id or a label; case and punctuation are ignored.
     pub search: Option<String>,
 }
 

@@ -97,7 +97,7 @@ pub trait Unscoped: Send {
 
 /// Pages and counts for people.
 pub trait Lists: Send {
-    /// Machines, in the order of their identifiers.
+    /// Machines, in the order of their identifiers; those of a search in the order in which they came.
     fn machines(
         &mut self,
         tenant: TenantId,

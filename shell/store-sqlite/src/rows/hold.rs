@@ -122,8 +122,9 @@ pub(crate) fn page(
     page: PageRequest,
 ) -> Result<Listed<Hold>, StoreError> {
     const ALL: &str = select!("WHERE tenant_id = ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3");
+    // `+id`: by way of the few that are open, not of all there ever were in the order of the page.
     const OPEN: &str = select!(
-        "WHERE tenant_id = ?1 AND id < ?2 AND state = 'open' AND expires_at > ?4 ORDER BY id DESC LIMIT ?3"
+        "WHERE tenant_id = ?1 AND +id < ?2 AND state = 'open' AND expires_at > ?4 ORDER BY +id DESC LIMIT ?3"
     );
     let (tenant, below, limit) = (tenant.as_bytes(), sql::below(&page), sql::probe(page));
     let holds = match open_at {
