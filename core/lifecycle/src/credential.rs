@@ -2,7 +2,7 @@
 
 use muster_model::{
     Credential, CredentialId, CredentialKind, CredentialState, EndReason, KeyRecord, KeyStanding, Machine,
-    MachineState, Minted, Object, Refusal, Timestamp,
+    MachineState, Minted, Object, Refusal, SignedDuration, Timestamp,
 };
 
 use crate::plan::{Change, Context, CredentialChange, Plan};
@@ -106,7 +106,8 @@ fn is_for(credential: &Credential, machine: &Machine) -> bool {
     same_key && credential.is_open() && credential.generation == machine.generation
 }
 
-/// A credential that is decided and not yet minted.
+/// A credential that is decided: a certificate is still to be minted, outside of the transaction. A bearer key was drawn
+/// beforehand, so nothing is left to mint and it is issued with the decision.
 pub(crate) fn reserve(
     id: CredentialId,
     machine: &Machine,
@@ -114,12 +115,15 @@ pub(crate) fn reserve(
     now: Timestamp,
     terms: &Terms,
 ) -> Credential {
-    let (backdate, life) = match kind {
+    let (backdate, life, state) = match kind {
         // A short life must not be mostly over when it begins.
         CredentialKind::Certificate { .. } => {
-            (terms.backdate.min(terms.certificate_life / 10), terms.certificate_life)
+            let backdate = terms.backdate.min(terms.certificate_life / 10);
+            (backdate, terms.certificate_life, CredentialState::Reserved)
         }
-        CredentialKind::Bearer { .. } => (muster_model::SignedDuration::ZERO, terms.bearer_life),
+        CredentialKind::Bearer { .. } => {
+            (SignedDuration::ZERO, terms.bearer_life, CredentialState::Issued(Minted::Bearer))
+        }
     };
     Credential {
         id,
@@ -129,7 +133,7 @@ pub(crate) fn reserve(
         kind,
         not_before: whole_second(now - backdate),
         not_after: whole_second(now + life),
-        state: CredentialState::Reserved,
+        state,
     }
 }
 

@@ -114,7 +114,7 @@ pub enum HoldChange {
 /// A change of credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CredentialChange {
-    /// A new one, decided and not yet minted.
+    /// A new one: a certificate decided and not yet minted, or a bearer key, which needs no minting.
     Reserve(Credential),
     /// How a known one stands from now on.
     State {

@@ -174,7 +174,7 @@ maps! {
     /// Labels that a grant stamps on its machines and operators select by.
     Labels, 32, 64, 128;
     /// What a machine says of itself (operating system, agent version, …). Evidence for people, never authority.
-    Attributes, 64, 64, 512;
+    Attributes, 32, 64, 256;
 }
 
 #[cfg(test)]

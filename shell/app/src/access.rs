@@ -243,6 +243,11 @@ impl Decision for EndToken {
 }
 
 impl Caller {
+    /// Whether this caller is an operator.
+    pub(crate) fn is_operator(&self) -> bool {
+        matches!(self, Self::Operator(_))
+    }
+
     /// Whether this caller sits on the server's own host.
     pub fn is_local(&self) -> bool {
         matches!(self, Self::Operator(operator) if operator.local)

@@ -41,7 +41,7 @@ impl<S: Store> App<S> {
         decision: D,
     ) -> Result<D::Outcome, Error> {
         let action = decision.action();
-        let known = origin.caller != Caller::Anonymous;
+        let known = origin.caller.is_operator();
         let entry = known.then(|| self.context(origin).entry(action, decision.object(), ""));
         match self.inner.store.settle(Witnessed { decision, entry }).await {
             Ok(plan) => {
@@ -70,7 +70,11 @@ impl<S: Store> App<S> {
 
     /// How a request is recognised when it is repeated: a MAC over caller and idempotency key, one over what is asked.
     pub(crate) fn mark(&self, origin: &Origin, idempotency_key: Option<&str>, asked: &str) -> Option<Mark> {
-        let caller = origin.caller.actor().to_string();
+        // Two tokens of one operator are two callers: neither may learn or block what the other makes.
+        let caller = match &origin.caller {
+            Caller::Operator(operator) => format!("{} {:?}", operator.operator, operator.token),
+            Caller::Machine(_) | Caller::Anonymous => origin.caller.actor().to_string(),
+        };
         let key = idempotency_key?.as_bytes();
         let pepper = &self.inner.pepper;
         Some(Mark {

@@ -56,6 +56,20 @@ impl<S: Store> App<S> {
         Ok(machine_caller(&machine, Some(identity.key.fingerprint()), expired))
     }
 
+    /// Whether a signature may hold at all, asked before anything that it covers is read: its nonce is fresh and ours,
+    /// and somebody here has its key.
+    ///
+    /// # Errors
+    /// [`Refusal::NonceNeeded`], [`Refusal::NotAuthenticated`].
+    pub async fn plausible(&self, header: &SignedHeader) -> Result<(), Error> {
+        let statement = &header.statement;
+        self.inner.nonces.place(&statement.nonce, self.now()).ok_or(Refusal::NonceNeeded)?;
+        match self.inner.store.reader().await?.keys(statement.key).await?.is_empty() {
+            true => Err(Refusal::NotAuthenticated { cause: "key_unknown" }.into()),
+            false => Ok(()),
+        }
+    }
+
     /// The machine that signed a request. Its nonce is used up by this.
     ///
     /// # Errors
@@ -138,6 +152,7 @@ impl<S: Store> App<S> {
         Ok(Caller::Operator(OperatorCaller {
             tenant: token.tenant,
             operator: token.operator,
+            token: Some(token.id),
             role: token.role,
             local: false,
         }))
@@ -234,6 +249,7 @@ impl<S: Store> App<S> {
         Caller::Operator(OperatorCaller {
             tenant: self.inner.tenant,
             operator: admin,
+            token: None,
             role: muster_model::OperatorRole::Admin,
             local: true,
         })

@@ -4,7 +4,9 @@
 
 use std::net::IpAddr;
 
-use muster_model::{Actor, KeyFingerprint, MachineId, OperatorId, OperatorRole, Refusal, TenantId};
+use muster_model::{
+    AccessTokenId, Actor, KeyFingerprint, MachineId, OperatorId, OperatorRole, Refusal, TenantId,
+};
 
 /// Who calls, and from where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +35,8 @@ pub struct OperatorCaller {
     pub tenant: TenantId,
     /// Which.
     pub operator: OperatorId,
+    /// The token or session it has shown; `None` over the local socket.
+    pub token: Option<AccessTokenId>,
     /// What it may do by what it has shown.
     pub role: OperatorRole,
     /// Whether it sits on the server's own host.
@@ -67,6 +71,8 @@ pub enum Action {
     Administer,
     /// A machine looks at itself, holds its channel, leaves.
     Self_,
+    /// A machine signs itself off. One that is paused may not: whoever rejoined by policy must not end what it took.
+    SelfLeave,
     /// A machine asks for its next certificate.
     SelfRenew,
     /// A machine asks for a token to show to others.
@@ -75,12 +81,13 @@ pub enum Action {
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Public,
         Self::Read,
         Self::Operate,
         Self::Administer,
         Self::Self_,
+        Self::SelfLeave,
         Self::SelfRenew,
         Self::SelfToken,
     ];
@@ -93,6 +100,7 @@ impl Action {
             Self::Operate => "operate",
             Self::Administer => "administer",
             Self::Self_ => "machine.self",
+            Self::SelfLeave => "machine.leave",
             Self::SelfRenew => "machine.renew",
             Self::SelfToken => "machine.token",
         }
@@ -112,25 +120,29 @@ impl Action {
                 if operator.role >= self.least_role() { Ok(()) } else { forbidden }
             }
             (Self::SelfRenew, Caller::Machine(_)) => Ok(()),
-            (Self::Self_ | Self::SelfToken, Caller::Machine(machine)) if machine.expired => {
+            (Self::Self_ | Self::SelfLeave | Self::SelfToken, Caller::Machine(machine))
+                if machine.expired =>
+            {
                 Err(Refusal::CredentialExpired)
             }
-            (Self::SelfToken, Caller::Machine(machine)) if machine.suspended => {
+            (Self::SelfLeave | Self::SelfToken, Caller::Machine(machine)) if machine.suspended => {
                 Err(Refusal::MachineSuspended)
             }
-            (Self::Self_ | Self::SelfToken, Caller::Machine(_)) => Ok(()),
+            (Self::Self_ | Self::SelfLeave | Self::SelfToken, Caller::Machine(_)) => Ok(()),
             (Self::Read | Self::Operate | Self::Administer, Caller::Machine(_))
-            | (Self::Self_ | Self::SelfRenew | Self::SelfToken, Caller::Operator(_)) => forbidden,
+            | (Self::Self_ | Self::SelfLeave | Self::SelfRenew | Self::SelfToken, Caller::Operator(_)) => {
+                forbidden
+            }
         }
     }
 
     fn least_role(self) -> OperatorRole {
         match self {
-            Self::Public | Self::Read | Self::Self_ | Self::SelfRenew | Self::SelfToken => {
-                OperatorRole::Viewer
-            }
             Self::Operate => OperatorRole::Operator,
             Self::Administer => OperatorRole::Admin,
+            Self::Public | Self::Read | Self::Self_ | Self::SelfLeave | Self::SelfRenew | Self::SelfToken => {
+                OperatorRole::Viewer
+            }
         }
     }
 }
@@ -176,6 +188,7 @@ mod tests {
         Caller::Operator(OperatorCaller {
             tenant: TenantId::new(1, [1; 10]),
             operator: OperatorId::new(1, [1; 10]),
+            token: None,
             role,
             local: false,
         })
@@ -195,14 +208,14 @@ mod tests {
     #[test]
     fn q_24_the_whole_table_of_who_may_do_what() {
         let table = [
-            (Caller::Anonymous, "y------"),
-            (operator(OperatorRole::Viewer), "yy-----"),
-            (operator(OperatorRole::Operator), "yyy----"),
-            (operator(OperatorRole::Admin), "yyyy---"),
-            (machine(false, false), "y---yyy"),
-            (machine(false, true), "y---yy-"),
-            (machine(true, false), "y----y-"),
-            (machine(true, true), "y----y-"),
+            (Caller::Anonymous, "y-------"),
+            (operator(OperatorRole::Viewer), "yy------"),
+            (operator(OperatorRole::Operator), "yyy-----"),
+            (operator(OperatorRole::Admin), "yyyy----"),
+            (machine(false, false), "y---yyyy"),
+            (machine(false, true), "y---y-y-"),
+            (machine(true, false), "y-----y-"),
+            (machine(true, true), "y-----y-"),
         ];
         for (caller, expected) in table {
             let row: String = Action::ALL

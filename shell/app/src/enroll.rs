@@ -9,7 +9,7 @@ use muster_lifecycle::Plan;
 use muster_lifecycle::enroll::{Facts, Fresh, Known, Outcome, Request, decide};
 use muster_model::{
     Claim, Claimant, CredentialKind, Entitlement, GrantKind, KeyFingerprint, Machine, PublicKey, Refusal,
-    SecretHash, SecretKind, TenantId,
+    SecretHash, SecretKind, Site, TenantId,
 };
 use muster_store::{Decision, Presence, Reads, Store, StoreError, Unscoped};
 use muster_wire::enroll::{EnrollAnswer, EnrollFields, EnrollRequest, REKEY_CONTEXT};
@@ -17,6 +17,7 @@ use muster_wire::enroll::{EnrollAnswer, EnrollFields, EnrollRequest, REKEY_CONTE
 use crate::App;
 use crate::caller::Origin;
 use crate::error::Error;
+use crate::mint::AtHand;
 use crate::ports::draw;
 
 const ACTION: &str = "machine.enroll";
@@ -42,13 +43,14 @@ impl<S: Store> App<S> {
                 (CredentialKind::Bearer { secret: secret.id(), hash }, Some(secret))
             }
         };
+        let at_hand = AtHand { secret, key: key.clone(), site: None };
         let proved = Proved { tenant, claim, shut, key, vouched_by: vouched.key(), credential };
         let decision = self.enrollment(fields, proved, origin);
         if vouched == Vouched::Wrongly {
             return Err(self.wrongly_vouched(&decision, origin).await);
         }
-        let outcome = self.settle(origin, decision).await?;
-        self.answer(outcome, secret, origin).await
+        let (outcome, site) = self.settle(origin, decision).await?;
+        self.answer(outcome, AtHand { site, ..at_hand }, origin).await
     }
 
     /// Steps a door until it has a claim, fetching what it asks for. Whoever shows nothing that holds gets a claim on
@@ -266,7 +268,8 @@ impl<S: Store> Enroll<S> {
 impl<S: Store> Decision for Enroll<S> {
     const NAME: &'static str = ACTION;
     type Facts = Facts;
-    type Outcome = Outcome;
+    /// What was decided, and the site that the claim led to.
+    type Outcome = (Outcome, Option<Site>);
 
     async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<Facts, StoreError> {
         let mut facts = Facts::default();
@@ -275,11 +278,12 @@ impl<S: Store> Decision for Enroll<S> {
         Ok(facts)
     }
 
-    fn decide(&self, facts: Facts) -> Result<Plan<Outcome>, Refusal> {
+    fn decide(&self, facts: Facts) -> Result<Plan<Self::Outcome>, Refusal> {
+        let site = facts.site.clone();
         let decided = decide(&self.request, facts, &self.fresh);
         match &self.shut {
             Some(refusal) => Err(refusal.clone()),
-            None => decided,
+            None => Ok(decided?.map(|outcome| (outcome, site))),
         }
     }
 }

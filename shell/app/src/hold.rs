@@ -4,8 +4,8 @@ use muster_lifecycle::enroll::Outcome;
 use muster_lifecycle::hold::{self, Choice, CollectFacts, Facts};
 use muster_lifecycle::{Context, Plan, Terms};
 use muster_model::{
-    CredentialId, GrantKind, Hold, HoldId, KeyFingerprint, MachineId, MachineState, PublicKey, ReasonText,
-    Refusal,
+    CredentialId, GrantKind, Hold, HoldId, KeyFingerprint, MachineId, MachineState, Object, PublicKey,
+    ReasonText, Refusal,
 };
 use muster_store::{Decision, Lists, Reads, Store, StoreError, Unscoped};
 use muster_wire::enroll::EnrollAnswer;
@@ -15,6 +15,7 @@ use crate::App;
 use crate::authenticate::SignedCall;
 use crate::caller::{Caller, Origin};
 use crate::error::Error;
+use crate::mint::AtHand;
 use crate::ports::draw;
 
 impl<S: Store> App<S> {
@@ -113,7 +114,7 @@ impl<S: Store> App<S> {
     ) -> Result<EnrollAnswer, Error> {
         let origin = Origin { caller: Caller::Anonymous, source };
         if self.inner.nonces.place(&call.header.statement.nonce, self.now()).is_none() {
-            return Err(Refusal::NonceNeeded.into());
+            return Err(self.refuse(&origin, "hold.collect", Refusal::NonceNeeded).await);
         }
         let hold = self.inner.store.reader().await?.hold_anywhere(id).await?;
         let key = hold.as_ref().and_then(|hold| hold.claimant.key.as_ref());
@@ -125,7 +126,7 @@ impl<S: Store> App<S> {
         let credential = draw!(&*self.inner.ports);
         let decision = Collect { app: self.clone(), hold: id, credential, context, terms: self.terms() };
         let outcome = self.settle(&origin, decision).await?;
-        self.answer(outcome, None, &origin).await
+        self.answer(outcome, AtHand::default(), &origin).await
     }
 }
 
@@ -177,6 +178,10 @@ impl<S: Store> Decision for Approve<S> {
     type Facts = Facts;
     type Outcome = Hold;
 
+    fn object(&self) -> Object {
+        Object::Hold(self.hold)
+    }
+
     async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<Facts, StoreError> {
         match reads.hold(self.context.tenant, self.hold).await? {
             Some(hold) => self.around(reads, hold).await,
@@ -211,6 +216,10 @@ impl Decision for Reject {
     type Facts = Option<Hold>;
     type Outcome = Hold;
 
+    fn object(&self) -> Object {
+        Object::Hold(self.hold)
+    }
+
     async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<Option<Hold>, StoreError> {
         reads.hold(self.context.tenant, self.hold).await
     }
@@ -232,6 +241,10 @@ impl<S: Store> Decision for Collect<S> {
     const NAME: &'static str = "hold.collect";
     type Facts = CollectFacts;
     type Outcome = Outcome;
+
+    fn object(&self) -> Object {
+        Object::Hold(self.hold)
+    }
 
     async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<CollectFacts, StoreError> {
         let hold = reads.hold(self.context.tenant, self.hold).await?;

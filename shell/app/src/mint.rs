@@ -7,8 +7,8 @@ use muster_issuer::MachineTemplate;
 use muster_lifecycle::enroll::Outcome;
 use muster_lifecycle::{Context, Plan, Terms, credential};
 use muster_model::{
-    Credential, CredentialId, CredentialKind, CredentialState, Hold, Machine, MachineId, Minted, PublicKey,
-    Refusal, Secret,
+    Credential, CredentialId, CredentialKind, CredentialState, Hold, HoldReason, Machine, MachineId, Minted,
+    PublicKey, Refusal, Secret, Site,
 };
 use muster_store::{Decision, Reads, Store, StoreError, Unscoped};
 use muster_wire::enroll::{EnrollAnswer, Enrolled, EnrolledMachine, Held, IssuedCredential};
@@ -16,6 +16,17 @@ use muster_wire::enroll::{EnrollAnswer, Enrolled, EnrolledMachine, Held, IssuedC
 use crate::App;
 use crate::caller::Origin;
 use crate::error::Error;
+
+/// What is known of an enrollment once it is settled, so that it need not be read again.
+#[derive(Default)]
+pub(crate) struct AtHand {
+    /// The bearer key that was drawn.
+    pub(crate) secret: Option<Secret>,
+    /// The key that was proved.
+    pub(crate) key: Option<PublicKey>,
+    /// The site it led to.
+    pub(crate) site: Option<Site>,
+}
 
 impl<S: Store> App<S> {
     /// The lifetimes in force: those configured, and no certificate beyond its issuer.
@@ -30,14 +41,20 @@ impl<S: Store> App<S> {
     pub(crate) async fn answer(
         &self,
         outcome: Outcome,
-        secret: Option<Secret>,
+        known: AtHand,
         origin: &Origin,
     ) -> Result<EnrollAnswer, Error> {
         match outcome {
             Outcome::Held(hold) => Ok(EnrollAnswer::Held(self.held(&hold))),
             Outcome::Enrolled { machine, credential, again } => {
-                let credential = self.mint(&machine, *credential, secret, origin).await?;
-                let site = self.site_code(&machine).await?;
+                let AtHand { secret, key, site } = known;
+                let site = match site.filter(|site| site.id == machine.site) {
+                    Some(site) => site.code.to_string(),
+                    None => self.site_code(&machine).await?,
+                };
+                let credential = self.mint(&machine, *credential, key, origin).await?;
+                let bearer = secret.map(|secret| secret.reveal());
+                let credential = IssuedCredential { bearer, ..credential };
                 let enrolled = Box::new(Enrolled {
                     machine: enrolled_machine(&machine, site),
                     credential,
@@ -49,30 +66,41 @@ impl<S: Store> App<S> {
         }
     }
 
-    /// Mints a credential and makes it durable, or finds it minted.
+    /// Mints a credential and makes it durable, or finds it minted. The machine's key need not be read where it is at
+    /// hand.
     pub(crate) async fn mint(
         &self,
         machine: &Machine,
         credential: Credential,
-        secret: Option<Secret>,
+        key: Option<PublicKey>,
         origin: &Origin,
     ) -> Result<IssuedCredential, Error> {
         let issued = match credential.state {
             CredentialState::Reserved => {
-                let minted = self.make(machine, &credential).await?;
+                let minted = self.make(machine, &credential, key).await?;
                 let context = Context { tenant: machine.tenant, ..self.context(origin) };
                 let confirm = Confirm { credential: credential.id, machine: machine.id, minted, context };
                 self.settle(origin, confirm).await?
             }
             CredentialState::Issued(_) | CredentialState::Ended { .. } => credential,
         };
-        self.handed_over(&issued, secret)
+        self.handed_over(&issued)
     }
 
-    async fn make(&self, machine: &Machine, credential: &Credential) -> Result<Minted, Error> {
+    async fn make(
+        &self,
+        machine: &Machine,
+        credential: &Credential,
+        at_hand: Option<PublicKey>,
+    ) -> Result<Minted, Error> {
         let CredentialKind::Certificate { key } = credential.kind else { return Ok(Minted::Bearer) };
-        let record = self.inner.store.reader().await?.key(machine.tenant, key).await?;
-        let key: PublicKey = record.ok_or(Refusal::Revoked)?.key;
+        let key = match at_hand.filter(|at_hand| at_hand.fingerprint() == key) {
+            Some(key) => key,
+            None => {
+                let record = self.inner.store.reader().await?.key(machine.tenant, key).await?;
+                record.ok_or(Refusal::Revoked)?.key
+            }
+        };
         let template = MachineTemplate {
             serial: credential.id,
             tenant: machine.tenant,
@@ -83,11 +111,7 @@ impl<S: Store> App<S> {
         Ok(Minted::Certificate(self.inner.authority.issue(&key, &template)?))
     }
 
-    fn handed_over(
-        &self,
-        credential: &Credential,
-        secret: Option<Secret>,
-    ) -> Result<IssuedCredential, Error> {
+    fn handed_over(&self, credential: &Credential) -> Result<IssuedCredential, Error> {
         let certificate = match &credential.state {
             CredentialState::Issued(Minted::Certificate(der)) => {
                 Some(self.inner.authority.leaf_chain_pem(der))
@@ -98,7 +122,7 @@ impl<S: Store> App<S> {
         Ok(IssuedCredential {
             id: credential.id.to_string(),
             certificate,
-            bearer: secret.map(|secret| secret.reveal()),
+            bearer: None,
             not_before: credential.not_before,
             not_after: credential.not_after,
         })
@@ -107,7 +131,7 @@ impl<S: Store> App<S> {
     pub(crate) fn held(&self, hold: &Hold) -> Held {
         Held {
             hold: hold.id.to_string(),
-            reason: hold.reason.as_str().to_owned(),
+            reason: shown_reason(hold).as_str().to_owned(),
             words: muster_wire::words(hold.claimant.key.as_ref().map(PublicKey::fingerprint)),
             expires_at: hold.expires_at,
             poll_after: self.inner.settings.poll_after,
@@ -118,6 +142,12 @@ impl<S: Store> App<S> {
         let site = self.inner.store.reader().await?.site(machine.tenant, machine.site).await?;
         Ok(site.map(|site| site.code.to_string()).unwrap_or_default())
     }
+}
+
+/// What the claimant is told. Whoever has shown nothing learns nothing of the machines here, such as whether some
+/// hardware is known, where, or how it ended; the operator sees the reason.
+fn shown_reason(hold: &Hold) -> HoldReason {
+    if hold.grant.is_some() { hold.reason } else { HoldReason::Approval }
 }
 
 fn enrolled_machine(machine: &Machine, site: String) -> EnrolledMachine {

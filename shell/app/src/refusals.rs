@@ -1,6 +1,6 @@
 //! Refusals in the audit log, coalesced when they flood.
 //!
-//! A refusal of somebody who has shown who they are is always an entry of its own. Of all others, the first of a code
+//! A refusal of an operator is always an entry of its own. Of all others, the first of a code
 //! from a network is written before its answer leaves; those that follow within the
 //! window are counted and written as one entry. What is counted is bounded: past the bound all sources share one line.
 //! Whether a write happens depends on code and network alone, never on the hidden cause, so that its time tells nothing.
@@ -13,11 +13,11 @@ use muster_model::{Actor, Entry, Object, Reason, Refusal, Timestamp};
 use muster_store::Store;
 
 use crate::App;
-use crate::caller::{Caller, Origin};
+use crate::caller::Origin;
 use crate::ports::draw;
 
 /// How many lines are counted at once.
-const LINES: usize = 1024;
+const LINES: usize = 256;
 
 /// Counts refusals.
 #[derive(Default)]
@@ -67,8 +67,7 @@ impl<S: Store> App<S> {
     pub async fn tell_refusal(&self, origin: &Origin, action: &'static str, refusal: &Refusal) {
         count(refusal);
         let line = Line { code: refusal.code(), action, source: origin.source.map(network) };
-        let is_known = origin.caller != Caller::Anonymous;
-        if !is_known && !self.inner.refusals.count(line, cause_of(refusal)) {
+        if !origin.caller.is_operator() && !self.inner.refusals.count(line, cause_of(refusal)) {
             return;
         }
         let entry = Entry {

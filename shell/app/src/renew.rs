@@ -2,7 +2,9 @@
 
 use muster_lifecycle::credential::{RenewFacts, renew};
 use muster_lifecycle::{Context, Plan, Terms, machine};
-use muster_model::{Credential, CredentialId, KeyFingerprint, Machine, MachineId, Refusal, RetireCause};
+use muster_model::{
+    Credential, CredentialId, KeyFingerprint, Machine, MachineId, Object, PublicKey, Refusal, RetireCause,
+};
 use muster_store::{Decision, Reads, Store, StoreError, Unscoped};
 use muster_wire::enroll::Renewed;
 
@@ -27,8 +29,8 @@ impl<S: Store> App<S> {
             context,
             terms: self.terms(),
         };
-        let (machine, credential) = self.settle(origin, decision).await?;
-        let credential = self.mint(&machine, credential, None, origin).await?;
+        let (machine, credential, key) = self.settle(origin, decision).await?;
+        let credential = self.mint(&machine, credential, key, origin).await?;
         Ok(Renewed { credential, trust: self.trust(), server_time: self.now() })
     }
 
@@ -63,7 +65,11 @@ struct Renew {
 impl Decision for Renew {
     const NAME: &'static str = "credential.renew";
     type Facts = RenewFacts;
-    type Outcome = (Machine, Credential);
+    type Outcome = (Machine, Credential, Option<PublicKey>);
+
+    fn object(&self) -> Object {
+        Object::Machine(self.machine)
+    }
 
     async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<RenewFacts, StoreError> {
         let tenant = self.context.tenant;
@@ -75,6 +81,8 @@ impl Decision for Renew {
     }
 
     fn decide(&self, facts: RenewFacts) -> Result<Plan<Self::Outcome>, Refusal> {
-        renew(facts, self.credential, &self.context, &self.terms)
+        let key = facts.key.as_ref().map(|record| record.key.clone());
+        let plan = renew(facts, self.credential, &self.context, &self.terms)?;
+        Ok(plan.map(|(machine, credential)| (machine, credential, key)))
     }
 }

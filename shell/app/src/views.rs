@@ -29,7 +29,7 @@ impl<S: Store> App<S> {
             site: site.to_string(),
             hostname: machine.hostname.as_ref().map(ToString::to_string),
             hardware_id: machine.hardware_id.as_ref().map(ToString::to_string),
-            last_seen: presence.last_seen,
+            last_seen: presence.last_seen.max(machine.enrolled_at),
             credential_expires,
             generation: machine.generation,
             key: machine.key.map(|key| key.to_string()),

@@ -283,7 +283,8 @@ impl IntoResponse for Failure {
 fn log(error: &Error, row: Row) {
     match error {
         Error::Malformed(errors) => tracing::debug!(fields = ?errors.0, "malformed request"),
-        Error::Refused(refusal) => tracing::info!(code = row.code, %refusal, "refused"),
+        // The audit log tells of refusals, coalesced: a line each would let anybody fill the disk.
+        Error::Refused(refusal) => tracing::debug!(code = row.code, %refusal, "refused"),
         Error::Store(cause @ (StoreError::Unavailable { .. } | StoreError::Full { .. })) => {
             tracing::error!(error = cause as &dyn std::error::Error, "the store is unavailable");
         }
@@ -296,6 +297,7 @@ impl IntoResponse for Unreadable {
         tracing::debug!(error = %self.0, "unreadable body");
         let status = match &self.0 {
             BodyError::Encoded | BodyError::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            BodyError::Chunked => StatusCode::LENGTH_REQUIRED,
             BodyError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             BodyError::TooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
             BodyError::Broken(_)

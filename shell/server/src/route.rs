@@ -18,7 +18,7 @@ use utoipa::openapi::security::SecurityRequirement;
 use utoipa::openapi::{Components, OpenApi};
 
 pub(crate) use guard::{COOKIE, session, signed_header, stated};
-pub(crate) use input::{Body, Key, Named, OptionalBody, Params};
+pub(crate) use input::{Body, Key, Named, NoBody, OptionalBody, Params, wrong_field};
 pub(crate) use wrap::wrapped;
 
 use crate::state::ServerState;
@@ -85,7 +85,9 @@ fn described(mut operation: Operation, method: &HttpMethod, path: &str, action: 
     let shown: &[&str] = match action {
         Action::Public => &[],
         Action::Read | Action::Operate | Action::Administer => &["token", "session"],
-        Action::Self_ | Action::SelfRenew | Action::SelfToken => &["certificate", "signature", "token"],
+        Action::Self_ | Action::SelfLeave | Action::SelfRenew | Action::SelfToken => {
+            &["certificate", "signature", "token"]
+        }
     };
     let required: Vec<_> = shown.iter().map(|one| SecurityRequirement::new(*one, [""; 0])).collect();
     operation.security = (!required.is_empty()).then_some(required);

@@ -15,7 +15,7 @@ use muster_app::{
     App, Caller, Error, Founded, MachineCaller, OperatorCaller, Origin, Parts, Settings, found,
 };
 use muster_issuer::{Authority, NewAuthority, SealKey};
-use muster_model::{MachineId, OperatorRole, Pepper};
+use muster_model::{MachineId, OperatorRole, Pepper, Secret, SignedDuration};
 use muster_store_sqlite::SqliteStore;
 use muster_wire::audit::{AuditEntry, AuditQuery};
 use muster_wire::enroll::{EnrollAnswer, EnrollRequest, Enrolled, Held};
@@ -55,9 +55,13 @@ impl World {
 
     /// The same with other settings.
     pub async fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        Self::on(FixedClock::default(), change).await
+    }
+
+    /// The same by a clock that the test chose: TLS libraries go by the real one.
+    pub async fn on(clock: FixedClock, change: impl FnOnce(&mut Settings)) -> Self {
         let private = std::fs::Permissions::from_mode(0o700);
         let home = tempfile::Builder::new().permissions(private).tempdir().expect("a temporary directory");
-        let clock = FixedClock::default();
         let ids = Arc::new(Ids::default());
         let store = FaultyStore::new(SqliteStore::in_memory().expect("a database"));
         let new =
@@ -107,7 +111,7 @@ impl World {
     /// The admin's account, with what a token of this role may do.
     pub fn operator(&self, role: OperatorRole) -> Origin {
         let Founded { tenant, admin } = self.founded;
-        let caller = OperatorCaller { tenant, operator: admin, role, local: false };
+        let caller = OperatorCaller { tenant, operator: admin, token: None, role, local: false };
         Origin { caller: Caller::Operator(caller), source: None }
     }
 
@@ -146,6 +150,33 @@ impl World {
     pub async fn enroll(&self, device: &Device) -> Enrolled {
         let token = self.one_time().await;
         enrolled(self.ask(device.by_token(&token)).await.expect("let in"))
+    }
+
+    /// Tokens that open nothing, each for the cause that it is named by. A minute passes.
+    pub async fn lapsed_tokens(&self) -> Vec<(&'static str, String)> {
+        let admin = self.admin();
+        let code = "default".parse().expect("a code");
+        let brief = CreateGrant { expires_in: Some(60), uses: Some(0), ..CreateGrant::default() };
+        let expired = self.token(brief).await;
+        self.clock.advance(SignedDuration::from_secs(60));
+        let spent = self.one_time().await;
+        enrolled(self.ask(Device::new("spender").by_token(&spent)).await.expect("let in"));
+        let revoked = self.app.create_grant(CreateGrant::default(), None, &admin).await.expect("a grant");
+        let id = revoked.grant.id.parse().expect("a grant's identifier");
+        self.app.revoke_grant(id, &admin).await.expect("revoked");
+        let rotated = self.app.rotate_key(&code, None, &admin).await.expect("a key").key;
+        self.app.rotate_key(&code, None, &admin).await.expect("the next key");
+        let known: Secret = rotated.parse().expect("a secret");
+        let wrong = Secret::new(known.kind(), known.id().0, [9; 32]).reveal();
+        let unknown = Secret::new(known.kind(), [9; 10], [9; 32]).reveal();
+        vec![
+            ("grant_expired", expired),
+            ("grant_spent", spent),
+            ("grant_revoked", revoked.token),
+            ("grant_rotated_out", rotated),
+            ("secret_wrong", wrong),
+            ("secret_unknown", unknown),
+        ]
     }
 
     /// How the server sees an enrolled device that shows its certificate.

@@ -145,6 +145,10 @@ fn no_person_has_a_say(asked: &Asked<'_>, known: &Known) -> bool {
 
 fn is_long_gone(known: &Known, now: Timestamp) -> bool {
     let before = |time: Timestamp| now.duration_since(time) >= REJOIN_AFTER;
+    // A machine without a channel is heard of by what it was issued.
+    if !known.credentials.iter().all(|credential| before(credential.not_before)) {
+        return false;
+    }
     let silent = !known.presence.online && known.presence.last_seen.is_none_or(before);
     silent && known.machine.enrolled_at.is_some_and(before)
 }

@@ -86,7 +86,7 @@ pub struct Known {
 /// What the caller gets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// A machine and its credential, still to be minted where it is only reserved.
+    /// A machine and its credential: a certificate is still to be minted where it is only reserved.
     Enrolled {
         /// The machine as it is from now on.
         machine: Box<Machine>,

@@ -65,12 +65,31 @@ struct Root {
     fingerprint: KeyFingerprint,
 }
 
+/// What is handed out with every credential, written once.
+struct Texts {
+    roots: [String; 2],
+    pins: [String; 2],
+    chain: String,
+}
+
+impl Texts {
+    fn new(roots: &[Root; 2], issuing: &CertificateDer<'static>) -> Self {
+        let pem = |der: &CertificateDer<'static>| seal::to_pem(CERTIFICATE, der.to_vec()).to_string();
+        Self {
+            roots: [pem(&roots[0].der), pem(&roots[1].der)],
+            pins: [pin(&roots[0]), pin(&roots[1])],
+            chain: pem(issuing),
+        }
+    }
+}
+
 /// An authority that can issue.
 pub struct Authority {
     trust_domain: TrustDomain,
     /// The active one first.
     roots: [Root; 2],
     issuing: CertificateDer<'static>,
+    texts: Texts,
     signer: IssuingKey,
     tokens: TokenSigner,
 }
@@ -94,17 +113,17 @@ impl Authority {
 
     /// The roots that others shall trust, PEM, the active one first.
     pub fn roots_pem(&self) -> [String; 2] {
-        self.roots_der().map(|der| seal::to_pem(CERTIFICATE, der.to_vec()).to_string())
+        self.texts.roots.clone()
     }
 
     /// What a first contact compares: `sha256:` and the hash of the active root's `SubjectPublicKeyInfo`.
     pub fn pin(&self) -> String {
-        pin(&self.roots[0])
+        self.texts.pins[0].clone()
     }
 
     /// The pins of both roots, the active one first.
     pub fn pins(&self) -> [String; 2] {
-        [pin(&self.roots[0]), pin(&self.roots[1])]
+        self.texts.pins.clone()
     }
 
     /// The issuing authority's certificate: what stands between a leaf and its root.
@@ -114,13 +133,13 @@ impl Authority {
 
     /// [`Self::chain_der`] as PEM.
     pub fn chain_pem(&self) -> String {
-        seal::to_pem(CERTIFICATE, self.issuing.to_vec()).to_string()
+        self.texts.chain.clone()
     }
 
     /// PEM of a machine's certificate followed by [`Self::chain_der`], as TLS wants to see them.
     pub fn leaf_chain_pem(&self, leaf: &[u8]) -> String {
         let leaf = seal::to_pem(CERTIFICATE, leaf.to_vec());
-        format!("{}{}", *leaf, self.chain_pem())
+        format!("{}{}", *leaf, self.texts.chain)
     }
 
     /// The SPIFFE id of a machine of this deployment.

@@ -39,7 +39,8 @@ impl Authority {
         }
         let roots = [root_of(active), root_of(standby)];
         let der = issuing.der.clone();
-        Ok(Self { trust_domain, roots, issuing: der, signer: signer(dir, issuing)?, tokens })
+        let texts = Texts::new(&roots, &der);
+        Ok(Self { trust_domain, roots, issuing: der, texts, signer: signer(dir, issuing)?, tokens })
     }
 }
 

@@ -13,6 +13,8 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::tls;
 
 const EVERY: Duration = Duration::from_secs(5);
+/// Counted refusals are written once in so many ticks: a flood is a line a minute.
+const REFUSALS: u32 = 12;
 
 /// What the jobs work on.
 pub(crate) struct Jobs {
@@ -28,11 +30,15 @@ impl Jobs {
     pub(crate) async fn work(mut self, mut draining: Draining) {
         let mut ticks = interval(EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut tick = 0u32;
         loop {
             tokio::select! {
                 _ = draining.started() => break,
                 _ = ticks.tick() => {
-                    self.app.flush_refusals().await;
+                    tick = tick.wrapping_add(1);
+                    if tick.is_multiple_of(REFUSALS) {
+                        self.app.flush_refusals().await;
+                    }
                     self.app.flush_presence().await;
                     self.metrics.upkeep();
                     tls::renew_when_due(&self.app, &self.names, &self.tls, &mut self.renew_at);

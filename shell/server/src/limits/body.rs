@@ -48,6 +48,9 @@ pub enum BodyError {
     /// Not `application/json` in UTF-8.
     #[error("the content type must be application/json")]
     MediaType,
+    /// In chunks: its length is not said beforehand.
+    #[error("a body in chunks is not taken; say its length (Content-Length)")]
+    Chunked,
     /// More bytes than the bound.
     #[error("the body is larger than {limit} bytes")]
     TooLarge {
@@ -148,7 +151,8 @@ fn check_encoding(headers: &HeaderMap) -> Result<(), BodyError> {
     if headers.contains_key(CONTENT_ENCODING) { Err(BodyError::Encoded) } else { Ok(()) }
 }
 
-fn check_media_type(headers: &HeaderMap) -> Result<(), BodyError> {
+/// `application/json` in UTF-8, said once.
+pub fn check_media_type(headers: &HeaderMap) -> Result<(), BodyError> {
     let mut types = headers.get_all(CONTENT_TYPE).iter();
     match (types.next(), types.next()) {
         (Some(only), None) if is_json(only) => Ok(()),

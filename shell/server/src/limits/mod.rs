@@ -8,7 +8,7 @@ mod prescan;
 mod rate;
 mod source;
 
-pub use body::{BodyError, BodyLimits, parse_json, read_body, read_json};
+pub use body::{BodyError, BodyLimits, check_media_type, parse_json, read_body, read_json};
 pub use cidr::{Cidr, CidrError};
 pub use prescan::{JsonBreach, JsonLimits};
 pub use rate::{MAX_KEYS, RateLimiter, RateQuota, RetryAfter};

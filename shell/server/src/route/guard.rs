@@ -7,7 +7,7 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
-use http::{HeaderMap, Method, header};
+use http::{HeaderMap, HeaderValue, Method, header};
 use muster_app::Store;
 use muster_app::{Action, Caller, Error, Origin, SignedCall};
 use muster_model::Refusal;
@@ -46,6 +46,9 @@ async fn admitted<S: Store>(
     let (caller, body) = match action {
         Action::Public => {
             slow_down(state, &peer, &anonymous).await?;
+            if let Err(refusal) = no_foreign_cookie(&parts) {
+                return Err(refused(state, &anonymous, refusal).await);
+            }
             (Caller::Anonymous, body)
         }
         _ => authenticated(state, &parts, body, &peer, &anonymous).await?,
@@ -66,7 +69,11 @@ async fn authenticated<S: Store>(
     peer: &Peer,
     anonymous: &Origin,
 ) -> Result<(Caller, Body), Box<Response>> {
-    let result = match shown(parts, peer)? {
+    let shown = match shown(parts, peer) {
+        Ok(shown) => shown,
+        Err(refusal) => return Err(refused(state, anonymous, refusal).await),
+    };
+    let result = match shown {
         Shown::Nothing => {
             slow_down(state, peer, anonymous).await?;
             Ok(Caller::Anonymous)
@@ -75,19 +82,23 @@ async fn authenticated<S: Store>(
         Shown::Certificate(der) => state.app.by_certificate(&der).await,
         Shown::Secret(secret) => state.app.by_secret(&secret).await,
         Shown::Signature(header) => {
+            // A body is read for somebody who may be who they say, and for nobody else.
+            if let Err(error) = state.app.plausible(&header).await {
+                return Err(failed(state, peer, anonymous, error).await);
+            }
             let limits = &state.shared.config.body;
             let bytes = read_body(parts, body, limits).await.map_err(|error| boxed(Unreadable(error)))?;
             let call = SignedCall { header: &header, request: stated(parts, &bytes) };
             let caller = state.app.by_signature(&call, anonymous).await;
             return match caller {
                 Ok(caller) => Ok((caller, Body::from(bytes))),
-                Err(error) => Err(failed(state, anonymous, error).await),
+                Err(error) => Err(failed(state, peer, anonymous, error).await),
             };
         }
     };
     match result {
         Ok(caller) => Ok((caller, body)),
-        Err(error) => Err(failed(state, anonymous, error).await),
+        Err(error) => Err(failed(state, peer, anonymous, error).await),
     }
 }
 
@@ -100,7 +111,7 @@ enum Shown {
     Nothing,
 }
 
-fn shown(parts: &Parts, peer: &Peer) -> Result<Shown, Box<Response>> {
+fn shown(parts: &Parts, peer: &Peer) -> Result<Shown, Refusal> {
     if let Some(certificate) = peer.certificate() {
         return Ok(Shown::Certificate(certificate.to_vec()));
     }
@@ -122,11 +133,10 @@ fn shown(parts: &Parts, peer: &Peer) -> Result<Shown, Box<Response>> {
 }
 
 /// The signed request header, if there is one.
-pub(crate) fn signed_header(headers: &HeaderMap) -> Result<Option<SignedHeader>, Box<Response>> {
+pub(crate) fn signed_header(headers: &HeaderMap) -> Result<Option<SignedHeader>, Refusal> {
     let Some(value) = headers.get(HEADER) else { return Ok(None) };
     let parsed = value.to_str().ok().and_then(|text| text.parse().ok());
-    let malformed = || boxed(Failure::from(Refusal::NotAuthenticated { cause: "signature_form" }));
-    parsed.map(Some).ok_or_else(malformed)
+    parsed.map(Some).ok_or(Refusal::NotAuthenticated { cause: "signature_form" })
 }
 
 /// What a signature must have been made over.
@@ -149,12 +159,17 @@ pub(crate) fn session(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// A cookie is ambient: a change needs proof that our own page asked for it.
-fn same_origin(parts: &Parts) -> Result<(), Box<Response>> {
+fn same_origin(parts: &Parts) -> Result<(), Refusal> {
     let site = parts.headers.get("sec-fetch-site").and_then(|value| value.to_str().ok());
     match (&parts.method, site) {
         (&Method::GET | &Method::HEAD, _) | (_, Some("same-origin")) => Ok(()),
-        _ => Err(boxed(Failure::from(Refusal::Forbidden { action: "cross_origin" }))),
+        _ => Err(Refusal::Forbidden { action: "cross_origin" }),
     }
+}
+
+/// What anybody may ask can still act on the session of whoever sends it along: closing it, for one.
+fn no_foreign_cookie(parts: &Parts) -> Result<(), Refusal> {
+    session(&parts.headers).map_or(Ok(()), |_session| same_origin(parts))
 }
 
 /// Root and the server's own user are admin on the server's own host; anybody else there has shown nothing.
@@ -199,9 +214,22 @@ fn is_loopback(address: &IpAddr) -> bool {
     }
 }
 
-async fn failed<S: Store>(state: &ServerState<S>, origin: &Origin, error: Error) -> Box<Response> {
+/// Whoever shows something that does not hold pays like somebody who shows nothing, and past the bound loses the
+/// connection as well. What does hold is never refused for what others try.
+async fn failed<S: Store>(
+    state: &ServerState<S>,
+    peer: &Peer,
+    origin: &Origin,
+    error: Error,
+) -> Box<Response> {
     match error {
-        Error::Refused(refusal) => refused(state, origin, refusal).await,
+        Error::Refused(refusal) => match slow_down(state, peer, origin).await {
+            Ok(()) => refused(state, origin, refusal).await,
+            Err(mut slower) => {
+                slower.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                slower
+            }
+        },
         other => boxed(Failure::from(other)),
     }
 }

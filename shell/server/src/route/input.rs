@@ -7,11 +7,11 @@ use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use muster_app::Error;
 use muster_app::Store;
-use muster_model::Refusal;
+use muster_model::{AccessTokenId, GrantId, HoldId, MachineId, Refusal, SiteCode};
 use muster_wire::{FieldError, FieldErrors};
 use serde::de::DeserializeOwned;
 
-use crate::limits::{parse_json, read_body, read_json};
+use crate::limits::{check_media_type, parse_json, read_body, read_json};
 use crate::problem::{Failure, Unreadable};
 use crate::state::ServerState;
 
@@ -24,11 +24,36 @@ pub(crate) struct Body<T>(pub(crate) T);
 /// A JSON body that may be left out.
 pub(crate) struct OptionalBody<T>(pub(crate) T);
 
+/// No body, or an empty object: a field would mean something to its sender and nothing here.
+pub(crate) struct NoBody;
+
 /// The query.
 pub(crate) struct Params<T>(pub(crate) T);
 
-/// The identifier or code in the path. One that is not of its form names nothing.
+/// The identifier or code in the path. One that is not of its form names nothing, and is answered as one that does.
 pub(crate) struct Named<T>(pub(crate) T);
+
+/// What a path may name.
+pub(crate) trait Noun: FromStr {
+    /// As refusals call it.
+    const NOUN: &'static str;
+}
+
+macro_rules! nouns {
+    ($($name:ty = $noun:literal),+ $(,)?) => {$(
+        impl Noun for $name {
+            const NOUN: &'static str = $noun;
+        }
+    )+};
+}
+
+nouns! {
+    AccessTokenId = "token",
+    GrantId = "grant",
+    HoldId = "hold",
+    MachineId = "machine",
+    SiteCode = "site",
+}
 
 /// The idempotency key, if the caller gave one.
 pub(crate) struct Key(pub(crate) Option<String>);
@@ -48,17 +73,26 @@ impl<T: DeserializeOwned + Default, S: Store> FromRequest<ServerState<S>> for Op
 
     async fn from_request(request: Request, state: &ServerState<S>) -> Result<Self, Response> {
         let limits = &state.shared.config.body;
-        let (mut parts, body) = request.into_parts();
-        if !parts.headers.contains_key(http::header::CONTENT_TYPE) {
-            let json = http::HeaderValue::from_static("application/json");
-            parts.headers.insert(http::header::CONTENT_TYPE, json);
-        }
-        let bytes =
-            read_body(&parts, body, limits).await.map_err(|error| Unreadable(error).into_response())?;
+        let (parts, body) = request.into_parts();
+        let unreadable = |error| Unreadable(error).into_response();
+        let bytes = read_body(&parts, body, limits).await.map_err(unreadable)?;
         if bytes.is_empty() {
             return Ok(Self(T::default()));
         }
-        parse_json(&bytes, &limits.json).map(Self).map_err(|error| Unreadable(error).into_response())
+        check_media_type(&parts.headers).map_err(unreadable)?;
+        parse_json(&bytes, &limits.json).map(Self).map_err(unreadable)
+    }
+}
+
+#[derive(Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NoFields {}
+
+impl<S: Store> FromRequest<ServerState<S>> for NoBody {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, state: &ServerState<S>) -> Result<Self, Response> {
+        OptionalBody::<NoFields>::from_request(request, state).await.map(|_empty| Self)
     }
 }
 
@@ -71,13 +105,13 @@ impl<T: DeserializeOwned, S: Store> FromRequestParts<ServerState<S>> for Params<
     }
 }
 
-impl<T: FromStr, S: Store> FromRequestParts<ServerState<S>> for Named<T> {
+impl<T: Noun, S: Store> FromRequestParts<ServerState<S>> for Named<T> {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, state: &ServerState<S>) -> Result<Self, Response> {
         let text = Path::<String>::from_request_parts(parts, state).await.ok();
         let named = text.and_then(|Path(text)| text.parse().ok());
-        let missing = || Failure::from(Refusal::NotFound { what: "object" }).into_response();
+        let missing = || Failure::from(Refusal::NotFound { what: T::NOUN }).into_response();
         named.map(Self).ok_or_else(missing)
     }
 }
@@ -97,6 +131,11 @@ impl<S: Store> FromRequestParts<ServerState<S>> for Key {
 }
 
 fn wrong(path: &str, message: &str) -> Response {
+    wrong_field(path, message).into_response()
+}
+
+/// One wrong part of a request, which need not be in its body.
+pub(crate) fn wrong_field(path: &str, message: &str) -> Failure {
     let error = FieldError { path: path.to_owned(), message: message.to_owned() };
-    Failure::from(Error::Malformed(FieldErrors(vec![error]))).into_response()
+    Failure::from(Error::Malformed(FieldErrors(vec![error])))
 }

@@ -4,6 +4,7 @@ use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
+use http::header::{CONNECTION, TRANSFER_ENCODING};
 use http::{HeaderName, HeaderValue, StatusCode};
 use muster_app::Error;
 use muster_app::{Store, StoreError};
@@ -11,7 +12,8 @@ use muster_model::Refusal;
 use tokio::time::{Instant, timeout};
 use tracing::Instrument;
 
-use crate::problem::{Failed, Failure, written};
+use crate::limits::BodyError;
+use crate::problem::{Failed, Failure, Unreadable, written};
 use crate::state::ServerState;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -43,7 +45,7 @@ async fn around<S: Store>(State(state): State<ServerState<S>>, request: Request,
     let span = tracing::info_span!("request", id, method = %request.method(), route);
     let started = Instant::now();
     let limit = state.shared.config.handler_time;
-    let answered = timeout(limit, next.run(request)).instrument(span.clone()).await;
+    let answered = timeout(limit, taken(request, next)).instrument(span.clone()).await;
     let response = answered.unwrap_or_else(|late| {
         let cause = StoreError::Unavailable { what: "answering in time", cause: Box::new(late) };
         Failure::from(Error::Store(cause)).into_response()
@@ -54,10 +56,23 @@ async fn around<S: Store>(State(state): State<ServerState<S>>, request: Request,
     response
 }
 
+/// A body in chunks is refused, and its connection ends: two readers may disagree on where it stops, and what the
+/// second takes for the next request is whatever the sender wrote (RFC 9112 §6.3, §11.2; Q-39).
+async fn taken(request: Request, next: Next) -> Response {
+    if request.headers().contains_key(TRANSFER_ENCODING) {
+        let mut response = Unreadable(BodyError::Chunked).into_response();
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        return response;
+    }
+    next.run(request).await
+}
+
 /// Puts the id in, and a problem document in the place of a failure.
 fn finished<S: Store>(mut response: Response, id: &str, state: &ServerState<S>) -> Response {
     if let Some(failed) = response.extensions_mut().remove::<Failed>() {
+        let closing = response.headers_mut().remove(CONNECTION);
         response = written(&failed.document(id, state.app.now()));
+        response.headers_mut().extend(closing.map(|close| (CONNECTION, close)));
     }
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, HeaderValue::from_str(id).expect("an identifier is ASCII"));

@@ -6,12 +6,12 @@ use axum::{Extension, Json};
 use http::{HeaderMap, StatusCode, header};
 use muster_app::Origin;
 use muster_app::Store;
-use muster_model::AccessTokenId;
+use muster_model::{AccessTokenId, Refusal};
 use muster_wire::access::{CreateToken, CreatedToken, Login, LoginLink, Token};
 use muster_wire::{ListQuery, Page};
 
 use crate::problem::Failure;
-use crate::route::{Body, COOKIE, Key, Named, Params, session};
+use crate::route::{Body, COOKIE, Key, Named, NoBody, Params, session};
 use crate::state::ServerState;
 
 /// List tokens and sessions, the newest first.
@@ -52,6 +52,7 @@ pub(super) async fn revoke<S: Store>(
     State(state): State<ServerState<S>>,
     Extension(origin): Extension<Origin>,
     Named(token): Named<AccessTokenId>,
+    _: NoBody,
 ) -> Result<Json<Token>, Failure> {
     Ok(Json(state.app.revoke_token(token, &origin).await?))
 }
@@ -64,7 +65,12 @@ pub(super) async fn revoke<S: Store>(
 pub(super) async fn login_link<S: Store>(
     State(state): State<ServerState<S>>,
     Extension(origin): Extension<Origin>,
+    _: NoBody,
 ) -> Result<(StatusCode, Json<LoginLink>), Failure> {
+    // A link would outlive the token that made it: only whoever sits on the server's own host makes one.
+    if !origin.caller.is_local() {
+        return Err(Refusal::Forbidden { action: "login_link.create" }.into());
+    }
     let operator = origin.caller.operator()?.operator;
     let login_url = state.app.login_link(operator).await?;
     Ok((StatusCode::CREATED, Json(LoginLink { login_url })))
@@ -93,6 +99,7 @@ pub(super) async fn close_session<S: Store>(
     State(state): State<ServerState<S>>,
     Extension(origin): Extension<Origin>,
     headers: HeaderMap,
+    _: NoBody,
 ) -> Result<Response, Failure> {
     if let Some(secret) = session(&headers) {
         state.app.logout(secret, &origin).await?;

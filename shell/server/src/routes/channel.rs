@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::State;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
 use axum::response::Response;
 use muster_app::Store;
@@ -15,6 +16,7 @@ use muster_wire::channel::{AgentFrame, MAX_FRAME, PING_EVERY, SERVER_PATIENCE, S
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
 use crate::problem::Failure;
+use crate::route::wrong_field;
 use crate::serve::Draining;
 use crate::state::ServerState;
 
@@ -35,9 +37,10 @@ pub(super) async fn channel<S: Store>(
     State(state): State<ServerState<S>>,
     Extension(origin): Extension<Origin>,
     Extension(draining): Extension<Draining>,
-    upgrade: WebSocketUpgrade,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Failure> {
     let caller = *origin.caller.machine()?;
+    let upgrade = upgrade.map_err(|rejection| wrong_field("Upgrade", &rejection.body_text()))?;
     let upgrade = upgrade
         .protocols([SUBPROTOCOL])
         .read_buffer_size(BUFFER)
@@ -45,6 +48,9 @@ pub(super) async fn channel<S: Store>(
         .max_write_buffer_size(4 * MAX_FRAME)
         .max_message_size(MAX_FRAME)
         .max_frame_size(MAX_FRAME);
+    if upgrade.selected_protocol().is_none() {
+        return Err(wrong_field("Sec-WebSocket-Protocol", "does not offer muster.channel.v1"));
+    }
     Ok(upgrade.on_upgrade(move |socket| held(state, caller, socket, draining)))
 }
 
@@ -55,7 +61,9 @@ async fn held<S: Store>(
     mut socket: WebSocket,
     draining: Draining,
 ) {
-    let Ok(mut channel) = state.app.channel_open(&caller).await else { return };
+    let Ok(mut channel) = state.app.channel_open(&caller).await else {
+        return close(&mut socket, close_code::POLICY, "connect again to learn why").await;
+    };
     if greet(&state, &caller, &mut socket).await {
         converse(&state, &mut channel, &mut socket, draining).await;
     }

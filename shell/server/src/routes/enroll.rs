@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use http::{HeaderValue, StatusCode, header};
 use muster_app::Store;
-use muster_app::{Origin, SignedCall};
+use muster_app::{Caller, Origin, SignedCall};
 use muster_model::{HoldId, Refusal};
 use muster_wire::enroll::{EnrollAnswer, EnrollRequest};
 
@@ -50,10 +50,13 @@ pub(super) async fn collect<S: Store>(
 ) -> Response {
     let (parts, _) = request.into_parts();
     let source = parts.extensions.get::<Origin>().and_then(|origin| origin.source);
-    let header = match signed_header(&parts.headers) {
-        Ok(Some(header)) => header,
-        Ok(None) => return Failure::from(Refusal::NonceNeeded).into_response(),
-        Err(response) => return *response,
+    let header = match signed_header(&parts.headers).and_then(|header| header.ok_or(Refusal::NonceNeeded)) {
+        Ok(header) => header,
+        Err(refusal) => {
+            let origin = Origin { caller: Caller::Anonymous, source };
+            state.app.tell_refusal(&origin, "hold.collect", &refusal).await;
+            return Failure::from(refusal).into_response();
+        }
     };
     let call = SignedCall { header: &header, request: stated(&parts, &[]) };
     match state.app.collect(hold, &call, source).await {

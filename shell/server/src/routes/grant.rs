@@ -10,7 +10,7 @@ use muster_wire::grant::{CreateGrant, CreatedGrant, Grant};
 use muster_wire::{ListQuery, Page};
 
 use crate::problem::Failure;
-use crate::route::{Body, Key, Named, OptionalBody, Params};
+use crate::route::{Body, Key, Named, NoBody, OptionalBody, Params};
 use crate::state::ServerState;
 
 /// List grants, the newest first.
@@ -50,6 +50,7 @@ pub(super) async fn revoke<S: Store>(
     State(state): State<ServerState<S>>,
     Extension(origin): Extension<Origin>,
     Named(grant): Named<GrantId>,
+    _: NoBody,
 ) -> Result<Json<Grant>, Failure> {
     Ok(Json(state.app.revoke_grant(grant, &origin).await?))
 }

@@ -12,7 +12,7 @@ use muster_wire::machine::{
 use muster_wire::{Fields, ListQuery, Page};
 
 use crate::problem::Failure;
-use crate::route::{Body, Key, Named, OptionalBody, Params};
+use crate::route::{Body, Key, Named, NoBody, OptionalBody, Params};
 use crate::state::ServerState;
 
 /// List machines.
@@ -82,6 +82,7 @@ pub(super) async fn resume<S: Store>(
     State(state): State<ServerState<S>>,
     Extension(origin): Extension<Origin>,
     Named(machine): Named<MachineId>,
+    _: NoBody,
 ) -> Result<Json<Machine>, Failure> {
     Ok(Json(state.app.resume(machine, &origin).await?))
 }

@@ -9,7 +9,7 @@ use muster_wire::enroll::{MachineToken, Renewed, TokenRequest};
 use muster_wire::machine::Machine;
 
 use crate::problem::Failure;
-use crate::route::Body;
+use crate::route::{Body, NoBody};
 use crate::state::ServerState;
 
 /// Who am I?
@@ -32,6 +32,7 @@ pub(super) async fn show<S: Store>(
 pub(super) async fn renew<S: Store>(
     State(state): State<ServerState<S>>,
     Extension(origin): Extension<Origin>,
+    _: NoBody,
 ) -> Result<Json<Renewed>, Failure> {
     Ok(Json(state.app.renew(origin.caller.machine()?, &origin).await?))
 }
@@ -57,6 +58,7 @@ pub(super) async fn token<S: Store>(
 pub(super) async fn leave<S: Store>(
     State(state): State<ServerState<S>>,
     Extension(origin): Extension<Origin>,
+    _: NoBody,
 ) -> Result<StatusCode, Failure> {
     state.app.leave(origin.caller.machine()?, &origin).await?;
     Ok(StatusCode::NO_CONTENT)

@@ -10,7 +10,7 @@ use muster_wire::site::{CreateSite, RotatedKey, Site};
 use muster_wire::{ListQuery, Page};
 
 use crate::problem::Failure;
-use crate::route::{Body, Key, Named, Params};
+use crate::route::{Body, Key, Named, NoBody, Params};
 use crate::state::ServerState;
 
 /// List sites.
@@ -56,6 +56,7 @@ pub(super) async fn rotate_key<S: Store>(
     Extension(origin): Extension<Origin>,
     Named(site): Named<SiteCode>,
     Key(key): Key,
+    _: NoBody,
 ) -> Result<(StatusCode, Json<RotatedKey>), Failure> {
     let rotated = state.app.rotate_key(&site, key.as_deref(), &origin).await?;
     Ok((StatusCode::CREATED, Json(rotated)))

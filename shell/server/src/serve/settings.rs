@@ -43,7 +43,7 @@ impl Default for ServeSettings {
             max_per_loopback: 12_288,
             max_header_bytes: 16 * 1024,
             max_headers: 64,
-            max_streams: 64,
+            max_streams: 16,
             max_pending_resets: 16,
         }
     }

@@ -1,8 +1,8 @@
 //! Row 4b: known hardware comes back under another key, or under none, by the site's policy.
 
 use muster_model::{
-    EndReason, GrantKind, HoldReason, MachineState, ReimagePolicy, SignedDuration, SuspendCause, Suspended,
-    Uses,
+    CredentialState, EndReason, GrantKind, HoldReason, MachineState, Minted, ReimagePolicy, SignedDuration,
+    SuspendCause, Suspended, Uses,
 };
 
 use crate::enroll::Known;
@@ -151,9 +151,10 @@ fn row_4b_the_invite_of_one_machine_takes_no_other_machine() {
 #[test]
 fn row_4b_without_keys_re_uses_the_machine_and_ends_every_bearer_key() {
     let plan = keyless_returning().plan();
-    let machine = enrolled(&plan).0;
+    let (machine, credential, _) = enrolled(&plan);
     assert_eq!((machine.id, machine.generation, machine.key), (machine_id(1), 2, None));
     assert!(matches!(machine.state, MachineState::Active(_)));
+    assert_eq!(credential.state, CredentialState::Issued(Minted::Bearer), "nothing is left to mint");
     let both = [100, 101].map(|n| (credential_id(n), EndReason::Superseded));
     assert_eq!(ended(&plan), both);
     assert_eq!(

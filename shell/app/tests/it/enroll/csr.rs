@@ -47,8 +47,7 @@ async fn a_malformed_csr_costs_no_token() {
 async fn q_09_a_malformed_csr_is_answered_alike_whatever_the_token() {
     let world = World::new().await;
     let device = Device::new("web-1");
-    let tokens = super::refused::lapsed_tokens(&world).await;
-    for (what, token) in tokens {
+    for (what, token) in world.lapsed_tokens().await {
         let paths = wrong_fields(world.ask(with(device.by_token(&token), b"no request")).await);
         assert_eq!(paths, ["csr"], "{what}");
     }
