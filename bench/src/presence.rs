@@ -1,0 +1,187 @@
+//! P5: channels over mutual TLS. How many beats a second, beside a bare echo server; how much memory one takes, with
+//! the client in a process of its own; and that holding them writes nothing.
+
+use std::io::{BufRead as _, Write as _};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use axum::Router;
+use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::routing::any;
+use muster_wire::channel::{MAX_FRAME, PATH, PING_EVERY};
+use rustls_pki_types::CertificateDer;
+use serde::{Deserialize, Serialize};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use crate::Bench;
+use crate::enroll::Rounds;
+use crate::host::{open_files, resident};
+use crate::http::Place;
+use crate::load::{Measured, Stretch};
+use crate::machines::{Enrolled, enrolled};
+use crate::report::{Row, Target};
+use crate::watch::now;
+use crate::websocket::{Beat, Socket};
+use crate::world::World;
+
+/// Descriptors for everything but channels.
+const SPARE: u64 = 500;
+
+/// What the other process is told.
+#[derive(Serialize, Deserialize)]
+struct Orders {
+    address: SocketAddr,
+    roots: Vec<Vec<u8>>,
+    machines: Vec<Enrolled>,
+}
+
+/// Measures all of it.
+pub(crate) async fn bench(bench: &Bench) -> Result<Vec<Row>> {
+    let room = usize::try_from(open_files()?.saturating_sub(SPARE)).unwrap_or(usize::MAX);
+    let dir = bench.directory()?;
+    let world = World::open(dir.path(), &bench.metrics).await?;
+    let machines = enrolled(&world, bench.channels.min(room)).await?;
+    let mut rows = vec![beats(bench, &world, &machines).await?];
+    rows.extend(held(&world, machines).await?);
+    world.close().await;
+    Ok(rows)
+}
+
+async fn beats(bench: &Bench, world: &World, machines: &[Enrolled]) -> Result<Row> {
+    let roots = world.app.authority().roots_der().map(Clone::clone);
+    let echo = world.beside(Router::new().route(PATH, any(echo))).await?;
+    let (mut figure, mut reference) = (Rounds::default(), Rounds::default());
+    for _ in 0..bench.rounds {
+        let (mut channels, mut bare) = (Vec::new(), Vec::new());
+        for machine in machines.iter().take(bench.connections) {
+            channels.push(Socket::open(&world.place.with(machine.tls(&roots)?), PATH).await?);
+            bare.push(Socket::open(&echo.place, PATH).await?);
+        }
+        figure.add(beat(channels, Beat::Ping, bench.time).await?);
+        reference.add(beat(bare, Beat::Echo, bench.time).await?);
+    }
+    let reference = ("bare echo server", reference.rate());
+    Ok(figure.row("P5", "beats over channels, mutual TLS", reference, Target::Share(0.6)))
+}
+
+/// Beats on all of them at once, for so long.
+async fn beat(sockets: Vec<Socket>, beat: Beat, time: Duration) -> Result<Measured> {
+    let stretch = Stretch::begin();
+    let mut beating = JoinSet::new();
+    for mut socket in sockets {
+        beating.spawn(async move {
+            let mut took = Vec::new();
+            while stretch.elapsed() < time {
+                let begun = now();
+                socket.beat(beat).await?;
+                took.push(begun.elapsed());
+            }
+            anyhow::Ok(took)
+        });
+    }
+    let mut took = Vec::new();
+    while let Some(ended) = beating.join_next().await {
+        took.extend(ended??);
+    }
+    Ok(Measured::of(took, stretch))
+}
+
+/// The bare server: the framework's WebSocket with the buffers of a channel, and nothing else.
+async fn echo(upgrade: WebSocketUpgrade) -> axum::response::Response {
+    let upgrade = upgrade.read_buffer_size(1024).write_buffer_size(0).max_write_buffer_size(4 * MAX_FRAME);
+    upgrade.on_upgrade(|mut socket: WebSocket| async move {
+        while let Some(Ok(message)) = socket.recv().await {
+            if matches!(message, Message::Binary(_)) && socket.send(message).await.is_err() {
+                return;
+            }
+        }
+    })
+}
+
+/// Has another process hold all channels, and watches memory and writes meanwhile.
+async fn held(world: &World, machines: Vec<Enrolled>) -> Result<Vec<Row>> {
+    let count = machines.len();
+    let before = resident()?;
+    let mut holder = hold_elsewhere(world, machines).await?;
+    ensure!(world.app.registry().online() == count as u64, "not every channel is held");
+    let each = resident()?.saturating_sub(before) as f64 / count as f64;
+    // The last comings are written a moment after they are known.
+    sleep(Duration::from_secs(PING_EVERY)).await;
+    let writes = world.app.store().writes();
+    sleep(Duration::from_secs(3 * PING_EVERY)).await;
+    let written = world.app.store().writes() - writes;
+    ensure!(world.app.registry().online() == count as u64, "a channel was lost while it was held");
+    drop(holder.stdin.take());
+    holder.wait()?;
+    let row = |what: String, figure, unit, most| Row {
+        id: "P5",
+        what,
+        figure,
+        unit,
+        reference: None,
+        target: Target::AtMost(most),
+        latency_ms: None,
+        cpu_us: None,
+    };
+    Ok(vec![
+        row(format!("memory a channel, of {count} held"), each / 1024.0, "KiB", 24.0),
+        row(format!("writes in {} s of {count} held", 3 * PING_EVERY), written as f64, "commits", 0.0),
+    ])
+}
+
+/// Starts the other process and waits until it holds them all.
+async fn hold_elsewhere(world: &World, machines: Vec<Enrolled>) -> Result<Child> {
+    let roots = world.app.authority().roots_der().map(|root| root.to_vec()).to_vec();
+    let orders = Orders { address: world.place.address, roots, machines };
+    let mut holder = Command::new(std::env::current_exe()?)
+        .arg("hold")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("the process that holds the channels cannot be started")?;
+    let told = tokio::task::spawn_blocking(move || {
+        let stdin = holder.stdin.as_mut().context("it has no standard input")?;
+        serde_json::to_writer(&mut *stdin, &orders)?;
+        stdin.write_all(b"\n")?;
+        let mut line = String::new();
+        std::io::BufReader::new(holder.stdout.take().context("it has no standard output")?)
+            .read_line(&mut line)?;
+        ensure!(line == "held\n", "the process that holds the channels failed");
+        anyhow::Ok(holder)
+    });
+    told.await?
+}
+
+/// The other process: connects every machine it is told of, says so, and holds until its standard input ends.
+#[expect(clippy::print_stdout, reason = "it is how the two processes talk")]
+pub(crate) async fn hold() -> Result<()> {
+    open_files()?;
+    let mut line = String::new();
+    std::io::stdin().lock().read_line(&mut line)?;
+    let Orders { address, roots, machines } = serde_json::from_str(&line)?;
+    let roots: Arc<[CertificateDer<'static>]> = roots.into_iter().map(CertificateDer::from).collect();
+    let mut opening = JoinSet::new();
+    let mut holding = JoinSet::new();
+    let mut machines = machines.into_iter();
+    loop {
+        while opening.len() < 32
+            && let Some(machine) = machines.next()
+        {
+            let place = Place { address, tls: machine.tls(&roots)? };
+            opening.spawn(async move { Socket::open(&place, PATH).await });
+        }
+        match opening.join_next().await {
+            Some(socket) => drop(holding.spawn(socket??.hold())),
+            None => break,
+        }
+    }
+    println!("held");
+    let ended = tokio::task::spawn_blocking(|| std::io::stdin().lock().read_line(&mut String::new()));
+    ended.await??;
+    holding.shutdown().await;
+    Ok(())
+}
