@@ -37,7 +37,7 @@ pub enum AgentError {
         dir: PathBuf,
     },
     /// The server understood the enrollment and said no.
-    #[error("the server refused ({code}): {detail} {help}")]
+    #[error("the server refused ({code}): {detail}")]
     Refused {
         /// The stable code.
         code: String,

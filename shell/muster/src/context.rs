@@ -63,6 +63,15 @@ impl Context {
         self.global.data_dir.clone().unwrap_or_else(|| self.places.data_dir().join("agent"))
     }
 
+    /// The command that runs the agent of a directory: one that is not looked for by itself is named.
+    pub(crate) fn agent_run(&self, dir: &Path) -> String {
+        let usual = self.places.data_dir().join("agent");
+        match dir == usual {
+            true => "muster agent run".to_owned(),
+            false => format!("muster agent run --data-dir {}", quoted(dir)),
+        }
+    }
+
     /// A client of the server that the options and the configuration name.
     pub(crate) async fn client(&self) -> Result<Client> {
         let target = self.target(&self.config()?.config)?;
@@ -91,6 +100,16 @@ impl Context {
         let token_file = self.global.token_file.clone().or_else(|| config.client.token_file.clone());
         Ok(Target::Address { url: url.to_owned(), pin, token_file })
     }
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+,:@%".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text;
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 /// Connects. A token file goes before the environment.
@@ -157,6 +176,15 @@ mod tests {
         assert_eq!(failure.exit(), Exit::Config);
         let target = context(&["--server", "https://a", "--ca-pin", PIN]).target(&Config::default());
         assert!(matches!(target, Ok(Target::Address { .. })));
+    }
+
+    #[test]
+    fn the_command_that_runs_an_agent_names_a_directory_that_was_given() {
+        let given = context(&["--data-dir", "/d/of mine"]);
+        assert_eq!(given.agent_run(&given.agent_dir()), "muster agent run --data-dir '/d/of mine'");
+        let global = Global { data_dir: None, ..given.global };
+        let usual = Context { global, ..given };
+        assert_eq!(usual.agent_run(&usual.agent_dir()), "muster agent run");
     }
 
     #[test]

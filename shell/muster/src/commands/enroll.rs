@@ -52,8 +52,8 @@ pub(crate) fn run(context: &Context, args: Enroll) -> Result<ExitCode> {
     let mut teller = Teller::waiting(context.out);
     let enrolling = async { muster_agent::enroll(options, move |progress| teller.tell(&progress)).await };
     let identity = super::ask(context, async { enrolling.await.map_err(Failure::from) })?;
-    context.out.show(&Enrolled::new(identity, dir))?;
-    context.out.note("\nKeep it alive and renewed: muster agent run");
+    context.out.show(&Enrolled::new(identity, dir.clone()))?;
+    context.out.note(&format!("\nKeep it alive and renewed: {}", context.agent_run(&dir)));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -103,8 +103,9 @@ impl From<AgentError> for Failure {
     }
 }
 
-fn advice(error: &AgentError) -> Option<&'static str> {
+fn advice(error: &AgentError) -> Option<&str> {
     match error {
+        AgentError::Refused { help, .. } => Some(help.as_str()).filter(|help| !help.is_empty()),
         AgentError::NotEnrolled { .. } => Some("muster agent run --invite-file FILE enrolls and runs it"),
         AgentError::InUse { .. } => Some("stop it, or name another directory with --data-dir"),
         AgentError::Rejected { .. } | AgentError::Ended { .. } => {
@@ -121,7 +122,6 @@ fn advice(error: &AgentError) -> Option<&'static str> {
         }
         AgentError::Config { .. }
         | AgentError::OtherServer { .. }
-        | AgentError::Refused { .. }
         | AgentError::Permissions { .. }
         | AgentError::Corrupt { .. } => None,
     }
@@ -137,6 +137,18 @@ mod tests {
         assert_eq!(rejected.exit().code(), 20);
         assert!(rejected.message().contains("not ours"));
         assert_eq!(Failure::from(AgentError::NotEnrolled { dir: "/d".into() }).exit().code(), 10);
+    }
+
+    #[test]
+    fn a_refusal_and_what_to_do_about_it_stand_apart() {
+        let refused = AgentError::Refused {
+            code: "requests_off".into(),
+            detail: "requests are not taken here".into(),
+            help: "Ask an operator for an invite.".into(),
+        };
+        let failure = Failure::from(refused);
+        assert!(failure.message().ends_with("requests are not taken here"), "{}", failure.message());
+        assert_eq!(failure.fix(), "Ask an operator for an invite.");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use muster_app::Ports;
 use muster_issuer::authority::Authority;
+use muster_issuer::seal::SEAL_FILE;
 use muster_issuer::{AuthorityError, FileError, NewAuthority, SealKey, TrustDomain, files};
 use muster_model::Pepper;
 use muster_store_sqlite::{OpenError, SqliteStore};
@@ -63,6 +64,30 @@ impl Home {
         }
         Ok(Self { dir: dir.to_owned(), authority, pepper, store, lock })
     }
+}
+
+/// Whether a start would take the files of a directory as they are. Makes and changes nothing, and takes no lock; the
+/// database is left to whoever may open it.
+pub(crate) fn inspect(dir: &Path) -> Result {
+    let database = dir.join("muster.db");
+    let is_new = !database.exists();
+    if is_new && dir.join(FOUNDED).exists() {
+        return Err(lost(&database));
+    }
+    let (ca, secret) = (dir.join("ca"), dir.join("pepper"));
+    if !is_new || ca.exists() {
+        authority(&ca, is_new, None)?;
+    }
+    if !is_new || secret.exists() {
+        pepper(&secret, is_new)?;
+    }
+    Ok(())
+}
+
+/// Whether the authority's keys are sealed under a key that is neither beside them nor given to this process.
+pub(crate) fn is_sealed_elsewhere(dir: &Path) -> bool {
+    let ca = dir.join("ca");
+    ca.is_dir() && !ca.join(SEAL_FILE).exists() && matches!(seal_key(), Ok(SealKey::Beside))
 }
 
 /// Makes the directory, or takes one that is there: one with something in it only as it must be.

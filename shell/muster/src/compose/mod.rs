@@ -1,6 +1,6 @@
 //! Putting a server together: this room alone names the concrete store, issuer and clock.
 
-mod home;
+pub(crate) mod home;
 mod jobs;
 mod ports;
 mod running;

@@ -7,25 +7,27 @@ use muster_agent::AgentStatus;
 use muster_wire::invite::CaPin;
 
 use super::report::Check;
-use super::server;
+use super::server::{self, Names};
 use crate::failure::Failure;
 use crate::output::relative;
 
 const AGENT: &str = "agent";
 const CREDENTIAL: &str = "credential";
+/// What the agent finds of its server has names of its own: a server's own checks may stand beside it.
+const NAMES: Names = Names { address: "agent address", pin: "agent pin", clock: "agent clock" };
 
-/// Looks at an agent's directory and at the server it names.
-pub(super) async fn check(dir: &Path, now: Timestamp, checks: &mut Vec<Check>) {
+/// Looks at an agent's directory and at the server it names; `run` is the command that runs this agent.
+pub(super) async fn check(dir: &Path, run: &str, now: Timestamp, checks: &mut Vec<Check>) {
     let status = match muster_agent::status(dir) {
         Ok(status) => status,
         // The agent's own words name path, reason and fix.
         Err(error) => return checks.push(fixed(Check::of(CREDENTIAL, &Failure::from(error)))),
     };
-    checks.push(standing(&status));
+    checks.push(standing(&status, run));
     checks.extend(credential(&status, now));
     checks.extend(trouble(&status, now));
     if let (Some(url), Some(pin)) = (&status.url, pin(dir)) {
-        server::address(url, pin, now, checks).await;
+        server::address(&NAMES, url, pin, now, checks).await;
     }
 }
 
@@ -37,13 +39,12 @@ fn fixed(check: Check) -> Check {
     Check { fix: Some(fix), ..check }
 }
 
-fn standing(status: &AgentStatus) -> Check {
-    let run = "start it with `muster agent run`";
+fn standing(status: &AgentStatus, run: &str) -> Check {
     match (status.state.as_str(), status.running) {
         ("not_enrolled", _) => Check::warn(
             AGENT,
             format!("{} holds no identity", status.dir.display()),
-            "muster agent run --invite-file FILE",
+            format!("{run} --invite-file FILE"),
         ),
         ("ended", _) => {
             let why = status.ended.as_ref().map(|note| note.ending.clone()).unwrap_or_default();
@@ -57,7 +58,9 @@ fn standing(status: &AgentStatus) -> Check {
             Check::warn(AGENT, "waiting for somebody to approve", "muster hold ls, on the server's host")
         }
         (state, true) => Check::ok(AGENT, format!("{state} and running")),
-        (state, false) => Check::warn(AGENT, format!("{state} and not running"), run),
+        (state, false) => {
+            Check::warn(AGENT, format!("{state} and not running"), format!("start it with `{run}`"))
+        }
     }
 }
 
@@ -120,9 +123,12 @@ mod tests {
 
     #[test]
     fn an_agent_that_does_not_run_warns_and_an_ended_one_fails() {
-        assert_eq!(standing(&status(serde_json::json!({}))).status, Status::Ok);
-        assert_eq!(standing(&status(serde_json::json!({"running": false}))).status, Status::Warn);
-        assert_eq!(standing(&status(serde_json::json!({"state": "ended"}))).status, Status::Fail);
+        let standing = |json| standing(&status(json), "muster agent run --data-dir /d");
+        assert_eq!(standing(serde_json::json!({})).status, Status::Ok);
+        let stopped = standing(serde_json::json!({"running": false}));
+        assert_eq!(stopped.status, Status::Warn);
+        assert!(stopped.fix.expect("a fix").contains("muster agent run --data-dir /d"));
+        assert_eq!(standing(serde_json::json!({"state": "ended"})).status, Status::Fail);
     }
 
     #[test]

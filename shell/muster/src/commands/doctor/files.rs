@@ -9,11 +9,14 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::report::Check;
+use crate::compose::home;
 
 const DIRECTORY: &str = "data directory";
 const MODES: &str = "modes and owners";
 const WHOLE: &str = "files";
 const CLOCK: &str = "clock";
+const RESTORE: &str = "restore it from a backup; it is never made anew by itself";
+const PEPPER: u64 = 32;
 const MAX_FILES: usize = 2_000;
 const MAX_DEPTH: usize = 4;
 const LEEWAY: Duration = Duration::from_secs(60);
@@ -88,12 +91,38 @@ pub(super) fn whole(dir: &Path) -> Check {
     let mut seen = 0;
     for (path, found) in everything(dir).into_iter().filter(|(_, found)| found.is_file()) {
         if let Err(cause) = intact(&path, found.len()) {
-            let fix = "restore it from a backup; it is never made anew by itself";
-            return Check::fail(WHOLE, format!("{} is damaged", path.display()), fix).because(cause);
+            return Check::fail(WHOLE, format!("{} is damaged", path.display()), RESTORE).because(cause);
         }
         seen += 1;
     }
     Check::ok(WHOLE, format!("{seen} files are readable and whole"))
+}
+
+/// Whether the files of a server are whole, by the rule of its start; where it cannot be asked, by what each should be.
+pub(super) fn whole_server(dir: &Path, running: bool) -> Check {
+    let check = whole(dir);
+    // Files of another user, or open to others: the start would stop there, and that has a check of its own.
+    if !check.passed() || !all_ours(dir) {
+        return check;
+    }
+    match home::inspect(dir) {
+        Ok(()) => check,
+        Err(_) if home::is_sealed_elsewhere(dir) && running => check,
+        Err(failure) if home::is_sealed_elsewhere(dir) => {
+            let fix = "where the service manager gives the seal key, all is well; else restore ca/seal.key from a backup";
+            Check::warn(WHOLE, "the keys below ca are sealed under a key that is not here", fix)
+                .because(failure.why())
+        }
+        Err(failure) => {
+            let check = Check::of(WHOLE, &failure);
+            Check { fix: check.fix.or_else(|| Some(RESTORE.to_owned())), ..check }
+        }
+    }
+}
+
+fn all_ours(dir: &Path) -> bool {
+    let me = rustix::process::geteuid().as_raw();
+    everything(dir).iter().all(|(_, found)| found.uid() == me && closed(found).is_ok())
 }
 
 /// Files that were written after now tell that this clock is behind.
@@ -150,7 +179,8 @@ fn intact(path: &Path, length: u64) -> Result<(), String> {
         (_, "json") => serde_json::from_slice::<serde_json::Value>(&start()?)
             .map(drop)
             .map_err(|error| format!("it is not whole JSON: {error}")),
-        (_, "pem") => pem(&start()?),
+        (_, "pem" | "key" | "crt") => pem(&start()?),
+        ("pepper", _) if length != PEPPER => Err(format!("it holds {length} bytes and not {PEPPER}")),
         _ if length == 0 => Err("it is empty".to_owned()),
         _ => start().map(drop),
     }
@@ -246,7 +276,10 @@ mod tests {
             ("identity.json", "{\"a\": 1}", "{\"a\": "),
             ("key-a.pem", whole_pem, &whole_pem[..30]),
             ("muster.db", "SQLite format 3\0rest", "SQLite for"),
-            ("pepper", "x", ""),
+            ("pepper", &"x".repeat(32), &"x".repeat(31)),
+            ("issuing.key", whole_pem, &whole_pem[..30]),
+            ("root-a.crt", whole_pem, &whole_pem[..30]),
+            ("founded", "x", ""),
         ] {
             let temp = Temp::new(&format!("whole-{name}"));
             temp.write(name, good);
@@ -255,6 +288,63 @@ mod tests {
             let check = whole(&temp.0);
             assert!(check.status == Status::Fail && check.message.contains(name), "{check:?}");
         }
+    }
+
+    /// A server's files as a start makes them, without a database that would have to be opened.
+    fn server(name: &str) -> Temp {
+        let temp = Temp::new(name);
+        std::fs::remove_dir(&temp.0).expect("still empty");
+        drop(home::Home::open(&temp.0, None).expect("founded"));
+        assert_eq!(whole_server(&temp.0, false).status, Status::Ok);
+        temp
+    }
+
+    #[test]
+    fn every_file_that_a_start_would_refuse_is_found() {
+        let temp = server("server");
+        for name in [
+            "pepper",
+            "ca/seal.key",
+            "ca/issuing.key",
+            "ca/issuing.crt",
+            "ca/root-a.key",
+            "ca/root-b.crt",
+            "ca/jwt.key",
+        ] {
+            let path = temp.0.join(name);
+            let kept = std::fs::read(&path).expect("ours");
+            std::fs::write(&path, &kept[..kept.len() * 2 / 3]).expect("ours");
+            let check = whole_server(&temp.0, false);
+            assert!(check.status == Status::Fail && format!("{check:?}").contains(name), "{check:?}");
+            assert!(check.fix.is_some(), "{check:?}");
+            std::fs::write(&path, kept).expect("ours");
+        }
+    }
+
+    #[test]
+    fn keys_that_are_whole_pem_and_do_not_fit_are_found_and_so_is_what_is_gone() {
+        let temp = server("fit");
+        let swap = |a: &str, b: &str| {
+            let (a, b) = (temp.0.join(a), temp.0.join(b));
+            let kept = std::fs::read(&a).expect("ours");
+            std::fs::copy(&b, &a).expect("ours");
+            move || std::fs::write(&a, kept).expect("ours")
+        };
+        let restore = swap("ca/root-a.key", "ca/root-b.key");
+        let check = whole_server(&temp.0, false);
+        assert!(check.status == Status::Fail && format!("{check:?}").contains("root-a.key"), "{check:?}");
+        restore();
+        std::fs::remove_file(temp.0.join("ca/jwt.key")).expect("ours");
+        let check = whole_server(&temp.0, true);
+        assert!(check.status == Status::Fail && format!("{check:?}").contains("jwt.key"), "{check:?}");
+    }
+
+    #[test]
+    fn a_seal_key_that_only_the_service_has_is_no_damage() {
+        let temp = server("sealed");
+        std::fs::remove_file(temp.0.join("ca/seal.key")).expect("ours");
+        assert_eq!(whole_server(&temp.0, true).status, Status::Ok);
+        assert_eq!(whole_server(&temp.0, false).status, Status::Warn);
     }
 
     #[test]

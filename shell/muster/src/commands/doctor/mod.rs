@@ -62,7 +62,7 @@ fn configuration(context: &Context, checks: &mut Vec<Check>) -> Config {
 async fn remote(context: &Context, config: &Config, checks: &mut Vec<Check>) {
     match context.target(config) {
         Ok(Target::Address { url, pin, token_file }) => {
-            server::address(&url, pin, clock::now(), checks).await;
+            server::address(&server::NAMES, &url, pin, clock::now(), checks).await;
             if checks.iter().all(|check| check.passed()) {
                 server::access(&Target::Address { url, pin, token_file }, checks).await;
             }
@@ -71,7 +71,8 @@ async fn remote(context: &Context, config: &Config, checks: &mut Vec<Check>) {
         Err(failure) => checks.push(Check::of("pin", &failure)),
     }
     if context.global.data_dir.is_some() {
-        agent::check(&context.agent_dir(), clock::now(), checks).await;
+        let dir = context.agent_dir();
+        agent::check(&dir, &context.agent_run(&dir), clock::now(), checks).await;
     }
 }
 
@@ -82,7 +83,6 @@ async fn local(context: &Context, config: &Config, listen: SocketAddr, checks: &
     checks.push(files::directory(&dir));
     if place != Place::Missing {
         checks.push(disk::check(&dir));
-        checks.push(files::whole(&dir));
         checks.push(files::not_from_the_future(&dir, clock::now()));
     }
     if matches!(place, Place::Server | Place::Missing) {
@@ -91,12 +91,17 @@ async fn local(context: &Context, config: &Config, listen: SocketAddr, checks: &
         if !running {
             checks.push(server::port(listen));
         }
-        // Whoever runs the server shows by running it that the owner is right.
-        checks.extend((place == Place::Server).then(|| files::modes(&dir, running)));
+        if place == Place::Server {
+            checks.push(files::whole_server(&dir, running));
+            // Whoever runs the server shows by running it that the owner is right.
+            checks.push(files::modes(&dir, running));
+        }
+    } else {
+        checks.push(files::whole(&dir));
     }
     let agent = if place == Place::Agent { dir } else { dir.join(AGENT) };
     if agent.is_dir() {
-        agent::check(&agent, clock::now(), checks).await;
+        agent::check(&agent, &context.agent_run(&agent), clock::now(), checks).await;
     }
 }
 

@@ -16,9 +16,21 @@ use crate::durations;
 use crate::failure::Failure;
 
 const SERVER: &str = "server";
+/// The names of the checks of a server at its address.
+pub(super) const NAMES: Names = Names { address: "server address", pin: "pin", clock: "server clock" };
 const SKEW_WARN: u64 = 5;
 const SKEW_FAIL: u64 = 60;
 const DAY: u64 = 86_400;
+
+/// How the checks of a server at an address are called, by who asks it. No two checks of a report share a name.
+pub(super) struct Names {
+    /// Whether it answers.
+    pub(super) address: &'static str,
+    /// Whether it is the one that was meant.
+    pub(super) pin: &'static str,
+    /// Whether it shows the same time.
+    pub(super) clock: &'static str,
+}
 
 /// The server of a data directory, through its socket; true where it runs.
 pub(super) async fn local(dir: &Path, pin: Option<CaPin>, now: Timestamp, checks: &mut Vec<Check>) -> bool {
@@ -33,11 +45,16 @@ pub(super) async fn local(dir: &Path, pin: Option<CaPin>, now: Timestamp, checks
         }
     };
     checks.push(Check::ok(SERVER, format!("version {} runs at {}", status.version, status.url)));
-    checks.push(clock(status.server_time, now));
+    checks.push(clock(NAMES.clock, status.server_time, now));
     checks.push(ca(status.ca_expires, now));
     match (pin, status.ca_pin.parse::<CaPin>()) {
         (Some(pin), Ok(own)) => checks.push(compare(pin, own)),
-        (None, Ok(own)) => address(&status.url, own, now, checks).await,
+        (None, Ok(own)) => {
+            let mut found = Vec::new();
+            address(&NAMES, &status.url, own, now, &mut found).await;
+            // It is one server: its clock is told once.
+            checks.extend(found.into_iter().filter(|check| check.name != NAMES.clock));
+        }
         (_, Err(error)) => checks.push(Check::fail(
             "pin",
             format!("{:?} {error}", status.ca_pin),
@@ -48,19 +65,20 @@ pub(super) async fn local(dir: &Path, pin: Option<CaPin>, now: Timestamp, checks
 }
 
 /// A server at an address: whether it answers, has the pinned CA, and shows the same time.
-pub(super) async fn address(url: &str, pin: CaPin, now: Timestamp, checks: &mut Vec<Check>) {
+pub(super) async fn address(names: &Names, url: &str, pin: CaPin, now: Timestamp, checks: &mut Vec<Check>) {
     let nonce = match Client::pinned(url, pin, None).await {
         Ok(client) => client.nonce().await,
         Err(error) => Err(error),
     };
     match nonce {
         Ok(nonce) => {
-            checks.push(Check::ok("address", format!("{url} answers and has the pinned CA")));
-            checks.push(clock(nonce.server_time, now));
+            checks.push(Check::ok(names.address, format!("{url} answers and has the pinned CA")));
+            checks.push(clock(names.clock, nonce.server_time, now));
         }
         Err(error) => {
             let unreachable = matches!(error, ClientError::Unreachable { .. });
-            let name = if matches!(error, ClientError::PinMismatch { .. }) { "pin" } else { "address" };
+            let is_pin = matches!(error, ClientError::PinMismatch { .. });
+            let name = if is_pin { names.pin } else { names.address };
             let check = Check::of(name, &Failure::from(error));
             let fix = "start that server, or check address, network and firewall";
             checks.push(if unreachable { Check { fix: Some(fix.into()), ..check } } else { check });
@@ -118,7 +136,7 @@ fn compare(given: CaPin, own: CaPin) -> Check {
         .because(format!("the given pin is {given}"))
 }
 
-fn clock(server: Timestamp, now: Timestamp) -> Check {
+fn clock(name: &'static str, server: Timestamp, now: Timestamp) -> Check {
     let ahead = server.duration_since(now).as_secs();
     let (size, which) = (ahead.unsigned_abs(), if ahead > 0 { "behind" } else { "ahead of" });
     let text = format!(
@@ -126,9 +144,9 @@ fn clock(server: Timestamp, now: Timestamp) -> Check {
         durations::show(Duration::from_secs(size))
     );
     match size {
-        SKEW_FAIL.. => Check::fail("clock", text, "set the clock here or there (timedatectl set-ntp true)"),
-        SKEW_WARN.. => Check::warn("clock", text, "set the clock here or there (timedatectl set-ntp true)"),
-        _ => Check::ok("clock", "the server shows the same time"),
+        SKEW_FAIL.. => Check::fail(name, text, "set the clock here or there (timedatectl set-ntp true)"),
+        SKEW_WARN.. => Check::warn(name, text, "set the clock here or there (timedatectl set-ntp true)"),
+        _ => Check::ok(name, "the server shows the same time"),
     }
 }
 
@@ -154,10 +172,10 @@ mod tests {
 
     #[test]
     fn q_16_a_clock_that_is_off_fails_in_both_directions() {
-        let status = |offset: i64| clock(at(1_000_000 + offset), at(1_000_000)).status;
+        let status = |offset: i64| clock("clock", at(1_000_000 + offset), at(1_000_000)).status;
         assert_eq!([0, 4, -5, 59].map(status), [Found::Ok, Found::Ok, Found::Warn, Found::Warn]);
         assert_eq!([60, -3600].map(status), [Found::Fail, Found::Fail]);
-        assert!(clock(at(4600), at(1000)).message.contains("1h behind"));
+        assert!(clock("clock", at(4600), at(1000)).message.contains("1h behind"));
     }
 
     #[test]
