@@ -15,6 +15,7 @@ use muster_server::metrics::Metrics;
 use muster_server::serve::{Draining, Listener, ServeSettings, Shutdown, serve, shutdown};
 use muster_server::{Config as HttpConfig, Router, ServerState, router};
 use muster_store_sqlite::SqliteStore;
+use rustix::process::{Resource, Rlimit};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
@@ -80,7 +81,7 @@ impl Running {
         metrics: Metrics,
     ) -> Result {
         let listen = listener.local_addr().map_err(|error| unbound(config.server.listen, &error))?;
-        let names = tls::names(listen, &config.server.names)?;
+        let names = tls::names(listen, &config.server.names, config.server.url.as_deref())?;
         let (configs, renew_at) = tls::configs(&self.app, &names)?;
         let shared = configs.shared();
         self.serve(Listener::tls(listener, shared.clone()), routes.clone());
@@ -235,14 +236,33 @@ fn trusted(proxies: &[String]) -> Result<TrustedProxies> {
     proxies.iter().map(parse).collect::<Result<Vec<_>>>().map(TrustedProxies::new)
 }
 
+/// File handles that are not for connections: the database, its readers, the log, hooks.
+const RESERVE: usize = 128;
+
+/// As many file handles as this process may have.
+fn handles() -> usize {
+    let limit = rustix::process::getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, ..limit };
+    let raised =
+        rustix::process::setrlimit(Resource::Nofile, raised).map_or(limit.current, |()| limit.maximum);
+    raised.map_or(usize::MAX, |handles| usize::try_from(handles).unwrap_or(usize::MAX))
+}
+
+/// The bounds of connections. A flood must find an end before the file handles do: the local socket and the database
+/// need some too.
 fn serve_settings(config: &Config) -> ServeSettings {
     let limits = &config.limits;
+    let most = limits.max_connections.get::<usize>();
+    let max_connections = most.min(handles().saturating_sub(RESERVE).max(64));
+    if max_connections < most {
+        tracing::warn!(max_connections, "fewer connections than configured: raise the limit of open files");
+    }
     ServeSettings {
         tls_timeout: limits.tls_timeout.get(),
         header_timeout: limits.header_timeout.get(),
         idle_timeout: limits.idle_timeout.get(),
         drain_timeout: limits.drain_timeout.get(),
-        max_connections: limits.max_connections.get(),
+        max_connections,
         max_per_source: limits.max_connections_per_source.get(),
         max_per_loopback: limits.max_connections_per_loopback.get(),
         max_header_bytes: limits.max_header_bytes.get(),

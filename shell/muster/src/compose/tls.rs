@@ -12,8 +12,15 @@ use rustls::pki_types::CertificateDer;
 
 use crate::failure::{Exit, Failure, Result};
 
-/// The names of the server's certificate: where it listens, this host, and what the operator added.
-pub(crate) fn names(listen: SocketAddr, further: &[String]) -> Result<Vec<ServerName<'static>>> {
+/// The names of the server's certificate: where it listens, this host, the host of its `url`, and what the operator
+/// added.
+pub(crate) fn names(
+    listen: SocketAddr,
+    further: &[String],
+    url: Option<&str>,
+) -> Result<Vec<ServerName<'static>>> {
+    let mut further = further.to_vec();
+    further.extend(url.map(host).transpose()?);
     let mut names: Vec<String> = vec!["localhost".into(), "127.0.0.1".into(), "::1".into()];
     if !listen.ip().is_unspecified() {
         names.push(listen.ip().to_string());
@@ -35,6 +42,21 @@ pub(crate) fn names(listen: SocketAddr, further: &[String]) -> Result<Vec<Server
         }
     }
     Ok(parsed)
+}
+
+/// The host of `https://host[:port][/…]`, as a certificate names it.
+fn host(url: &str) -> Result<String> {
+    let wrong = || {
+        Failure::new(Exit::Config, format!("server.url {url:?} is not an address"))
+            .hint("write it like https://muster.example.org or https://muster.example.org:8443")
+    };
+    let rest = url.split_once("://").ok_or_else(wrong)?.1;
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = match authority.strip_prefix('[') {
+        Some(literal) => literal.split_once(']').ok_or_else(wrong)?.0,
+        None => authority.split(':').next().unwrap_or_default(),
+    };
+    if host.is_empty() { Err(wrong()) } else { Ok(host.to_owned()) }
 }
 
 /// Where machines reach a server that listens here.
@@ -83,6 +105,41 @@ pub(crate) fn renew_when_due(
         }
         Err(failure) => {
             tracing::error!(error = failure.message(), "the server's certificate was not renewed");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(url: Option<&str>) -> Vec<String> {
+        let listen = SocketAddr::from(([127, 0, 0, 1], 8443));
+        let names = names(listen, &["a.example".to_owned()], url).expect("well formed");
+        names.iter().map(|name| name.to_str().into_owned()).collect()
+    }
+
+    #[test]
+    fn the_host_of_the_servers_url_is_a_name_of_its_certificate() {
+        assert!(!named(None).contains(&"muster.example.org".to_owned()));
+        for (url, host) in [
+            ("https://muster.example.org", "muster.example.org"),
+            ("https://muster.example.org:443/", "muster.example.org"),
+            ("https://192.0.2.7:8443", "192.0.2.7"),
+            ("https://[2001:db8::7]:8443/x", "2001:db8::7"),
+        ] {
+            let names = named(Some(url));
+            assert!(names.contains(&host.to_owned()), "{url}: {names:?}");
+            assert!(names.contains(&"a.example".to_owned()) && names.contains(&"127.0.0.1".to_owned()));
+        }
+    }
+
+    #[test]
+    fn a_url_without_a_host_is_refused_with_its_key() {
+        for url in ["muster.example.org", "https://", "https://:8443", "https://[::1"] {
+            let failure = host(url).expect_err("refused");
+            assert_eq!(failure.exit(), Exit::Config);
+            assert!(failure.message().contains("server.url"), "{url}");
         }
     }
 }
