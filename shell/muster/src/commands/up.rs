@@ -1,11 +1,11 @@
 //! `muster up`: a server, and this machine as its first one.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use jiff::Timestamp;
-use muster_agent::{HardwareMode, Joining, Progress, RunOptions, Way};
+use muster_agent::{AgentStatus, HardwareMode, Joining, Progress, RunOptions, Way};
 use muster_app::Origin;
 use muster_wire::ListQuery;
 use muster_wire::grant::CreateGrant;
@@ -101,15 +101,18 @@ fn metrics_beside(listen: SocketAddr) -> Option<SocketAddr> {
 }
 
 /// Enrolls this machine through the network like any other, and keeps its agent running beside the server.
-async fn this_machine(running: &mut Running, hardware_id: &str) -> Result<String> {
+///
+/// An agent that cannot run is no reason to leave the fleet without its server: it is told of, and there is no machine.
+async fn this_machine(running: &mut Running, hardware_id: &str) -> Result<Option<String>> {
+    let hardware = hardware(hardware_id)?;
     let dir = running.home().join("agent");
-    let known = muster_agent::status(&dir).is_ok_and(|status| status.machine.is_some());
-    let way = match known {
+    let Some(known) = standing(&dir) else { return Ok(None) };
+    let way = match known.machine.is_some() {
         // The address may be another one since: it is told, and proves itself by the pinned CA.
         true => Way::Request { url: running.app.settings().url.clone(), pin: pin(running), site: None },
         false => Way::Invite(own_invite(running).await?),
     };
-    let joining = Some(Joining { hardware: hardware(hardware_id)?, ..Joining::new(way) });
+    let joining = Some(Joining { hardware, ..Joining::new(way) });
     let (tell, mut told) = watch::channel(None);
     let options = RunOptions { dir: dir.clone(), hooks_dir: None, joining, reset: false };
     let mut draining = running.draining();
@@ -126,8 +129,26 @@ async fn this_machine(running: &mut Running, hardware_id: &str) -> Result<String
     });
     // The agent speaks once it is online, held or ended; whatever it says, the server itself is up.
     told.wait_for(Option::is_some).await.ok();
-    let status = muster_agent::status(&dir)?;
-    Ok(status.machine.map(|machine| machine.id).unwrap_or_default())
+    Ok(standing(&dir).and_then(|status| status.machine).map(|machine| machine.id))
+}
+
+/// What the agent's directory holds; nothing, and a warning, where it is damaged or open to others.
+fn standing(dir: &Path) -> Option<AgentStatus> {
+    let failure = match muster_agent::status(dir) {
+        Ok(status) => return Some(status),
+        Err(error) => Failure::from(error),
+    };
+    let cause = Some(failure.why()).filter(|cause| !cause.is_empty());
+    let fix = Some(failure.fix()).filter(|fix| !fix.is_empty());
+    let fix = fix.unwrap_or_else(|| "mend it, then start again; `muster doctor` looks for the cause".into());
+    tracing::warn!(
+        problem = failure.message(),
+        cause,
+        fix,
+        dir = %dir.display(),
+        "this machine's own agent does not run; the server does"
+    );
+    None
 }
 
 fn hardware(given: &str) -> Result<HardwareMode> {
@@ -160,10 +181,9 @@ fn announce(tell: &watch::Sender<Option<()>>, progress: Progress) {
 }
 
 /// Everything a person or program needs next.
-async fn ready(running: &Running, machine: String) -> Result<UpReady> {
+async fn ready(running: &Running, machine: Option<String>) -> Result<UpReady> {
     let login_url = running.app.login_link(running.admin).await.map_err(|error| failed(&error))?;
     let invite = invite(running, DAY).await?;
-    let machine = Some(machine).filter(|id| !id.is_empty());
     Ok(UpReady { login_url: Some(login_url), invite: Some(invite), machine, ..UpReady::of(running) })
 }
 
@@ -267,5 +287,20 @@ mod tests {
         let json = serde_json::to_value(ready()).expect("an object");
         let keys: Vec<_> = json.as_object().expect("an object").keys().map(String::as_str).collect();
         assert_eq!(keys, ["url", "login_url", "ca_pin", "invite", "data_dir"]);
+    }
+
+    #[test]
+    fn a_damaged_agents_directory_is_no_machine_and_an_empty_one_is_a_new_one() {
+        use std::os::unix::fs::PermissionsExt;
+        let temp = tempfile::tempdir().expect("a temporary directory");
+        let mode = |path: &Path, mode| {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("ours");
+        };
+        mode(temp.path(), 0o700);
+        assert!(standing(temp.path()).is_some_and(|status| status.machine.is_none()));
+        let identity = temp.path().join("identity.json");
+        std::fs::write(&identity, "{\"version\": ").expect("ours");
+        mode(&identity, 0o600);
+        assert!(standing(temp.path()).is_none());
     }
 }
