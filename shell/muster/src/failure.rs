@@ -177,14 +177,34 @@ fn line(label: &str, text: &str, color: bool) -> String {
 
 impl From<Problem> for Failure {
     fn from(problem: Problem) -> Self {
-        let mut failure = Self::new(Exit::of(&problem), problem.title);
-        failure.causes.extend(problem.detail.filter(|detail| *detail != failure.message));
+        let exit = Exit::of(&problem);
+        let mut failure = match problem.detail {
+            Some(detail) if says_again(&problem.title, &detail) => Self::new(exit, sentence(&detail)),
+            Some(detail) => Self::new(exit, problem.title).cause(detail),
+            None => Self::new(exit, problem.title),
+        };
         failure.causes.extend(problem.errors.iter().map(|e| format!("{} {}", e.path, e.message)));
         failure.hints.extend(Some(problem.help).filter(|help| !help.is_empty()));
         failure.hints.extend(problem.retry_after.map(|seconds| format!("try again in {seconds} seconds")));
         failure.request_id = problem.request_id;
         failure
     }
+}
+
+/// Whether a detail is its title over again, at most with a word in the place of another ("one", "a site").
+fn says_again(title: &str, detail: &str) -> bool {
+    let words = |text: &str| -> Vec<String> {
+        let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+        words.map(str::to_lowercase).collect()
+    };
+    let (title, detail) = (words(title), words(detail));
+    let missing = title.iter().filter(|word| !detail.contains(word)).count();
+    title == detail || missing == 0 || missing == 1 && title.len() > 4
+}
+
+fn sentence(text: &str) -> String {
+    let mut rest = text.trim_end_matches('.').chars();
+    rest.next().map_or_else(String::new, |first| format!("{}{}.", first.to_uppercase(), rest.as_str()))
 }
 
 impl From<ClientError> for Failure {
@@ -276,6 +296,19 @@ mod tests {
         problem.detail = Some("it is retired".into());
         let text = Failure::from(problem).text(false);
         assert_eq!(text, "error: No.\ncause: it is retired\nhint: Do something else.\nrequest id: req-1\n");
+    }
+
+    #[test]
+    fn a_detail_that_says_the_title_again_is_told_once_and_in_its_own_words() {
+        let told = |title: &str, detail: &str| {
+            let problem = Problem { title: title.into(), detail: Some(detail.into()), ..problem(409) };
+            Failure::from(problem).text(false).lines().take(2).map(str::to_owned).collect::<Vec<_>>()
+        };
+        let again = told("There is one of that name already.", "there is a site of that name already");
+        assert_eq!(again, ["error: There is a site of that name already.", "hint: Do something else."]);
+        assert_eq!(told("The request is wrong.", "the request is wrong")[0], "error: The request is wrong.");
+        let more = told("The machine is not in a state for that.", "cannot resume: it is retired");
+        assert_eq!(more[1], "cause: cannot resume: it is retired");
     }
 
     #[test]

@@ -112,12 +112,12 @@ impl Human for AgentStatus {
         let machine = self.machine.as_ref();
         let ended = self.ended.as_ref();
         let ending = |note: &muster_agent::EndedNote| {
-            format!(
-                "{} {} {}",
-                note.ending,
-                relative(now, note.at),
-                note.reason.as_deref().unwrap_or_default()
-            )
+            let reason = note.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+            format!("{} {}{reason}", note.ending, relative(now, note.at))
+        };
+        // An identity that ended is told of by the note that it left behind.
+        let was = |part: fn(&muster_agent::EndedNote) -> &Option<String>| {
+            ended.and_then(|note| part(note).clone()).unwrap_or_default()
         };
         let hold = |hold: &muster_agent::PendingHold| {
             format!("{} ({}), ends {}", hold.id, hold.reason, relative(now, hold.expires_at))
@@ -126,10 +126,12 @@ impl Human for AgentStatus {
             ("state", self.state.clone()),
             ("agent", if self.running { "running" } else { "not running" }.to_owned()),
             ("channel", self.channel.clone().unwrap_or_default()),
-            ("server", self.url.clone().unwrap_or_default()),
+            ("server", self.url.clone().unwrap_or_else(|| was(|note| &note.url))),
             (
                 "machine",
-                machine.map(|machine| format!("{} ({})", machine.id, machine.name)).unwrap_or_default(),
+                machine
+                    .map(|machine| format!("{} ({})", machine.id, machine.name))
+                    .unwrap_or_else(|| was(|note| &note.machine)),
             ),
             ("site", machine.map(|machine| machine.site.clone()).unwrap_or_default()),
             ("words", self.words.join(" ")),
@@ -177,6 +179,21 @@ mod tests {
         make(&temp.join("agent"));
         assert_eq!(either_dir(temp.clone()), temp.join("agent"));
         std::fs::remove_dir_all(&temp).expect("our own directory");
+    }
+
+    #[test]
+    fn an_identity_that_ended_still_says_whose_it_was_and_lines_end_without_spaces() {
+        let status: AgentStatus = serde_json::from_value(serde_json::json!({
+            "dir": "/d", "state": "ended", "running": false, "channel": null, "url": null, "machine": null,
+            "key": null, "words": [], "certificate_expires": null, "renew_at": null, "last_contact": null,
+            "last_problem": null, "clock_skew_seconds": 0, "hardware_source": null, "hold": null,
+            "ended": {"version": 1, "ending": "retired", "machine": "mch_1", "url": "https://a",
+                "at": "1970-01-01T00:00:00Z"},
+        }))
+        .expect("the agent's own shape");
+        let text = status.human(Timestamp::UNIX_EPOCH);
+        assert!(text.contains("mch_1") && text.contains("https://a"), "{text}");
+        assert!(text.lines().all(|line| line.trim_end() == line), "{text}");
     }
 
     #[test]

@@ -155,11 +155,8 @@ impl Human for HoldDetail {
     fn human(&self, now: Timestamp) -> String {
         let mut text = self.hold.human(now);
         if let Some(machine) = &self.existing_machine {
-            let words = details([("words", self.existing_words.join(" "))]);
-            text.push_str(&format!(
-                "\n\nWho stands in the way\n{}",
-                indent(&format!("{words}\n{}", machine.human(now)))
-            ));
+            let facts = super::machine::facts(machine, &self.existing_words, now);
+            text.push_str(&format!("\n\nWho stands in the way\n{}", indent(&facts)));
         }
         if self.hold.state == "open" {
             text.push_str(&format!(
@@ -173,20 +170,46 @@ impl Human for HoldDetail {
 
 trait Commands {
     fn commands(&self) -> String;
+    fn has_the_same_key(&self) -> bool;
+    fn caption(&self, choice: Choice) -> String;
 }
 
 impl Commands for HoldDetail {
     fn commands(&self) -> String {
         let id = crate::output::escape(&self.hold.id);
-        let approve = |choice: &Choice| match choice {
-            Choice::Same => {
-                format!("    muster hold approve {id} --as-same    # it is that machine, with a new key")
+        let is_known = self.has_the_same_key();
+        let fitting = self.choices.iter().filter(|choice| !is_known || **choice == Choice::Same);
+        let mut lines: Vec<String> = match fitting.copied().collect::<Vec<_>>().as_slice() {
+            [Choice::New] => vec![format!("    muster hold approve {id}")],
+            [Choice::Same] => {
+                vec![format!("    muster hold approve {id}    # {}", self.caption(Choice::Same))]
             }
-            Choice::New => format!("    muster hold approve {id} --as-new     # it is another machine"),
+            several => several
+                .iter()
+                .map(|choice| {
+                    let flag = if *choice == Choice::Same { "--as-same" } else { "--as-new " };
+                    format!("    muster hold approve {id} {flag}    # {}", self.caption(*choice))
+                })
+                .collect(),
         };
-        let mut lines: Vec<String> = self.choices.iter().map(approve).collect();
         lines.push(format!("    muster hold reject {id} --reason TEXT"));
         lines.join("\n")
+    }
+
+    /// A key belongs to one machine for ever: who shows it again can only be that machine.
+    fn has_the_same_key(&self) -> bool {
+        let existing = self.existing_machine.as_ref().and_then(|machine| machine.key.as_ref());
+        existing.is_some() && existing == self.hold.claimant.key.as_ref()
+    }
+
+    fn caption(&self, choice: Choice) -> String {
+        match choice {
+            Choice::Same if self.has_the_same_key() => {
+                format!("the same machine, moved to site {}", crate::output::escape(&self.hold.site))
+            }
+            Choice::Same => "it is that machine, with a new key".to_owned(),
+            Choice::New => "it is another machine".to_owned(),
+        }
     }
 }
 
@@ -235,6 +258,45 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part}: {text}");
         }
+    }
+
+    fn machine(key: &str) -> muster_wire::machine::Machine {
+        serde_json::from_value(serde_json::json!({
+            "id": "mch_1", "name": "web", "kind": "host", "state": "active",
+            "state_since": "2026-11-01T00:00:00Z", "online": true, "site": "old", "hostname": null,
+            "hardware_id": null, "last_seen": null, "credential_expires": null, "generation": 1, "key": key,
+            "role": null, "labels": {}, "attributes": {}, "grant": null, "contested_by": null,
+            "created_at": "2026-11-01T00:00:00Z", "enrolled_at": null,
+        }))
+        .expect("the wire's shape")
+    }
+
+    #[test]
+    fn where_one_choice_fits_none_has_to_be_named() {
+        let text = HoldDetail { choices: vec![Choice::New], ..detail() }.human(Timestamp::UNIX_EPOCH);
+        assert!(text.contains("\n    muster hold approve hld_1\n    muster hold reject hld_1"), "{text}");
+    }
+
+    #[test]
+    fn a_machine_with_its_own_key_at_another_site_is_offered_as_moved_and_not_as_another() {
+        let moved = HoldDetail { existing_machine: Some(machine("ab")), ..detail() };
+        let text = moved.human(Timestamp::UNIX_EPOCH);
+        assert!(text.contains("approve hld_1    # the same machine, moved to site main\n"), "{text}");
+        assert!(!text.contains("--as-new"), "{text}");
+        let other = HoldDetail { existing_machine: Some(machine("cd")), ..detail() };
+        let text = other.human(Timestamp::UNIX_EPOCH);
+        assert!(text.contains("--as-same    # it is that machine, with a new key"), "{text}");
+    }
+
+    #[test]
+    fn the_words_of_who_stands_in_the_way_line_up_with_the_rest() {
+        let text =
+            HoldDetail { existing_machine: Some(machine("cd")), ..detail() }.human(Timestamp::UNIX_EPOCH);
+        let column = |name: &str, value: &str| {
+            let line = text.lines().find(|line| line.trim().starts_with(name) && line.ends_with(value));
+            line.unwrap_or_else(|| panic!("{name} {value}: {text}")).find(value)
+        };
+        assert_eq!(column("words", "three"), column("name", "web"));
     }
 
     #[test]

@@ -104,7 +104,7 @@ pub(crate) struct RevokeArgs {
     /// Only this credential (crd_…); all of them where nothing is said.
     #[arg(long, value_name = "CREDENTIAL", conflicts_with = "all")]
     credential: Option<String>,
-    /// All credentials, and the machine with them.
+    /// All credentials, as where nothing is said; the machine is paused with them (suspended, revoked).
     #[arg(long)]
     all: bool,
     /// Why, for the audit log and for the machine.
@@ -245,34 +245,39 @@ fn short(id: &str) -> &str {
 
 impl Human for Shape {
     fn human(&self, now: Timestamp) -> String {
-        details([
-            ("id", self.id.clone()),
-            ("name", self.name.clone()),
-            ("kind", self.kind.clone()),
-            ("state", format!("{} since {}", self.state, self.state_since)),
-            ("reason", self.state_reason.clone().unwrap_or_default()),
-            ("presence", presence(self).to_owned()),
-            ("last seen", opt_relative(now, self.last_seen)),
-            ("site", self.site.clone()),
-            ("hostname", self.hostname.clone().unwrap_or_default()),
-            ("hardware id", self.hardware_id.clone().unwrap_or_default()),
-            ("credential", credential(self, now)),
-            ("generation", self.generation.to_string()),
-            ("key", self.key.clone().unwrap_or_default()),
-            ("role", self.role.clone().unwrap_or_default()),
-            ("labels", pairs(&self.labels)),
-            ("attributes", pairs(&self.attributes)),
-            ("grant", self.grant.clone().unwrap_or_default()),
-            ("contested by", self.contested_by.clone().unwrap_or_default()),
-            ("created", relative(now, self.created_at)),
-            ("enrolled", self.enrolled_at.map(|at| relative(now, at)).unwrap_or_default()),
-        ])
+        facts(self, &[], now)
     }
+}
+
+/// What is known of a machine, with the words of its key where they are known, as one list.
+pub(super) fn facts(machine: &Shape, words: &[String], now: Timestamp) -> String {
+    details([
+        ("id", machine.id.clone()),
+        ("name", machine.name.clone()),
+        ("kind", machine.kind.clone()),
+        ("state", format!("{} since {}", machine.state, machine.state_since)),
+        ("reason", machine.state_reason.clone().unwrap_or_default()),
+        ("presence", presence(machine).to_owned()),
+        ("last seen", opt_relative(now, machine.last_seen)),
+        ("site", machine.site.clone()),
+        ("hostname", machine.hostname.clone().unwrap_or_default()),
+        ("hardware id", machine.hardware_id.clone().unwrap_or_default()),
+        ("credential", credential(machine, now)),
+        ("generation", machine.generation.to_string()),
+        ("key", machine.key.clone().unwrap_or_default()),
+        ("words", words.join(" ")),
+        ("role", machine.role.clone().unwrap_or_default()),
+        ("labels", pairs(&machine.labels)),
+        ("attributes", pairs(&machine.attributes)),
+        ("grant", machine.grant.clone().unwrap_or_default()),
+        ("contested by", machine.contested_by.clone().unwrap_or_default()),
+        ("created", relative(now, machine.created_at)),
+        ("enrolled", machine.enrolled_at.map(|at| relative(now, at)).unwrap_or_default()),
+    ])
 }
 
 impl Human for MachineDetail {
     fn human(&self, now: Timestamp) -> String {
-        let words = details([("words", self.words.join(" "))]);
         let credentials = self.credentials.iter().map(|credential| {
             let why = credential.end_reason.as_deref().map(|why| format!(" ({why})")).unwrap_or_default();
             [
@@ -284,7 +289,7 @@ impl Human for MachineDetail {
             ]
         });
         let credentials = table(["CREDENTIAL", "KIND", "STATE", "GENERATION", "ENDS"], credentials);
-        [self.machine.human(now), words, String::new(), credentials].join("\n")
+        [facts(&self.machine, &self.words, now), String::new(), credentials].join("\n")
     }
 }
 

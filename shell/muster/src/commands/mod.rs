@@ -23,9 +23,11 @@ pub(crate) mod token;
 pub(crate) mod up;
 pub(crate) mod version;
 
+use std::ffi::OsStr;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::builder::Resettable;
+use clap::{Command as Definition, CommandFactory, FromArgMatches};
 
 use crate::cli::{Cli, Command};
 use crate::context::Context;
@@ -34,12 +36,24 @@ use crate::logging;
 
 /// Runs what the command line asks for.
 pub(crate) fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let mut matches =
+        without_empty(Cli::command(), |name| std::env::var_os(name).is_some_and(|value| value.is_empty()))
+            .get_matches();
+    let cli = Cli::from_arg_matches_mut(&mut matches)
+        .unwrap_or_else(|error| error.format(&mut Cli::command()).exit());
     let context = Context::new(cli.global);
     match run(&context, cli.command) {
         Ok(code) => code,
         Err(failure) => failure.report(context.out.color),
     }
+}
+
+/// A variable that is set to nothing counts as one that is not set: nothing is no directory, and no server.
+fn without_empty(definition: Definition, is_empty: impl Fn(&OsStr) -> bool) -> Definition {
+    definition.mut_args(|arg| match arg.get_env().is_some_and(&is_empty) {
+        true => arg.env(Resettable::Reset),
+        false => arg,
+    })
 }
 
 fn run(context: &Context, command: Command) -> Result<ExitCode> {
@@ -77,4 +91,22 @@ fn ask<T>(context: &Context, future: impl Future<Output = Result<T>>) -> Result<
 /// The failure of a machine that gives us no threads or timers.
 pub(crate) fn no_runtime(error: &std::io::Error) -> Failure {
     Failure::new(Exit::Failed, "the runtime cannot be started").because(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_variable_set_to_nothing_counts_as_unset() {
+        let read = |definition: &Definition| -> Vec<String> {
+            let names = definition.get_arguments().filter_map(|arg| arg.get_env());
+            names.map(|name| name.to_string_lossy().into_owned()).collect()
+        };
+        let all = read(&Cli::command());
+        assert!(all.contains(&"MUSTER_DATA_DIR".to_owned()) && all.contains(&"MUSTER_SERVER".to_owned()));
+        let left = read(&without_empty(Cli::command(), |name| name == "MUSTER_DATA_DIR"));
+        assert_eq!(left.len(), all.len() - 1);
+        assert!(!left.contains(&"MUSTER_DATA_DIR".to_owned()));
+    }
 }

@@ -126,7 +126,8 @@ fn file_error(path: &Path, text: &str, error: &toml::de::Error) -> Failure {
         }
         None => path.display().to_string(),
     };
-    Failure::new(Exit::Config, format!("{place}: {}", error.message()))
+    let key = error.span().and_then(|span| key_at(text, span.start)).map(|key| format!("{key}: "));
+    Failure::new(Exit::Config, format!("{place}: {}{}", key.unwrap_or_default(), error.message()))
         .hint("`muster config schema` describes every key, `muster config show` what holds")
 }
 
@@ -139,6 +140,15 @@ fn position(text: &str, byte: usize) -> (usize, usize) {
 }
 
 type Section = BTreeMap<String, toml::Spanned<toml::Value>>;
+
+/// The path of the value that a byte stands in: what is wrong with a value says nothing of whose it is.
+fn key_at(text: &str, byte: usize) -> Option<String> {
+    let sections: BTreeMap<String, Section> = toml::from_str(text).ok()?;
+    sections.iter().find_map(|(section, fields)| {
+        let (key, _) = fields.iter().find(|(_, value)| value.span().contains(&byte))?;
+        Some(format!("{section}.{key}"))
+    })
+}
 
 /// The lines of the values of a file that is known to be well formed.
 fn file_origins(path: &Path, text: &str) -> BTreeMap<String, Origin> {
@@ -204,9 +214,12 @@ mod tests {
     #[test]
     fn values_outside_their_bounds_are_refused_with_file_and_line() {
         let (text, _) = error("[limits]\n\ntls_timeout = '2m'\n", &[]);
-        assert!(text.starts_with("muster.toml:3:15: 2m is not between 1s and 1m"), "{text}");
+        assert!(
+            text.starts_with("muster.toml:3:15: limits.tls_timeout: 2m is not between 1s and 1m"),
+            "{text}"
+        );
         let (text, _) = error("[limits]\nmax_body_bytes = 1\n", &[]);
-        assert!(text.starts_with("muster.toml:2:18: 1 is not between"), "{text}");
+        assert!(text.starts_with("muster.toml:2:18: limits.max_body_bytes: 1 is not between"), "{text}");
     }
 
     #[test]
