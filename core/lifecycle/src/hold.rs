@@ -51,9 +51,11 @@ impl Choice {
     }
 }
 
-/// The choices that fit a hold.
-pub fn choices(hold: &Hold) -> &'static [Choice] {
+/// The choices that fit a hold. A key belongs to one machine for ever: a claimant whose key is known can only be that
+/// machine.
+pub fn choices(hold: &Hold, key_is_known: bool) -> &'static [Choice] {
     match (hold.reason, hold.existing.is_some()) {
+        _ if key_is_known => &[Choice::Same],
         (HoldReason::KeyMismatch | HoldReason::SiteMismatch, true) => &[Choice::Same, Choice::New],
         // A retired machine is never revived by approving a newcomer; re-admitting it is an act of its own.
         (HoldReason::Approval | HoldReason::Quota | HoldReason::WasRemoved, _)
@@ -120,10 +122,8 @@ fn fits_earlier(choice: Option<Choice>, hold: &Hold, machine: MachineId) -> bool
     choice.is_none_or(|choice| choice == earlier)
 }
 
-/// A key belongs to one machine for ever, so a claimant whose key is known can only be that machine.
 fn chosen(hold: &Hold, choice: Option<Choice>, key_is_known: bool) -> Result<Choice, Refusal> {
-    let fitting = if key_is_known { &[Choice::Same][..] } else { choices(hold) };
-    match (choice, fitting) {
+    match (choice, choices(hold, key_is_known)) {
         (Some(choice), fitting) if fitting.contains(&choice) => Ok(choice),
         (Some(choice), _) => Err(Refusal::ChoiceUnavailable { choice: choice.as_str() }),
         (None, [only]) => Ok(*only),

@@ -119,7 +119,7 @@ pub fn suspend(
 ///
 /// # Errors
 /// [`Refusal::NotFound`], [`Refusal::WrongState`] unless it is suspended with a key that still counts.
-pub fn resume(facts: Facts, context: &Context) -> Result<Plan<Machine>, Refusal> {
+pub fn resume(facts: Facts, reason: Option<ReasonText>, context: &Context) -> Result<Plan<Machine>, Refusal> {
     let machine = found(facts.machine)?;
     match &machine.state {
         MachineState::Active(_) => Ok(Plan::unchanged(machine)),
@@ -129,7 +129,7 @@ pub fn resume(facts: Facts, context: &Context) -> Result<Plan<Machine>, Refusal>
         }
         MachineState::Suspended(_) | MachineState::Pending(_) | MachineState::Retired(_) => {
             let state = machine.state.clone().resumed(context.now)?;
-            Ok(moved(Machine { state, ..machine }, "machine.resume", None, Vec::new(), context))
+            Ok(moved(Machine { state, ..machine }, "machine.resume", reason, Vec::new(), context))
         }
     }
 }
@@ -243,7 +243,8 @@ fn moved(
     context: &Context,
 ) -> Plan<Machine> {
     let mut entry = context.entry(action, Object::Machine(machine.id), machine.state.as_str());
-    entry.detail = vec![("name", machine.name.to_string()), ("ended", changes.len().to_string())];
+    let ended = changes.iter().filter(|change| matches!(change, Change::Credential(_))).count();
+    entry.detail = vec![("name", machine.name.to_string()), ("credentials_ended", ended.to_string())];
     entry.detail.extend(said.map(|said| ("said", said.to_string())));
     changes.push(MachineChange::Update(machine.clone()).into());
     Plan::new(machine, changes, entry)

@@ -56,11 +56,16 @@ impl<S: Store> App<S> {
             Some(id) => reads.machine_row(tenant, id).await?,
             None => None,
         };
+        let key = hold.claimant.key.as_ref().map(PublicKey::fingerprint);
+        let key_is_known = match key {
+            Some(key) => reads.key(tenant, key).await?.is_some(),
+            None => false,
+        };
         Ok(wire::HoldDetail {
             hold: wire::Hold::new(&hold, site.as_ref().map_or("", |site| site.code.as_str()), self.now()),
             existing_words: muster_wire::words(existing.as_ref().and_then(|row| row.machine.key)),
             existing_machine: existing.map(|row| self.view(row)),
-            choices: hold::choices(&hold).iter().map(|choice| wire_choice(*choice)).collect(),
+            choices: hold::choices(&hold, key_is_known).iter().map(|choice| wire_choice(*choice)).collect(),
         })
     }
 

@@ -94,8 +94,16 @@ impl<S: Store> App<S> {
     ///
     /// # Errors
     /// [`Refusal::NotFound`], [`Refusal::WrongState`].
-    pub async fn resume(&self, id: MachineId, origin: &Origin) -> Result<wire::Machine, Error> {
-        self.act(id, origin, "machine.resume", machine::resume).await
+    pub async fn resume(
+        &self,
+        id: MachineId,
+        reason: Option<ReasonText>,
+        origin: &Origin,
+    ) -> Result<wire::Machine, Error> {
+        self.act(id, origin, "machine.resume", move |facts, context| {
+            machine::resume(facts, reason.clone(), context)
+        })
+        .await
     }
 
     /// Ends a machine.

@@ -58,6 +58,20 @@ const MALFORMED: Row = row(
     "The request is not one that Muster understands.",
     "Correct the fields listed under errors and send it again. Nothing was spent.",
 );
+const TOO_SLOW: Row = row(
+    "too_slow",
+    StatusCode::REQUEST_TIMEOUT,
+    AgentAction::Retry,
+    "The request did not arrive in time.",
+    "Send it again; nothing was changed. Look at the network between the machine and the server.",
+);
+const WRONG_METHOD: Row = row(
+    "wrong_method",
+    StatusCode::METHOD_NOT_ALLOWED,
+    AgentAction::Stop,
+    "This path does not take that method.",
+    "Use one of the methods that the Allow header lists.",
+);
 const UNAVAILABLE: Row = row(
     "unavailable",
     StatusCode::SERVICE_UNAVAILABLE,
@@ -295,6 +309,9 @@ fn log(error: &Error, row: Row) {
 impl IntoResponse for Unreadable {
     fn into_response(self) -> Response {
         tracing::debug!(error = %self.0, "unreadable body");
+        if let BodyError::TooSlow { .. } | BodyError::Broken(_) = &self.0 {
+            return marked(Failed { detail: Some(self.0.to_string()), ..Failed::of(TOO_SLOW) });
+        }
         let status = match &self.0 {
             BodyError::Encoded | BodyError::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             BodyError::Chunked => StatusCode::LENGTH_REQUIRED,
@@ -336,11 +353,17 @@ pub(crate) fn written(problem: &Problem) -> Response {
     response
 }
 
+/// A path that does not take this method.
+pub(crate) fn wrong_method() -> Response {
+    marked(Failed::of(WRONG_METHOD))
+}
+
 /// The whole table, for the reference: every problem that can leave the server.
 pub fn problems() -> Vec<Problem> {
     let blank = |row: Row| Failed::of(row).document("", Timestamp::UNIX_EPOCH);
     let refusals = every_refusal();
-    let rows = refusals.iter().map(refusal_row).chain([MALFORMED, UNAVAILABLE, BROKEN]);
+    let rows =
+        refusals.iter().map(refusal_row).chain([MALFORMED, TOO_SLOW, WRONG_METHOD, UNAVAILABLE, BROKEN]);
     rows.map(blank).map(|problem| Problem { request_id: None, server_time: None, ..problem }).collect()
 }
 

@@ -87,15 +87,15 @@ fn suspending_pauses_an_active_machine_once_and_ends_nothing() {
 #[test]
 fn resuming_ends_a_pause_or_a_probation_and_never_a_revocation() {
     for cause in [SuspendCause::Operator(None), SuspendCause::Probation] {
-        let plan = resume(standing(suspended(cause)), &by_operator()).expect("it is paused");
+        let plan = resume(standing(suspended(cause)), None, &by_operator()).expect("it is paused");
         assert_eq!((rows(&plan), told(&plan)), (vec!["machine active".into()], ("machine.resume", "active")));
     }
-    assert!(resume(standing(active()), &by_operator()).expect("it is active").is_unchanged());
+    assert!(resume(standing(active()), None, &by_operator()).expect("it is active").is_unchanged());
     let refused = Refusal::WrongState { verb: "resume", state: "revoked" };
     let revoked = standing(suspended(SuspendCause::Revoked(None)));
-    assert_eq!(resume(revoked, &by_operator()).err(), Some(refused));
+    assert_eq!(resume(revoked, None, &by_operator()).err(), Some(refused));
     for state in [pending(1).state, retired()] {
-        assert!(matches!(resume(standing(state), &by_operator()), Err(Refusal::WrongState { .. })));
+        assert!(matches!(resume(standing(state), None, &by_operator()), Err(Refusal::WrongState { .. })));
     }
 }
 
@@ -160,7 +160,7 @@ fn revoking_one_bearer_key_leaves_the_machine_at_work() {
 fn revoking_a_machine_that_an_operator_paused_needs_a_new_key_to_undo() {
     let plan = revoke(standing(suspended(SuspendCause::Operator(None))), None, None, &by_operator());
     let state = plan.expect("it is paused").outcome().machine.state.clone();
-    assert!(resume(standing(state), &by_operator()).is_err());
+    assert!(resume(standing(state), None, &by_operator()).is_err());
 }
 
 #[test]
@@ -183,7 +183,7 @@ fn an_unknown_machine_is_not_found_by_any_act() {
     let not_found = Some(Refusal::NotFound { what: "machine" });
     let context = by_operator();
     assert_eq!(suspend(Facts::default(), None, &context).err(), not_found);
-    assert_eq!(resume(Facts::default(), &context).err(), not_found);
+    assert_eq!(resume(Facts::default(), None, &context).err(), not_found);
     assert_eq!(retire(Facts::default(), RetireCause::Left, &context).err(), not_found);
     assert_eq!(revoke(Facts::default(), None, None, &context).err(), not_found);
 }

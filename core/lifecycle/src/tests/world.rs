@@ -153,7 +153,7 @@ impl World {
             }
             Op::Collect(at) => self.collect(*at, &context),
             Op::Suspend(at) => self.settle(machine::suspend(self.facts_of(*at), None, &context)),
-            Op::Resume(at) => self.settle(machine::resume(self.facts_of(*at), &context)),
+            Op::Resume(at) => self.settle(machine::resume(self.facts_of(*at), None, &context)),
             Op::Retire(at) => self.settle(machine::retire(self.facts_of(*at), RetireCause::Left, &context)),
             Op::Revoke(at) => self.settle(machine::revoke(self.facts_of(*at), None, None, &context)),
             Op::Create(site, hardware) => self.create(*site, *hardware, &context),

@@ -93,7 +93,7 @@ async fn every_use_case_that_changes_something_is_told_and_repeating_it_is_not()
         app.suspend(caller.machine, None, &admin).await?;
         if round == "first" { ledger.told("machine.suspend").await } else { ledger.silent("again").await }
     }
-    app.resume(caller.machine, &admin).await?;
+    app.resume(caller.machine, None, &admin).await?;
     ledger.told("machine.resume").await;
     app.revoke(caller.machine, None, None, false, &admin).await?;
     ledger.told("machine.revoke").await;

@@ -66,7 +66,7 @@ async fn orders_follow_what_operators_do() {
     );
     world.app.suspend(caller.machine, reason(), &admin).await.expect("as it is");
     assert_eq!(next(&mut channel), None, "nothing changed, so nothing is ordered");
-    world.app.resume(caller.machine, &admin).await.expect("resumed");
+    world.app.resume(caller.machine, None, &admin).await.expect("resumed");
     assert_eq!(next(&mut channel).map(|order| order.order), Some(Order::Resume));
     world.app.retire(caller.machine, reason(), &admin).await.expect("retired");
     assert_eq!(next(&mut channel), Some(ChannelOrder { order: Order::Retire, reason: said, last: true }));

@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout};
 use tracing::Instrument;
 
 use crate::limits::BodyError;
-use crate::problem::{Failed, Failure, Unreadable, written};
+use crate::problem::{Failed, Failure, Unreadable, written, wrong_method};
 use crate::state::ServerState;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -34,7 +34,7 @@ const HEADERS: [(&str, &str); 5] = [
 pub(crate) fn wrapped<S: Store>(router: Router<ServerState<S>>, state: ServerState<S>) -> Router {
     router
         .fallback(|| async { Failure::from(Refusal::NotFound { what: "route" }) })
-        .method_not_allowed_fallback(|| async { Failure::from(Refusal::NotFound { what: "route" }) })
+        .method_not_allowed_fallback(|| async { wrong_method() })
         .layer(from_fn_with_state(state.clone(), around::<S>))
         .with_state(state)
 }

@@ -12,7 +12,7 @@ use muster_wire::machine::{
 use muster_wire::{Fields, ListQuery, Page};
 
 use crate::problem::Failure;
-use crate::route::{Body, Key, Named, NoBody, OptionalBody, Params};
+use crate::route::{Body, Key, Named, OptionalBody, Params};
 use crate::state::ServerState;
 
 /// List machines.
@@ -76,15 +76,17 @@ pub(super) async fn suspend<S: Store>(
 /// End a pause, or confirm a machine on probation.
 #[utoipa::path(
     post, path = "/v1/machines/{machine}/resume", tag = "machines", params(("machine" = String, Path)),
+    request_body = Reasoned,
     responses((status = 200, body = Machine), (status = "default", body = muster_wire::Problem))
 )]
 pub(super) async fn resume<S: Store>(
     State(state): State<ServerState<S>>,
     Extension(origin): Extension<Origin>,
     Named(machine): Named<MachineId>,
-    _: NoBody,
+    OptionalBody(request): OptionalBody<Reasoned>,
 ) -> Result<Json<Machine>, Failure> {
-    Ok(Json(state.app.resume(machine, &origin).await?))
+    let reason: Option<ReasonText> = request.try_into()?;
+    Ok(Json(state.app.resume(machine, reason, &origin).await?))
 }
 
 /// End a machine. Its record stays; nothing that enrolls later revives it.

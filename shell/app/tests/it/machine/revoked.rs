@@ -116,6 +116,6 @@ async fn one_credential_takes_its_key_with_it() {
     world.app.revoke(caller.machine, only, None, false, &world.admin()).await.expect("revoked");
     let renewed: Result<_, Error> = world.app.renew(&caller, &from(caller)).await;
     assert_eq!(refusal(renewed), Refusal::Revoked);
-    let resumed = world.app.resume(caller.machine, &world.admin()).await;
+    let resumed = world.app.resume(caller.machine, None, &world.admin()).await;
     assert_eq!(refusal(resumed), Refusal::WrongState { verb: "resume", state: "revoked" });
 }

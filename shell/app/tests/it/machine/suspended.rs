@@ -30,6 +30,6 @@ async fn a_suspended_machine_may_renew_and_hold_its_channel_and_gets_no_token() 
     assert_eq!(world.app.registry().online(), 1);
     world.app.channel_closed(channel).await;
 
-    world.app.resume(caller.machine, &world.admin()).await.expect("resumed");
+    world.app.resume(caller.machine, None, &world.admin()).await.expect("resumed");
     world.app.machine_token(&request, &before, &from(before)).await.expect("a token");
 }
