@@ -255,6 +255,7 @@ impl<S: Store> Enroll<S> {
         }
         if let Some(id) = &claimant.hardware_id {
             if let Some(machine) = reads.machine_by_hardware(self.tenant(), id).await? {
+                facts.about = reads.holds_about(self.tenant(), machine.id).await?;
                 facts.by_hardware = Some(self.app.known(reads, machine, None).await?);
             }
             if key.is_none() {

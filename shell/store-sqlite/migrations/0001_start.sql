@@ -157,8 +157,7 @@ CREATE INDEX holds_by_hardware ON holds (tenant_id, hardware_id, id)
     WHERE fingerprint IS NULL AND hardware_id IS NOT NULL;
 CREATE INDEX holds_open ON holds (tenant_id, expires_at) WHERE state = 'open';
 CREATE INDEX holds_open_of_site ON holds (tenant_id, site_id, expires_at) WHERE state = 'open';
-CREATE INDEX holds_open_on_machine ON holds (tenant_id, existing, id)
-    WHERE state = 'open' AND existing IS NOT NULL;
+CREATE INDEX holds_about_machine ON holds (tenant_id, existing, id) WHERE existing IS NOT NULL;
 
 CREATE TABLE credentials (
     tenant_id    BLOB NOT NULL,

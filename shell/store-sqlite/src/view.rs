@@ -90,6 +90,9 @@ impl<S: Source> Reads for View<S> {
     async fn holds_by_hardware(&mut self, tenant: TenantId, id: &HardwareId) -> Answered<Vec<Hold>> {
         hold::by_hardware(self.db(), tenant, id)
     }
+    async fn holds_about(&mut self, tenant: TenantId, machine: MachineId) -> Answered<Vec<Hold>> {
+        hold::about(self.db(), tenant, machine)
+    }
     async fn credential(&mut self, tenant: TenantId, id: CredentialId) -> Answered<Option<Credential>> {
         credential::by_id(self.db(), tenant, id)
     }

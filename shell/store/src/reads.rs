@@ -63,6 +63,8 @@ pub trait Reads: Send {
     fn holds_by_key(&mut self, tenant: TenantId, key: KeyFingerprint) -> impl Answer<Vec<Hold>>;
     /// Holds by keyless callers of the same hardware, the newest first, at most 16.
     fn holds_by_hardware(&mut self, tenant: TenantId, id: &HardwareId) -> impl Answer<Vec<Hold>>;
+    /// Holds of others about a machine, whatever became of them, the newest first, at most 16.
+    fn holds_about(&mut self, tenant: TenantId, machine: MachineId) -> impl Answer<Vec<Hold>>;
     /// A credential.
     fn credential(&mut self, tenant: TenantId, id: CredentialId) -> impl Answer<Option<Credential>>;
     /// Credentials of a machine that are not ended, the newest first.

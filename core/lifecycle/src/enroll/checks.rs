@@ -136,7 +136,10 @@ pub(super) fn may_rejoin(asked: &Asked<'_>, known: &Known) -> bool {
 
 /// What a person turned away, or has still to decide, does not come in by policy.
 fn no_person_has_a_say(asked: &Asked<'_>, known: &Known) -> bool {
-    asked.holds.iter().all(|hold| match hold.state {
+    // Whoever asks chooses the key, so what was decided about the machine since it enrolled counts as well.
+    let since = known.machine.enrolled_at;
+    let about = asked.about.iter().filter(|hold| Some(hold.created_at) >= since);
+    asked.holds.iter().chain(about).all(|hold| match hold.state {
         HoldState::Rejected { .. } => false,
         HoldState::Open => hold.existing != Some(known.machine.id) || hold.is_expired(asked.now()),
         HoldState::Approved { .. } => true,

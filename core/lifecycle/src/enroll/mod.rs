@@ -68,6 +68,8 @@ pub struct Facts {
     pub pending: Option<Machine>,
     /// Earlier holds by the same claimant, the newest first.
     pub holds: Vec<Hold>,
+    /// Holds of anybody about the machine of this hardware, the newest first.
+    pub about: Vec<Hold>,
 }
 
 /// A machine that is known already.
@@ -108,8 +110,8 @@ pub fn decide(request: &Request, facts: Facts, fresh: &Fresh) -> Result<Plan<Out
     // Row 8. Once the new key is known, the one that vouched for it is rightly superseded: the answer was lost.
     key_still_counts(facts.by_key.as_ref().or(facts.by_previous.as_ref()))?;
     checks::kind_is_admitted(&way, &request.claimant)?;
-    let Facts { by_key, by_previous, by_hardware, site_use, holds, .. } = facts;
-    let asked = Asked { request, way: &way, site_use, holds: &holds, fresh };
+    let Facts { by_key, by_previous, by_hardware, site_use, holds, about, .. } = facts;
+    let asked = Asked { request, way: &way, site_use, holds: &holds, about: &about, fresh };
 
     match (by_key, by_previous, by_hardware) {
         (Some(same), _, _) if same.machine.site == way.site.id => admit::again(&asked, same), // row 2
@@ -157,6 +159,7 @@ pub(crate) struct Asked<'a> {
     way: &'a Way,
     site_use: SiteUse,
     holds: &'a [Hold],
+    about: &'a [Hold],
     fresh: &'a Fresh,
 }
 

@@ -220,11 +220,17 @@ impl World {
             site: self.sites.get(&site).cloned(),
             by_key: key.and_then(|key| self.by_key(key)),
             by_previous: request.vouched_by.and_then(|key| self.by_key(key)),
+            about: by_hardware.as_ref().map_or_else(Vec::new, |machine| self.about(machine.id)),
             by_hardware: by_hardware.map(|machine| self.known(machine, None)),
             holds: self.holds.values().rev().filter(mine).take(16).cloned().collect(),
             grant,
             pending,
         }
+    }
+
+    fn about(&self, machine: MachineId) -> Vec<Hold> {
+        let about = |hold: &&Hold| hold.existing == Some(machine);
+        self.holds.values().rev().filter(about).take(16).cloned().collect()
     }
 
     fn site_use(&self, site: SiteId) -> SiteUse {

@@ -115,6 +115,17 @@ pub(crate) fn by_hardware(
     sql::many(db, "read the holds of hardware", SQL, params![tenant.as_bytes(), id.as_str()], parse)
 }
 
+pub(crate) fn about(db: &Connection, tenant: TenantId, machine: MachineId) -> Result<Vec<Hold>, StoreError> {
+    const SQL: &str = select!("WHERE tenant_id = ?1 AND existing = ?2 ORDER BY id DESC LIMIT 16");
+    sql::many(
+        db,
+        "read the holds about a machine",
+        SQL,
+        params![tenant.as_bytes(), machine.as_bytes()],
+        parse,
+    )
+}
+
 pub(crate) fn page(
     db: &Connection,
     tenant: TenantId,

@@ -156,6 +156,10 @@ pub async fn holds_read_back_as_written<F: Fixture>(fixture: &F) {
             (None, None) => continue,
         };
         assert_eq!(by_caller.expect("holds"), std::slice::from_ref(hold));
+        if let Some(machine) = hold.existing {
+            let about = reads.holds_about(things.tenant, machine).await.expect("holds");
+            assert!(about.contains(hold) && about.iter().all(|other| other.existing == Some(machine)));
+        }
     }
     drop(reads);
     let key: PublicKey = holds[0].claimant.key.clone().expect("this caller has a key");

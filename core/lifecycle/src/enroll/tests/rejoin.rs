@@ -1,11 +1,11 @@
 //! Row 4b: known hardware comes back under another key, or under none, by the site's policy.
 
 use muster_model::{
-    CredentialState, EndReason, GrantKind, HoldReason, MachineState, Minted, ReimagePolicy, SignedDuration,
-    SuspendCause, Suspended, Uses,
+    Actor, CredentialState, EndReason, GrantKind, Hold, HoldReason, HoldState, MachineState, Minted,
+    ReimagePolicy, SignedDuration, SuspendCause, Suspended, Uses,
 };
 
-use crate::enroll::Known;
+use crate::enroll::{Known, Outcome};
 use crate::tests::fixtures::*;
 
 /// A keyed claimant on the hardware of a machine that has been gone for two hours, where the site allows it.
@@ -188,4 +188,15 @@ fn row_4b_a_keyless_client_that_is_online_keeps_its_place() {
     let mut scene = keyless_returning();
     gone(&mut scene).presence.online = true;
     is_held(&scene);
+}
+
+#[test]
+fn another_key_does_not_get_around_what_a_person_decided_about_the_machine() {
+    for state in [HoldState::Open, HoldState::Rejected { at: now(), by: Actor::System, reason: None }] {
+        let mut scene = returning();
+        assert!(matches!(scene.plan().outcome(), Outcome::Enrolled { .. }), "the policy lets it in");
+        let other = Hold { state, ..hold(HoldReason::KeyMismatch, Some(machine_id(1))) };
+        scene.facts.about = vec![other];
+        is_held(&scene);
+    }
 }
