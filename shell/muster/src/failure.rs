@@ -183,7 +183,9 @@ impl From<Problem> for Failure {
             Some(detail) => Self::new(exit, problem.title).cause(detail),
             None => Self::new(exit, problem.title),
         };
-        failure.causes.extend(problem.errors.iter().map(|e| format!("{} {}", e.path, e.message)));
+        let told = failure.why();
+        let untold = problem.errors.iter().filter(|e| !(told.contains(&e.path) && told.contains(&e.message)));
+        failure.causes.extend(untold.map(|e| format!("{} {}", e.path, e.message)));
         failure.hints.extend(Some(problem.help).filter(|help| !help.is_empty()));
         failure.hints.extend(problem.retry_after.map(|seconds| format!("try again in {seconds} seconds")));
         failure.request_id = problem.request_id;
@@ -317,8 +319,11 @@ mod tests {
         for path in ["name", "labels.os"] {
             problem.errors.push(muster_wire::FieldError { path: path.into(), message: "is wrong".into() });
         }
-        let text = Failure::from(problem).text(false);
+        let text = Failure::from(problem.clone()).text(false);
         assert!(text.contains("cause: name is wrong\ncause: labels.os is wrong\n"), "{text}");
+        problem.detail = Some("name: is wrong (line 1)".into());
+        let text = Failure::from(problem).text(false);
+        assert!(text.contains("cause: name: is wrong (line 1)\ncause: labels.os is wrong\n"), "{text}");
     }
 
     #[test]
