@@ -5,9 +5,12 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use muster_store::StoreError;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use thiserror::Error;
+
+use crate::failure::failed;
 
 /// Marks a file as ours: `MSTR`.
 const APPLICATION: i64 = 0x4d53_5452;
@@ -225,6 +228,11 @@ fn durable(db: &Connection) -> Result<(), OpenError> {
         }
     }
     Ok(())
+}
+
+/// Writes the file's first page anew, as it is.
+pub(crate) fn rewrite_header(db: &Connection) -> Result<(), StoreError> {
+    db.pragma_update(None, "application_id", APPLICATION).map_err(failed("write the first page"))
 }
 
 fn migrate(db: &mut Connection, version: usize) -> rusqlite::Result<()> {

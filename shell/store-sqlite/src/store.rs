@@ -129,6 +129,12 @@ impl SqliteStore {
     }
 
     /// Queues a job and waits for its answer.
+    /// Writes a page anew, to learn whether there is room again: nobody else may write while this says there is none.
+    async fn probe(&self) -> Result<(), StoreError> {
+        let (job, answer) = Note::new(|batch| batch.write(|db, _| open::rewrite_header(db)));
+        self.ask(job, answer).await?
+    }
+
     pub(crate) async fn ask<T>(
         &self,
         job: impl Job + 'static,
@@ -202,7 +208,7 @@ impl Store for SqliteStore {
         });
         self.ask(job, answer).await??;
         if self.inner.health.is_full() {
-            return Err(StoreError::Full { cause: "the last write found no room".into() });
+            return self.probe().await;
         }
         Ok(())
     }
