@@ -1,0 +1,147 @@
+//! Login links, cookies, and what other sites may do with them.
+
+use axum::body::Body;
+use http::{Request, StatusCode};
+use muster_testkit::world::URL;
+use serde_json::json;
+
+use crate::face::{Answer, Face, bare, get, post, with};
+
+async fn link(face: &Face) -> String {
+    let answer = face.admin(bare("/v1/login-links")).await;
+    assert_eq!(answer.status, StatusCode::CREATED);
+    let url = answer.json()["login_url"].as_str().expect("an address").to_owned();
+    let (page, secret) = url.split_once('#').expect("the secret is in the fragment");
+    assert_eq!(page, format!("{URL}/login"));
+    secret.to_owned()
+}
+
+async fn login(face: &Face, secret: &str) -> Answer {
+    face.stranger(post("/v1/session", &json!({ "login": secret }))).await
+}
+
+/// The cookie as a browser sends it back.
+async fn cookie(face: &Face) -> String {
+    let answer = login(face, &link(face).await).await;
+    let set = answer.header("set-cookie").expect("a cookie").to_owned();
+    set.split(';').next().expect("a pair").to_owned()
+}
+
+fn from(request: Request<Body>, cookie: &str, site: Option<&str>) -> Request<Body> {
+    let request = with(request, "cookie", cookie);
+    match site {
+        Some(site) => with(request, "sec-fetch-site", site),
+        None => request,
+    }
+}
+
+#[tokio::test]
+async fn a_login_link_becomes_a_cookie_once() {
+    let face = Face::new().await;
+    let secret = link(&face).await;
+    let answer = login(&face, &secret).await;
+    assert_eq!((answer.status, answer.body.len()), (StatusCode::NO_CONTENT, 0));
+    let set = answer.header("set-cookie").expect("a cookie");
+    assert!(set.starts_with("__Host-muster-session=mst_session_"), "{set}");
+    let attributes: Vec<&str> = set.split("; ").skip(1).collect();
+    for attribute in ["Path=/", "Secure", "HttpOnly", "SameSite=Strict"] {
+        assert!(attributes.contains(&attribute), "{attribute} in {set}");
+    }
+    assert!(!attributes.iter().any(|a| a.starts_with("Domain")), "a __Host- cookie has none");
+    let again = login(&face, &secret).await;
+    assert_eq!((again.status, again.header("set-cookie")), (StatusCode::UNAUTHORIZED, None));
+    for other in ["", "x", "mst_login_x", &secret.replace("login", "session")] {
+        let refused = login(&face, other).await;
+        assert_eq!(refused.without_id(), again.without_id(), "{other}");
+    }
+}
+
+#[tokio::test]
+async fn q_30_a_cookie_changes_something_only_for_our_own_pages() {
+    let face = Face::new().await;
+    let cookie = cookie(&face).await;
+    let make = || post("/v1/grants", &json!({}));
+    for site in [None, Some("cross-site"), Some("same-site"), Some("none"), Some(""), Some("Same-Origin")] {
+        let writes = face.world.writes();
+        let answer = face.stranger(from(make(), &cookie, site)).await;
+        assert_eq!(
+            (answer.status, answer.code()),
+            (StatusCode::FORBIDDEN, "forbidden".to_owned()),
+            "{site:?}"
+        );
+        assert!(face.world.writes() <= writes + 1, "but for the refusal's own entry");
+    }
+    assert!(face.admin(get("/v1/grants")).await.json()["items"].as_array().expect("a list").is_empty());
+    let ours = face.stranger(from(make(), &cookie, Some("same-origin"))).await;
+    assert_eq!(ours.status, StatusCode::CREATED);
+    assert_eq!(face.stranger(from(get("/v1/machines"), &cookie, None)).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn q_30_no_get_changes_anything() {
+    let face = Face::new().await;
+    let cookie = cookie(&face).await;
+    face.stranger(from(get("/v1/status"), &cookie, None)).await;
+    let writes = face.world.writes();
+    for route in crate::principals::mounted().into_iter().filter(|route| route.method == "GET") {
+        face.stranger(from(get(&crate::principals::filled(&route.path)), &cookie, Some("cross-site"))).await;
+    }
+    face.world.app.flush_refusals().await;
+    let told = face.world.audit().await.into_iter().rev().take_while(|entry| entry.action != "session.open");
+    let told: Vec<_> = told.collect();
+    assert!(told.iter().all(|entry| entry.detail.get("outcome").is_some_and(|o| o == "refused")), "{told:?}");
+    assert!(face.world.writes() - writes <= told.len() as u64, "nothing but refusals was written");
+}
+
+#[tokio::test]
+async fn a_session_is_closed_by_its_own_page_alone() {
+    let face = Face::new().await;
+    let cookie = cookie(&face).await;
+    let close = || bare("/v1/session/close");
+    for site in [None, Some("cross-site"), Some("same-site")] {
+        let answer = face.stranger(from(close(), &cookie, site)).await;
+        assert_eq!((answer.status, answer.header("set-cookie")), (StatusCode::FORBIDDEN, None), "{site:?}");
+    }
+    assert_eq!(face.stranger(from(get("/v1/status"), &cookie, None)).await.status, StatusCode::OK);
+    let closed = face.stranger(from(close(), &cookie, Some("same-origin"))).await;
+    assert_eq!(closed.status, StatusCode::NO_CONTENT);
+    let set = closed.header("set-cookie").expect("it is taken back");
+    assert!(set.starts_with("__Host-muster-session=;") && set.contains("Max-Age=0"), "{set}");
+    let after = face.stranger(from(get("/v1/status"), &cookie, None)).await;
+    assert_eq!(after.status, StatusCode::UNAUTHORIZED, "the cookie is worth nothing any more");
+}
+
+#[tokio::test]
+async fn a_cookie_of_another_name_or_kind_opens_nothing() {
+    let face = Face::new().await;
+    let cookie = cookie(&face).await;
+    let (_, secret) = cookie.split_once('=').expect("a pair");
+    let link = link(&face).await;
+    for wrong in [
+        format!("muster-session={secret}"),
+        format!("__host-muster-session={secret}"),
+        format!("__Host-muster-session={link}"),
+        "__Host-muster-session=".to_owned(),
+    ] {
+        let answer = face.stranger(from(get("/v1/status"), &wrong, Some("same-origin"))).await;
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{wrong}");
+    }
+    let among = format!("a=b; {cookie}; c=d");
+    assert_eq!(face.stranger(from(get("/v1/status"), &among, None)).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn no_answer_lets_other_origins_read_it() {
+    let face = Face::new().await;
+    for path in ["/v1/trust", "/.well-known/jwks.json", "/v1/status", "/"] {
+        let answer = face.stranger(with(get(path), "origin", "https://evil.example")).await;
+        assert!(!answer.headers.keys().any(|name| name.as_str().starts_with("access-control-")), "{path}");
+    }
+    let preflight = Request::options("/v1/grants")
+        .header("origin", "https://evil.example")
+        .header("access-control-request-method", "POST")
+        .body(Body::empty())
+        .expect("a request");
+    let answer = face.stranger(preflight).await;
+    assert!(!answer.status.is_success() && answer.header("access-control-allow-origin").is_none());
+}

@@ -1,0 +1,16 @@
+//! Every route over the router, and what only sockets can show over real TLS. No rule is tested here that the use
+//! cases' own tests hold: only that nothing reaches them that should not, and how answers look.
+
+mod access;
+mod body;
+mod channel;
+mod enroll;
+mod errors;
+mod face;
+mod headers;
+mod identifiers;
+mod metrics;
+mod openapi;
+mod operations;
+mod principals;
+mod tls;
