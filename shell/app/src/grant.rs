@@ -4,7 +4,7 @@ use muster_lifecycle::grant::{self, NewGrant};
 use muster_lifecycle::repeat::{self, Mark};
 use muster_lifecycle::{Context, Plan, Remembered};
 use muster_model::{
-    Grant, GrantId, GrantKind, Object, Refusal, Secret, SecretKind, SignedDuration, Site, SiteId,
+    Grant, GrantId, GrantKind, Object, ReasonText, Refusal, Secret, SecretKind, SignedDuration, Site, SiteId,
 };
 use muster_store::{Decision, Lists, Reads, Store, StoreError, Unscoped};
 use muster_wire::grant as wire;
@@ -95,10 +95,15 @@ impl<S: Store> App<S> {
     ///
     /// # Errors
     /// [`Refusal::NotFound`].
-    pub async fn revoke_grant(&self, id: GrantId, origin: &Origin) -> Result<wire::Grant, Error> {
+    pub async fn revoke_grant(
+        &self,
+        id: GrantId,
+        said: Option<ReasonText>,
+        origin: &Origin,
+    ) -> Result<wire::Grant, Error> {
         let context = self.context(origin);
         let tenant = context.tenant;
-        let grant = self.settle(origin, RevokeGrant { id, context }).await?;
+        let grant = self.settle(origin, RevokeGrant { id, said, context }).await?;
         let site = self.inner.store.reader().await?.site(tenant, grant.site).await?;
         Ok(views::grant(&grant, site.as_ref().map_or("", |site| site.code.as_str()), self.now()))
     }
@@ -151,6 +156,7 @@ pub(crate) async fn earlier_grant<R: Reads>(
 
 struct RevokeGrant {
     id: GrantId,
+    said: Option<ReasonText>,
     context: Context,
 }
 
@@ -168,6 +174,6 @@ impl Decision for RevokeGrant {
     }
 
     fn decide(&self, grant: Option<Grant>) -> Result<Plan<Grant>, Refusal> {
-        grant::revoke(grant, &self.context)
+        grant::revoke(grant, self.said.clone(), &self.context)
     }
 }

@@ -37,7 +37,7 @@ impl<S: Store> App<S> {
             labels: muster_wire::pairs(machine.labels.iter()),
             attributes: muster_wire::pairs(machine.attributes.iter()),
             grant: machine.grant.map(|grant| grant.to_string()),
-            contested_by: contested_by.map(|hold| hold.to_string()),
+            contested_by: contested_by.filter(|(_, end)| self.now() < *end).map(|(hold, _)| hold.to_string()),
             created_at: machine.created_at,
             enrolled_at: machine.enrolled_at,
         }

@@ -23,8 +23,8 @@ pub struct MachineRow {
     pub presence: Presence,
     /// The end of its newest credential that is issued and not ended.
     pub credential_expires: Option<Timestamp>,
-    /// The newest open hold of somebody else who claims to be it.
-    pub contested_by: Option<HoldId>,
+    /// The newest open hold of somebody else who claims to be it, and when that hold ends by itself.
+    pub contested_by: Option<(HoldId, Timestamp)>,
 }
 
 /// Shorthand for what every query gives.

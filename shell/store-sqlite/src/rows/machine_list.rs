@@ -31,7 +31,10 @@ macro_rules! select {
                 AND c.state = 'issued' ORDER BY c.id DESC LIMIT 1) AS credential_expires,
             (SELECT h.id FROM holds h WHERE h.tenant_id = m.tenant_id AND h.existing = m.id AND h.state = 'open'
                 AND (h.fingerprint IS NOT m.key OR h.reason = 'key_mismatch')
-                ORDER BY h.id DESC LIMIT 1) AS contested_by, m.n
+                ORDER BY h.id DESC LIMIT 1) AS contested_by,
+            (SELECT h.expires_at FROM holds h WHERE h.tenant_id = m.tenant_id AND h.existing = m.id
+                AND h.state = 'open' AND (h.fingerprint IS NOT m.key OR h.reason = 'key_mismatch')
+                ORDER BY h.id DESC LIMIT 1) AS contested_until, m.n
             FROM ",
             $from,
             " CROSS JOIN sites s ON s.tenant_id = m.tenant_id AND s.id = m.site_id
@@ -55,7 +58,9 @@ fn parse_numbered(row: &Row<'_>) -> Parsed<(i64, MachineRow)> {
         presence,
         site: cells.text("site")?,
         credential_expires: cells.opt_time("credential_expires")?,
-        contested_by: cells.opt_id("contested_by", HoldId::from_bytes)?,
+        contested_by: cells
+            .opt_id("contested_by", HoldId::from_bytes)?
+            .zip(cells.opt_time("contested_until")?),
     };
     Ok((cells.get("n")?, row))
 }

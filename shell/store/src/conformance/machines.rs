@@ -212,7 +212,7 @@ pub async fn a_machine_row_tells_its_site_presence_credential_and_contest<F: Fix
     assert_eq!((&first.machine, &first.site), (&machine, &site.code));
     assert_eq!(first.presence, Presence::default());
     assert_eq!(first.credential_expires, Some(at(500)), "of the newest that is issued");
-    assert_eq!(first.contested_by, Some(claims.id), "and not by itself");
+    assert_eq!(first.contested_by, Some((claims.id, claims.expires_at)), "and not by itself");
     let state = HoldState::Rejected { at: at(1), by: Actor::System, reason: None };
     write(store, &things, vec![HoldChange::Decide { hold: claims.id, state }.into()]).await;
     assert_eq!(row().await.contested_by, None);
