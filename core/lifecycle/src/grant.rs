@@ -1,8 +1,8 @@
 //! Making and ending grants.
 
 use muster_model::{
-    Grant, GrantId, GrantKind, GrantState, Labels, MachineKind, Object, Refusal, Role, SecretHash, SecretId,
-    Site, Timestamp, Uses,
+    Grant, GrantId, GrantKind, GrantState, Labels, MachineKind, Object, ReasonText, Refusal, Role,
+    SecretHash, SecretId, Site, Timestamp, Uses,
 };
 
 use crate::plan::{Context, GrantChange, Plan};
@@ -74,13 +74,18 @@ pub(crate) fn made(new: NewGrant, site: &Site, context: &Context) -> Grant {
 ///
 /// # Errors
 /// [`Refusal::NotFound`].
-pub fn revoke(grant: Option<Grant>, context: &Context) -> Result<Plan<Grant>, Refusal> {
+pub fn revoke(
+    grant: Option<Grant>,
+    said: Option<ReasonText>,
+    context: &Context,
+) -> Result<Plan<Grant>, Refusal> {
     let grant = grant.ok_or(Refusal::NotFound { what: "grant" })?;
     if matches!(grant.state, GrantState::Revoked(_)) {
         return Ok(Plan::unchanged(grant));
     }
     let state = GrantState::Revoked(context.now);
-    let entry = context.entry("grant.revoke", Object::Grant(grant.id), "revoked");
+    let mut entry = context.entry("grant.revoke", Object::Grant(grant.id), "revoked");
+    entry.detail.extend(said.map(|said| ("said", said.to_string())));
     let change = GrantChange::End { grant: grant.id, state };
     Ok(Plan::new(Grant { state, ..grant }, vec![change.into()], entry))
 }

@@ -163,7 +163,7 @@ impl World {
         enrolled(self.ask(Device::new("spender").by_token(&spent)).await.expect("let in"));
         let revoked = self.app.create_grant(CreateGrant::default(), None, &admin).await.expect("a grant");
         let id = revoked.grant.id.parse().expect("a grant's identifier");
-        self.app.revoke_grant(id, &admin).await.expect("revoked");
+        self.app.revoke_grant(id, None, &admin).await.expect("revoked");
         let rotated = self.app.rotate_key(&code, None, &admin).await.expect("a key").key;
         self.app.rotate_key(&code, None, &admin).await.expect("the next key");
         let known: Secret = rotated.parse().expect("a secret");

@@ -40,9 +40,13 @@ fn a_grant_of_no_uses_admits_nobody() {
 #[test]
 fn a_grant_is_revoked_once_and_also_after_it_was_rotated_out() {
     for state in [GrantState::Live, GrantState::RotatedOut(ago(HOUR))] {
-        let plan = revoke(Some(Grant { state, ..grant(9) }), &by_operator()).expect("it is there");
+        let plan = revoke(Some(Grant { state, ..grant(9) }), None, &by_operator()).expect("it is there");
         assert_eq!((rows(&plan), told(&plan)), (vec!["grant revoked".into()], ("grant.revoke", "revoked")));
-        assert!(revoke(Some(plan.outcome().clone()), &by_operator()).expect("the same again").is_unchanged());
+        assert!(
+            revoke(Some(plan.outcome().clone()), None, &by_operator())
+                .expect("the same again")
+                .is_unchanged()
+        );
     }
-    assert_eq!(revoke(None, &by_operator()).err(), Some(Refusal::NotFound { what: "grant" }));
+    assert_eq!(revoke(None, None, &by_operator()).err(), Some(Refusal::NotFound { what: "grant" }));
 }

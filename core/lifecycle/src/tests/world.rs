@@ -159,7 +159,7 @@ impl World {
             Op::Create(site, hardware) => self.create(*site, *hardware, &context),
             Op::RevokeGrant(at) => {
                 let grant = pick(&self.grants, *at).cloned();
-                self.settle(grant::revoke(grant, &context))
+                self.settle(grant::revoke(grant, None, &context))
             }
             Op::RotateKey(at) => self.rotate(*at, &context),
             Op::Renew(key) => self.renew(*key, &context),

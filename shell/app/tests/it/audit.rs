@@ -99,7 +99,7 @@ async fn every_use_case_that_changes_something_is_told_and_repeating_it_is_not()
     ledger.told("machine.revoke").await;
     app.retire(caller.machine, None, &admin).await?;
     ledger.told("machine.retire").await;
-    app.revoke_grant(grant.grant.id.parse().expect("an identifier"), &admin).await?;
+    app.revoke_grant(grant.grant.id.parse().expect("an identifier"), None, &admin).await?;
     ledger.told("grant.revoke").await;
 
     let token = CreateToken { name: "ci".to_owned(), role: None, expires_in: None };

@@ -5,12 +5,13 @@ use axum::{Extension, Json};
 use http::StatusCode;
 use muster_app::Origin;
 use muster_app::Store;
-use muster_model::GrantId;
+use muster_model::{GrantId, ReasonText};
 use muster_wire::grant::{CreateGrant, CreatedGrant, Grant};
+use muster_wire::machine::Reasoned;
 use muster_wire::{ListQuery, Page};
 
 use crate::problem::Failure;
-use crate::route::{Body, Key, Named, NoBody, OptionalBody, Params};
+use crate::route::{Body, Key, Named, OptionalBody, Params};
 use crate::state::ServerState;
 
 /// List grants, the newest first.
@@ -44,15 +45,17 @@ pub(super) async fn create<S: Store>(
 /// End a grant. The machines that came in by it stay.
 #[utoipa::path(
     post, path = "/v1/grants/{grant}/revoke", tag = "doors", params(("grant" = String, Path)),
+    request_body = Reasoned,
     responses((status = 200, body = Grant), (status = "default", body = muster_wire::Problem))
 )]
 pub(super) async fn revoke<S: Store>(
     State(state): State<ServerState<S>>,
     Extension(origin): Extension<Origin>,
     Named(grant): Named<GrantId>,
-    _: NoBody,
+    OptionalBody(request): OptionalBody<Reasoned>,
 ) -> Result<Json<Grant>, Failure> {
-    Ok(Json(state.app.revoke_grant(grant, &origin).await?))
+    let said: Option<ReasonText> = request.try_into()?;
+    Ok(Json(state.app.revoke_grant(grant, said, &origin).await?))
 }
 
 /// Make an invite: a grant whose address, pin and token are one paste. One use and one day where nothing is said.
