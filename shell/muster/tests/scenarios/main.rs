@@ -1,0 +1,24 @@
+//! The real binary, doing what people do with it: one module for each story, numbered steps at its head.
+//!
+//! Every scenario starts servers and agents of its own, in directories of its own, on ports the system picks, and ends
+//! them by their process id. Nothing is faked but what the story is about.
+
+mod a_day_in_a_minute;
+mod audit;
+mod bad_input;
+mod browser;
+mod clone;
+mod command_line;
+mod damaged_files;
+mod disk_full;
+mod doctor;
+mod first_five_minutes;
+mod foreign_answers;
+mod killed_server;
+mod leaked_site_key;
+mod nothing_shown;
+mod request_and_approval;
+mod revoked_machine;
+mod second_machine;
+mod secrets;
+mod support;
