@@ -230,9 +230,12 @@ fn durable(db: &Connection) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Writes the file's first page anew, as it is.
-pub(crate) fn rewrite_header(db: &Connection) -> Result<(), StoreError> {
-    db.pragma_update(None, "application_id", APPLICATION).map_err(failed("write the first page"))
+const FIND_ROOM: &str =
+    "CREATE TABLE room (x BLOB) STRICT; INSERT INTO room VALUES (zeroblob(262144)); DROP TABLE room";
+
+/// Takes as many pages as a batch may need and gives them back: fails where there is no room, and leaves nothing.
+pub(crate) fn find_room(db: &Connection) -> Result<(), StoreError> {
+    db.execute_batch(FIND_ROOM).map_err(failed("find room"))
 }
 
 fn migrate(db: &mut Connection, version: usize) -> rusqlite::Result<()> {

@@ -129,9 +129,9 @@ impl SqliteStore {
     }
 
     /// Queues a job and waits for its answer.
-    /// Writes a page anew, to learn whether there is room again: nobody else may write while this says there is none.
+    /// Tries whether there is room again: nobody else may write while this says there is none.
     async fn probe(&self) -> Result<(), StoreError> {
-        let (job, answer) = Note::new(|batch| batch.write(|db, _| open::rewrite_header(db)));
+        let (job, answer) = Note::new(|batch| batch.write(|db, _| open::find_room(db)));
         self.ask(job, answer).await?
     }
 

@@ -260,6 +260,20 @@ async fn a_full_disk_stops_writing_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn room_that_was_made_is_found_by_looking() {
+    let store = with_room_for(20);
+    let (kit, site, _) = founded(&store).await;
+    while store.settle(create(&kit, kit.machine(&site))).await.is_ok() {}
+    assert!(store.check().await.is_err(), "it is full");
+    let (job, answer) = Note::new(|batch| {
+        batch.db.pragma_update(None, "max_page_count", 1_000_000).expect("a setting");
+        Ok(Ok::<(), StoreError>(()))
+    });
+    store.ask(job, answer).await.expect("an answer").expect("a larger disk");
+    store.check().await.expect("looking is enough");
+}
+
+#[tokio::test]
 async fn a_decision_that_waits_for_something_else_is_a_mistake() {
     let store = SqliteStore::in_memory().expect("a new database");
     let settled = store.settle(Patient).await;
