@@ -131,7 +131,7 @@ fn refusal_row(refusal: &Refusal) -> Row {
             StatusCode::FORBIDDEN,
             Stop,
             "Requests without a token are not taken here.",
-            "Ask an operator for an invite, or for the right site code.",
+            "Name a site with --site CODE if there are several, or ask an operator for an invite.",
         ),
         Refusal::WrongKind { .. } => (
             StatusCode::FORBIDDEN,
