@@ -62,10 +62,14 @@ async fn machine(face: &Face, name: &str) -> (MachineId, Peer) {
     (machine_id(&enrolled.machine.id), with_certificate(der))
 }
 
+/// An open channel on which everything was said that is said at first, and nothing is left to answer.
 async fn open(face: &Face, peer: &Peer) -> Socket {
     let mut socket = ask(face, peer.clone(), Some(SUBPROTOCOL)).await.expect("a channel");
     let hello = frame(&mut socket).await.expect("a frame");
     assert!(matches!(hello, ServerFrame::Hello { .. }), "{hello:?}");
+    let ping = socket.next().await.expect("a message").expect("a message");
+    assert!(matches!(ping, Message::Ping(_)), "{ping:?}");
+    socket.flush().await.expect("the pong goes out");
     socket
 }
 
