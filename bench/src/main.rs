@@ -126,17 +126,21 @@ impl Bench {
         }
     }
 
-    async fn all(&self, name: Name) -> Result<Vec<Row>> {
+    /// What was measured, and what failed: one that fails does not take the figures of the others with it.
+    async fn all(&self, name: Name) -> (Vec<Row>, Result<()>) {
         let every =
             [Name::Enroll, Name::Presence, Name::Read, Name::Renew, Name::Start, Name::Fill, Name::Refused];
         let one = [name];
         let names = if name == Name::All { &every[..] } else { &one[..] };
-        let mut rows = Vec::new();
+        let (mut rows, mut failed) = (Vec::new(), Ok(()));
         for name in names {
             eprintln!("{name:?} …");
-            rows.extend(self.run(*name).await.with_context(|| format!("{name:?}"))?);
+            match self.run(*name).await.with_context(|| format!("{name:?}")) {
+                Ok(more) => rows.extend(more),
+                Err(error) => failed = failed.and(Err(error)),
+            }
         }
-        Ok(rows)
+        (rows, failed)
     }
 }
 
@@ -161,11 +165,11 @@ async fn main() -> Result<()> {
         dir: arguments.dir,
         metrics: Metrics::record()?,
     };
-    let rows = bench.all(arguments.name).await?;
+    let (rows, failed) = bench.all(arguments.name).await;
     let report = Report { host: Host::this(), rows };
     match arguments.output {
         Output::Table => report.print_table(),
         Output::Json => report.print_json()?,
     }
-    Ok(())
+    failed
 }

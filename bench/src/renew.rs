@@ -19,6 +19,8 @@ use crate::watch::{median, now};
 use crate::world::World;
 
 const RENEW: &str = "/v1/machines/self/renew";
+/// More would take so long to connect that the first ones are closed as idle.
+const AT_MOST: usize = 2_000;
 const HALF_A_DAY: SignedDuration = SignedDuration::from_hours(13);
 
 /// Measures it.
@@ -26,20 +28,20 @@ pub(crate) async fn bench(bench: &Bench) -> Result<Vec<Row>> {
     let dir = bench.directory()?;
     let world = World::open(dir.path(), &bench.metrics).await?;
     let machines = make(1_000)?;
-    let came = enrolled(&world, bench.channels.min(6_000)).await?;
     let roots: Arc<[CertificateDer<'static>]> = world.app.authority().roots_der().map(Clone::clone).into();
-    let mut clients = connect(&world.place, came, &roots, bench.connections).await?;
     let (mut figure, mut reference) = (Rounds::default(), Vec::new());
-    for round in 0..2 {
-        if round > 0 {
-            world.clock.ahead(HALF_A_DAY);
-        }
-        let (kept, measured) = renew_all(clients, bench.connections).await?;
-        clients = kept;
-        figure.add(measured);
+    for _ in 0..bench.rounds {
+        let came = enrolled(&world, bench.channels.min(AT_MOST)).await?;
+        let clients = connect(&world.place, came, &roots, bench.connections).await?;
+        let (clients, first) = renew_all(clients, bench.connections).await?;
+        world.clock.ahead(HALF_A_DAY);
+        let (_, second) = renew_all(clients, bench.connections).await?;
+        // The next round's certificates must be good by the clock that TLS looks at.
+        world.clock.ahead(-HALF_A_DAY);
+        figure.add(first);
+        figure.add(second);
         reference.push(issue_alone(bench, &world, &machines)?);
     }
-    drop(clients);
     world.close().await;
     let what = "renew over mutual TLS that stands";
     Ok(vec![figure.row("P7", what, ("CSR + issue alone", median(reference)), Target::Share(0.7))])

@@ -60,6 +60,7 @@ impl Row {
     fn cells(&self) -> [String; 9] {
         let ratio = self.ratio().map(|ratio| match self.target {
             Target::Times(_) => format!("{ratio:.0} ×"),
+            _ if ratio >= 10.0 => format!("{ratio:.0} ×"),
             _ => format!("{:.0} %", ratio * 100.0),
         });
         let target = match self.target {

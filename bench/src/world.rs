@@ -35,7 +35,7 @@ const FLUSH: Duration = Duration::from_secs(5);
 pub(crate) struct Clock(Arc<AtomicI64>);
 
 impl Clock {
-    /// Sets the server's clock ahead.
+    /// Sets the server's clock ahead, or back where the duration is negative.
     pub(crate) fn ahead(&self, by: SignedDuration) {
         self.0.fetch_add(by.as_secs(), Ordering::Relaxed);
     }
