@@ -3,6 +3,7 @@
 use data_encoding::BASE64URL_NOPAD;
 use muster_model::Pepper;
 use muster_store::PageRequest;
+use subtle::ConstantTimeEq;
 
 use crate::error::Error;
 
@@ -38,7 +39,7 @@ impl Binding<'_> {
         let bytes = BASE64URL_NOPAD.decode(cursor.as_bytes()).ok()?;
         let (after, mac) = bytes.split_at_checked(16)?;
         let after: [u8; 16] = after.try_into().ok()?;
-        (mac == &self.mac(&after)[..MAC]).then_some(after)
+        bool::from(mac.ct_eq(&self.mac(&after)[..MAC])).then_some(after)
     }
 
     fn mac(&self, after: &[u8; 16]) -> [u8; 32] {

@@ -6,6 +6,7 @@
 
 use data_encoding::BASE64URL_NOPAD;
 use muster_model::{Pepper, SignedDuration, Timestamp};
+use subtle::ConstantTimeEq;
 
 const LIFE: SignedDuration = SignedDuration::from_secs(60);
 const RANDOM_BITS: u32 = 20;
@@ -40,7 +41,7 @@ impl Nonces {
         let age = now.duration_since(issued);
         // A replica whose clock is ahead may have given it out.
         let is_fresh = age <= LIFE && age >= -LIFE;
-        (mac == &self.mac(place)[..MAC] && is_fresh).then_some(place)
+        (bool::from(mac.ct_eq(&self.mac(place)[..MAC])) && is_fresh).then_some(place)
     }
 
     fn mac(&self, place: u64) -> [u8; 32] {

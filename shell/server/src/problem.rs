@@ -77,7 +77,7 @@ const UNAVAILABLE: Row = row(
     StatusCode::SERVICE_UNAVAILABLE,
     AgentAction::Retry,
     "The server cannot answer just now.",
-    "Nothing was changed. Ask again after a while; on the server, muster doctor names the cause.",
+    "Ask again after a while: repeating the same request is safe. On the server, muster doctor names the cause.",
 );
 const BROKEN: Row = row(
     "broken",
