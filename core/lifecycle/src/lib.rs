@@ -6,6 +6,7 @@
 
 pub mod access;
 pub mod credential;
+pub mod deployment;
 pub mod enroll;
 pub mod grant;
 pub mod hold;
@@ -19,7 +20,7 @@ pub mod terms;
 mod tests;
 
 pub use plan::{
-    AccessChange, Change, Context, CredentialChange, GrantChange, HoldChange, KeyChange, MachineChange,
-    MemoryChange, Plan, Remembered, SiteChange, TenantChange,
+    AccessChange, Change, Context, CredentialChange, DeploymentChange, GrantChange, HoldChange, KeyChange,
+    MachineChange, MachineOrder, MemoryChange, Plan, Remembered, SiteChange, TenantChange,
 };
 pub use terms::Terms;

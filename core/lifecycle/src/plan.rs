@@ -3,9 +3,9 @@
 //! Invariant: a plan with changes has at least one entry; there is no other way to build one.
 
 use muster_model::{
-    AccessToken, AccessTokenId, Credential, CredentialId, CredentialState, Entry, Grant, GrantId, GrantState,
-    Hold, HoldId, HoldState, KeyFingerprint, KeyRecord, KeyStanding, Machine, Operator, Site, Tenant,
-    TenantId, Timestamp, Uses,
+    AccessToken, AccessTokenId, Credential, CredentialId, CredentialState, DeploymentId, Entry, Grant,
+    GrantId, GrantState, Hold, HoldId, HoldState, IncarnationId, KeyFingerprint, KeyRecord, KeyStanding,
+    Machine, MachineId, Operator, Site, Tenant, TenantId, Timestamp, Uses,
 };
 
 /// What a decision answers.
@@ -19,6 +19,8 @@ pub struct Plan<O> {
 /// One change of one row. The closed list of everything that can be written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
+    /// Of the deployment.
+    Deployment(DeploymentChange),
     /// Of tenants.
     Tenant(TenantChange),
     /// Of sites.
@@ -37,6 +39,29 @@ pub enum Change {
     Access(AccessChange),
     /// Of what is remembered to recognise a repeated request.
     Memory(MemoryChange),
+}
+
+/// A change of the deployment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeploymentChange {
+    /// Its beginning.
+    Found {
+        /// Its identifier.
+        id: DeploymentId,
+        /// MAC over the identifier by the pepper.
+        proof: [u8; 32],
+        /// Its first incarnation.
+        incarnation: IncarnationId,
+        /// When.
+        at: Timestamp,
+    },
+    /// A restored database was accepted: a new incarnation begins.
+    Accept {
+        /// The new one.
+        incarnation: IncarnationId,
+        /// When.
+        at: Timestamp,
+    },
 }
 
 /// A change of tenants.
@@ -81,6 +106,32 @@ pub enum MachineChange {
     Create(Machine),
     /// The whole record as it is from now on; tenant and identifier stay.
     Update(Machine),
+    /// Nothing of the record: the machine is told to do something, whichever replica holds its channel.
+    Order {
+        /// Which.
+        machine: MachineId,
+        /// What.
+        order: MachineOrder,
+    },
+}
+
+/// What a machine can be told to do. What follows from its record needs no order: it is told by its state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MachineOrder {
+    /// Ask for its next certificate now.
+    Renew,
+}
+
+impl MachineOrder {
+    /// Every order.
+    pub const ALL: [Self; 1] = [Self::Renew];
+
+    /// Its stable name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Renew => "renew",
+        }
+    }
 }
 
 /// A change of keys.
@@ -234,7 +285,7 @@ macro_rules! into_change {
 }
 
 into_change! {
-    Tenant(TenantChange), Site(SiteChange), Grant(GrantChange), Machine(MachineChange), Key(KeyChange),
+    Deployment(DeploymentChange), Tenant(TenantChange), Site(SiteChange), Grant(GrantChange), Machine(MachineChange), Key(KeyChange),
     Hold(HoldChange), Credential(CredentialChange), Access(AccessChange), Memory(MemoryChange),
 }
 

@@ -104,6 +104,12 @@ ids! {
     AccessTokenId = "tok";
     /// Names an audit entry.
     AuditId = "aud";
+    /// A server process, from its start to its end.
+    ReplicaId = "rep";
+    /// A deployment: one database and every server on it.
+    DeploymentId = "dep";
+    /// A stretch of a deployment's history: a new one begins where a restored database was accepted.
+    IncarnationId = "inc";
 }
 
 fn decode(text: &str, prefix: &str) -> Option<[u8; 16]> {

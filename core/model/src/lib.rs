@@ -9,6 +9,7 @@ pub mod access;
 pub mod audit;
 pub mod claim;
 pub mod credential;
+pub mod deployment;
 pub mod grant;
 pub mod hold;
 pub mod id;
@@ -23,10 +24,12 @@ pub use access::{AccessKind, AccessToken, Operator, OperatorRole};
 pub use audit::{Actor, Entry, Object, Reason};
 pub use claim::{Claim, Entitlement};
 pub use credential::{Credential, CredentialKind, CredentialState, EndReason, Minted};
+pub use deployment::{Deployment, EntryPlace, Replica};
 pub use grant::{Binding, Grant, GrantKind, GrantState, Uses};
 pub use hold::{Claimant, Hold, HoldReason, HoldState};
 pub use id::{
-    AccessTokenId, AuditId, CredentialId, GrantId, HoldId, MachineId, OperatorId, SiteId, TenantId,
+    AccessTokenId, AuditId, CredentialId, DeploymentId, GrantId, HoldId, IncarnationId, MachineId,
+    OperatorId, ReplicaId, SiteId, TenantId,
 };
 pub use jiff::{SignedDuration, Timestamp};
 pub use key::{KeyAlgorithm, KeyFingerprint, KeyRecord, KeyStanding, PublicKey};

@@ -271,7 +271,12 @@ impl From<&Error> for Failed {
         match error {
             Error::Malformed(errors) => Self::malformed(errors),
             Error::Refused(refusal) => Self::refused(refusal),
-            Error::Store(StoreError::Unavailable { .. } | StoreError::Full { .. }) => Self::unavailable(),
+            Error::Store(
+                StoreError::Unavailable { .. }
+                | StoreError::Full { .. }
+                | StoreError::Unknown { .. }
+                | StoreError::Fenced { .. },
+            ) => Self::unavailable(),
             Error::Store(StoreError::Broken { .. } | StoreError::Invariant { .. })
             | Error::Issue(_)
             | Error::Token(_) => Self::of(BROKEN),
@@ -299,7 +304,12 @@ fn log(error: &Error, row: Row) {
         Error::Malformed(errors) => tracing::debug!(fields = ?errors.0, "malformed request"),
         // The audit log tells of refusals, coalesced: a line each would let anybody fill the disk.
         Error::Refused(refusal) => tracing::debug!(code = row.code, %refusal, "refused"),
-        Error::Store(cause @ (StoreError::Unavailable { .. } | StoreError::Full { .. })) => {
+        Error::Store(
+            cause @ (StoreError::Unavailable { .. }
+            | StoreError::Full { .. }
+            | StoreError::Unknown { .. }
+            | StoreError::Fenced { .. }),
+        ) => {
             tracing::error!(error = cause as &dyn std::error::Error, "the store is unavailable");
         }
         broken => tracing::error!(error = broken as &dyn std::error::Error, "broken invariant"),

@@ -6,7 +6,7 @@ use muster_store::StoreError;
 use rusqlite::Connection;
 
 use crate::failure::invariant;
-use crate::rows::{access, audit, credential, grant, hold, key, machine, memory, site};
+use crate::rows::{access, audit, credential, deployment, grant, hold, key, machine, memory, site};
 use crate::search::Pending;
 
 /// Applies a plan that changes something.
@@ -32,6 +32,7 @@ pub(crate) fn entries(db: &Connection, entries: &[Entry]) -> Result<(), StoreErr
 
 fn apply(db: &Connection, words: &mut Pending, tenant: TenantId, change: &Change) -> Result<(), StoreError> {
     match change {
+        Change::Deployment(change) => deployment::apply(db, change),
         Change::Tenant(change) => site::apply_tenant(db, change),
         Change::Site(change) => site::apply(db, change),
         Change::Grant(change) => grant::apply(db, tenant, change),
@@ -58,7 +59,9 @@ fn of_tenant(change: &Change, tenant: TenantId) -> Result<(), StoreError> {
         Change::Credential(CredentialChange::Reserve(credential)) => credential.tenant,
         Change::Access(AccessChange::CreateOperator(operator)) => operator.tenant,
         Change::Access(AccessChange::CreateToken(token)) => token.tenant,
-        Change::Grant(GrantChange::Draw { .. } | GrantChange::End { .. })
+        Change::Deployment(_)
+        | Change::Machine(MachineChange::Order { .. })
+        | Change::Grant(GrantChange::Draw { .. } | GrantChange::End { .. })
         | Change::Key(_)
         | Change::Hold(HoldChange::Decide { .. })
         | Change::Credential(CredentialChange::State { .. })

@@ -26,6 +26,8 @@ pub(crate) fn told(error: &Arc<StoreError>) -> StoreError {
     match &**error {
         StoreError::Unavailable { what, .. } => StoreError::Unavailable { what, cause },
         StoreError::Full { .. } => StoreError::Full { cause },
+        StoreError::Unknown { what, .. } => StoreError::Unknown { what, cause },
+        StoreError::Fenced { job } => StoreError::Fenced { job },
         StoreError::Invariant { what, .. } => StoreError::Invariant { what, cause },
         StoreError::Broken { table, row, column } => StoreError::Broken { table, row: row.clone(), column },
     }

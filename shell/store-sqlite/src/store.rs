@@ -1,17 +1,20 @@
 //! The store as others hold it.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use muster_lifecycle::Plan;
-use muster_model::Entry;
-use muster_store::{Decision, PresenceNote, SettleError, Store, StoreError};
+use muster_model::{Entry, ReplicaId, SignedDuration};
+use muster_store::{
+    Decision, Fence, Joining, PresenceNote, Prune, SettleError, Signal, Standing, Store, StoreError,
+};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::checkpoint::Checkpoints;
-use crate::failure::unavailable;
+use crate::failure::{invariant, unavailable};
 use crate::health::Health;
 use crate::job::{Job, Note, Settle};
 use crate::open::{self, OpenError, Opened};
@@ -36,6 +39,8 @@ struct Inner {
     writer: Mutex<Option<JoinHandle<()>>>,
     pool: Arc<Pool>,
     health: Arc<Health>,
+    /// Who works on this file, once it joined.
+    replica: OnceLock<ReplicaId>,
     _home: Option<tempfile::TempDir>,
 }
 
@@ -97,6 +102,7 @@ impl SqliteStore {
             writer: Mutex::new(Some(spawned.map_err(io)?)),
             pool,
             health,
+            replica: OnceLock::new(),
             _home: home,
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -128,13 +134,13 @@ impl SqliteStore {
         }
     }
 
-    /// Queues a job and waits for its answer.
     /// Tries whether there is room again: nobody else may write while this says there is none.
     async fn probe(&self) -> Result<(), StoreError> {
         let (job, answer) = Note::new(|batch| batch.write(|db, _| open::find_room(db)));
         self.ask(job, answer).await?
     }
 
+    /// Queues a job and waits for its answer.
     pub(crate) async fn ask<T>(
         &self,
         job: impl Job + 'static,
@@ -211,6 +217,47 @@ impl Store for SqliteStore {
             return self.probe().await;
         }
         Ok(())
+    }
+
+    async fn join(&self, joining: Joining) -> Result<(), StoreError> {
+        self.inner.replica.set(joining.replica).map_err(|_| invariant("join", "it joined before"))?;
+        let (job, answer) =
+            Note::new(move |batch| batch.write(|db, _| rows::presence::end_all(db, joining.now)));
+        self.ask(job, answer).await?
+    }
+
+    /// Nobody else asks, so that nothing is written.
+    async fn alive(&self, _: u64) -> Result<Standing, StoreError> {
+        Ok(Standing::Known)
+    }
+
+    /// There is no other replica.
+    async fn signals(&self) -> Result<Vec<Signal>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn stirred(&self) {
+        std::future::pending().await
+    }
+
+    /// The one process that has this file does every job.
+    async fn lease(&self, job: &'static str, _: SignedDuration) -> Result<Option<Fence>, StoreError> {
+        Ok(self.inner.replica.get().map(|holder| Fence { job, holder: *holder, token: 1 }))
+    }
+
+    async fn prune(&self, _: Fence, prune: Prune) -> Result<u64, StoreError> {
+        let gone = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&gone);
+        let (job, answer) = Note::new(move |batch| {
+            batch.write(|db, _| {
+                let requests = rows::memory::prune(db, prune.remembered_before, prune.limit)?;
+                let sessions = rows::access::prune(db, prune.access_before, prune.limit)?;
+                counted.store((requests + sessions) as u64, Ordering::Relaxed);
+                Ok(())
+            })
+        });
+        self.ask(job, answer).await??;
+        Ok(gone.load(Ordering::Relaxed))
     }
 }
 

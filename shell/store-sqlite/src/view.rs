@@ -2,9 +2,9 @@
 
 use muster_lifecycle::Remembered;
 use muster_model::{
-    AccessToken, AccessTokenId, Credential, CredentialId, Grant, GrantId, HardwareId, Hold, HoldId,
-    KeyFingerprint, KeyRecord, Machine, MachineId, Operator, OperatorId, Presence, SecretId, Site, SiteCode,
-    SiteId, SiteUse, Tenant, TenantId, Timestamp,
+    AccessToken, AccessTokenId, Credential, CredentialId, Deployment, EntryPlace, Grant, GrantId, HardwareId,
+    Hold, HoldId, KeyFingerprint, KeyRecord, Machine, MachineId, Operator, OperatorId, Presence, Replica,
+    SecretId, Site, SiteCode, SiteId, SiteUse, Tenant, TenantId, Timestamp,
 };
 use muster_store::{
     AuditFilter, AuditRecord, Listed, Lists, MachineFilter, MachineRow, PageRequest, Reads, StoreError,
@@ -14,7 +14,7 @@ use rusqlite::Connection;
 
 use crate::pool::Pooled;
 use crate::rows::{
-    access, audit, credential, grant, hold, key, machine, machine_list, memory, presence, site,
+    access, audit, credential, deployment, grant, hold, key, machine, machine_list, memory, presence, site,
 };
 
 /// Where a [`View`] looks.
@@ -134,6 +134,19 @@ impl<S: Source> Unscoped for View<S> {
     }
     async fn hold_anywhere(&mut self, id: HoldId) -> Answered<Option<Hold>> {
         hold::anywhere(self.db(), id)
+    }
+    async fn deployment(&mut self) -> Answered<Option<Deployment>> {
+        deployment::deployment(self.db())
+    }
+    async fn newest_entry(&mut self) -> Answered<Option<EntryPlace>> {
+        deployment::newest_entry(self.db())
+    }
+    async fn has_entry(&mut self, place: EntryPlace) -> Answered<bool> {
+        deployment::has_entry(self.db(), place)
+    }
+    async fn replicas(&mut self) -> Answered<Vec<Replica>> {
+        // A file belongs to one process, which knows itself.
+        Ok(Vec::new())
     }
 }
 

@@ -24,6 +24,22 @@ pub enum StoreError {
         #[source]
         cause: Cause,
     },
+    /// The connection was lost while committing, and could not be asked since. It may have been written: repeating the
+    /// same request is safe and tells.
+    #[error("it is not known whether the store wrote: {what}")]
+    Unknown {
+        /// What was tried.
+        what: &'static str,
+        /// Why it failed.
+        #[source]
+        cause: Cause,
+    },
+    /// The right to do a job went to another replica. Nothing was written.
+    #[error("another replica does the job {job} now")]
+    Fenced {
+        /// The job.
+        job: &'static str,
+    },
     /// A row that no version of Muster writes.
     #[error("broken row in {table}: column {column} of {row}")]
     Broken {

@@ -10,16 +10,18 @@ pub mod conformance;
 mod error;
 mod page;
 mod reads;
+mod replicas;
 
 use std::future::Future;
 
 use muster_lifecycle::Plan;
-use muster_model::{Entry, Object, Refusal};
+use muster_model::{Entry, Object, Refusal, SignedDuration};
 
 pub use error::{SettleError, StoreError};
 pub use muster_model::{Presence, SiteUse};
 pub use page::{AuditFilter, AuditRecord, Listed, MachineFilter, PageRequest};
 pub use reads::{Answer, Lists, MachineRow, Reads, Unscoped};
+pub use replicas::{Fence, Joining, Prune, Signal, Standing};
 
 /// A database that keeps what Muster knows.
 pub trait Store: Clone + Send + Sync + 'static {
@@ -49,6 +51,33 @@ pub trait Store: Clone + Send + Sync + 'static {
 
     /// Whether the store answers and can be written to.
     fn check(&self) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Begins to work as a replica. Presence that a former process left behind ends here, where the store belongs to
+    /// one process alone.
+    fn join(&self, joining: Joining) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Says that this replica is alive and holds so many channels. Called every few seconds.
+    fn alive(&self, channels: u64) -> impl Future<Output = Result<Standing, StoreError>> + Send;
+
+    /// What other replicas committed since the last call that machines here may have to hear of. Each signal is given
+    /// at least once.
+    fn signals(&self) -> impl Future<Output = Result<Vec<Signal>, StoreError>> + Send;
+
+    /// Returns when there may be new signals. A hint: it may stay silent, and the caller asks every 2 s anyway.
+    fn stirred(&self) -> impl Future<Output = ()> + Send;
+
+    /// Takes or keeps the right to do a job for this span; `None` while another replica has it.
+    fn lease(
+        &self,
+        job: &'static str,
+        span: SignedDuration,
+    ) -> impl Future<Output = Result<Option<Fence>, StoreError>> + Send;
+
+    /// Deletes what is old enough, and tells how many rows went.
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`] where the right to do so was lost meanwhile: nothing was deleted.
+    fn prune(&self, fence: Fence, prune: Prune) -> impl Future<Output = Result<u64, StoreError>> + Send;
 }
 
 /// A write: what it must know, and how it decides.
@@ -68,6 +97,11 @@ pub trait Decision: Send + Sync + 'static {
     /// What the act is about, where that is known before it is decided.
     fn object(&self) -> Object {
         Object::Deployment
+    }
+
+    /// The right without which this may not be written; checked in the transaction that writes.
+    fn fence(&self) -> Option<Fence> {
+        None
     }
 
     /// Reads what must be known. Runs again when a race was lost.

@@ -4,9 +4,9 @@ use std::future::Future;
 
 use muster_lifecycle::Remembered;
 use muster_model::{
-    AccessToken, AccessTokenId, Credential, CredentialId, Grant, GrantId, HardwareId, Hold, HoldId,
-    KeyFingerprint, KeyRecord, Machine, MachineId, Operator, OperatorId, Presence, SecretId, Site, SiteCode,
-    SiteId, SiteUse, Tenant, TenantId, Timestamp,
+    AccessToken, AccessTokenId, Credential, CredentialId, Deployment, EntryPlace, Grant, GrantId, HardwareId,
+    Hold, HoldId, KeyFingerprint, KeyRecord, Machine, MachineId, Operator, OperatorId, Presence, Replica,
+    SecretId, Site, SiteCode, SiteId, SiteUse, Tenant, TenantId, Timestamp,
 };
 
 use crate::StoreError;
@@ -55,7 +55,7 @@ pub trait Reads: Send {
     fn key(&mut self, tenant: TenantId, key: KeyFingerprint) -> impl Answer<Option<KeyRecord>>;
     /// Keys of a machine that are not superseded.
     fn keys_of_machine(&mut self, tenant: TenantId, machine: MachineId) -> impl Answer<Vec<KeyRecord>>;
-    /// The presence row of a machine.
+    /// The presence of a machine: online while a replica that is alive holds its channel.
     fn presence(&mut self, tenant: TenantId, machine: MachineId) -> impl Answer<Presence>;
     /// A hold.
     fn hold(&mut self, tenant: TenantId, id: HoldId) -> impl Answer<Option<Hold>>;
@@ -95,6 +95,14 @@ pub trait Unscoped: Send {
     fn keys(&mut self, key: KeyFingerprint) -> impl Answer<Vec<(TenantId, KeyRecord)>>;
     /// The hold that a polling caller names.
     fn hold_anywhere(&mut self, id: HoldId) -> impl Answer<Option<Hold>>;
+    /// Which deployment this is; `None` before it is founded.
+    fn deployment(&mut self) -> impl Answer<Option<Deployment>>;
+    /// The newest audit entry of any tenant.
+    fn newest_entry(&mut self) -> impl Answer<Option<EntryPlace>>;
+    /// Whether there is this audit entry at this place.
+    fn has_entry(&mut self, place: EntryPlace) -> impl Answer<bool>;
+    /// Every replica that is known, the oldest first. None, where the store belongs to one process alone.
+    fn replicas(&mut self) -> impl Answer<Vec<Replica>>;
 }
 
 /// Pages and counts for people.

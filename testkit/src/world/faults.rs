@@ -4,8 +4,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use muster_lifecycle::Plan;
-use muster_model::Entry;
-use muster_store::{Decision, PresenceNote, SettleError, Store, StoreError};
+use muster_model::{Entry, SignedDuration};
+use muster_store::{
+    Decision, Fence, Joining, PresenceNote, Prune, SettleError, Signal, Standing, Store, StoreError,
+};
 use muster_store_sqlite::SqliteStore;
 use tokio::sync::Semaphore;
 
@@ -132,5 +134,29 @@ impl Store for FaultyStore {
 
     async fn check(&self) -> Result<(), StoreError> {
         self.inner.check().await
+    }
+
+    async fn join(&self, joining: Joining) -> Result<(), StoreError> {
+        self.inner.join(joining).await
+    }
+
+    async fn alive(&self, channels: u64) -> Result<Standing, StoreError> {
+        self.inner.alive(channels).await
+    }
+
+    async fn signals(&self) -> Result<Vec<Signal>, StoreError> {
+        self.inner.signals().await
+    }
+
+    async fn stirred(&self) {
+        self.inner.stirred().await;
+    }
+
+    async fn lease(&self, job: &'static str, span: SignedDuration) -> Result<Option<Fence>, StoreError> {
+        self.inner.lease(job, span).await
+    }
+
+    async fn prune(&self, fence: Fence, prune: Prune) -> Result<u64, StoreError> {
+        self.inner.prune(fence, prune).await
     }
 }

@@ -10,15 +10,16 @@ use super::Finding;
 /// A member by its path, its package, and the packages of ours it may import.
 type Arrows = (&'static str, &'static str, &'static [&'static str]);
 
-const ROOMS: [Arrows; 17] = [
+const ROOMS: [Arrows; 18] = [
     ("core/model", "muster-model", &[]),
     ("core/lifecycle", "muster-lifecycle", &["muster-model"]),
     ("core/doors", "muster-doors", &["muster-model"]),
     ("core/wire", "muster-wire", &["muster-model"]),
     ("core/agent-core", "muster-agent-core", &["muster-model", "muster-wire"]),
     ("shell/store", "muster-store", &["muster-model", "muster-lifecycle"]),
-    ("shell/store-sqlite", "muster-store-sqlite", STORE),
-    ("shell/store-postgres", "muster-store-postgres", STORE),
+    ("shell/store-sql", "muster-store-sql", STORE),
+    ("shell/store-sqlite", "muster-store-sqlite", ADAPTER),
+    ("shell/store-postgres", "muster-store-postgres", ADAPTER),
     ("shell/issuer", "muster-issuer", &["muster-model"]),
     (
         "shell/app",
@@ -39,6 +40,7 @@ const ROOMS: [Arrows; 17] = [
 ];
 
 const STORE: &[&str] = &["muster-model", "muster-lifecycle", "muster-store"];
+const ADAPTER: &[&str] = &["muster-model", "muster-lifecycle", "muster-store", "muster-store-sql"];
 
 /// The binary composes; the test kit and the benchmarks compose for tests. None of the three is imported by a room.
 const ALL: &[&str] = &[
@@ -48,6 +50,7 @@ const ALL: &[&str] = &[
     "muster-wire",
     "muster-agent-core",
     "muster-store",
+    "muster-store-sql",
     "muster-store-sqlite",
     "muster-store-postgres",
     "muster-issuer",

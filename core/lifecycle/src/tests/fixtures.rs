@@ -12,8 +12,8 @@ use muster_model::{
 
 use crate::enroll::{Facts, Fresh, Known, Outcome, Request, decide};
 use crate::plan::{
-    AccessChange, Change, Context, CredentialChange, GrantChange, HoldChange, KeyChange, MachineChange,
-    MemoryChange, Plan, SiteChange, TenantChange,
+    AccessChange, Change, Context, CredentialChange, DeploymentChange, GrantChange, HoldChange, KeyChange,
+    MachineChange, MemoryChange, Plan, SiteChange, TenantChange,
 };
 use crate::terms::Terms;
 
@@ -340,6 +340,8 @@ pub(crate) fn rows<O>(plan: &Plan<O>) -> Vec<String> {
 
 fn row(change: &Change) -> String {
     match change {
+        Change::Deployment(DeploymentChange::Found { .. }) => "deployment founded".into(),
+        Change::Deployment(DeploymentChange::Accept { .. }) => "restore accepted".into(),
         Change::Tenant(TenantChange::Create(_)) => "tenant made".into(),
         Change::Site(SiteChange::Create(_)) => "site made".into(),
         Change::Grant(GrantChange::Create(_)) => "grant made".into(),
@@ -347,6 +349,7 @@ fn row(change: &Change) -> String {
         Change::Grant(GrantChange::End { state, .. }) => format!("grant {}", state.as_str()),
         Change::Machine(MachineChange::Create(machine)) => format!("machine made {}", machine.state.as_str()),
         Change::Machine(MachineChange::Update(machine)) => format!("machine {}", machine.state.as_str()),
+        Change::Machine(MachineChange::Order { order, .. }) => format!("machine told to {}", order.as_str()),
         Change::Key(KeyChange::Register(_)) => "key registered".into(),
         Change::Key(KeyChange::Standing { standing, .. }) => format!("key {}", standing.as_str()),
         Change::Hold(HoldChange::Open(_)) => "hold opened".into(),

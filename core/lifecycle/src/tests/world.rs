@@ -429,6 +429,7 @@ impl World {
                 assert!(before.key.is_none() || machine.key.is_some(), "a machine lost its key");
                 assert!(!matches!(before.state, MachineState::Retired(_)), "a tombstone changed");
             }
+            MachineChange::Order { machine, .. } => assert!(self.machines.contains_key(&machine)),
         }
     }
 

@@ -3,7 +3,7 @@
 use muster_lifecycle::AccessChange;
 use muster_model::{
     AccessKind, AccessToken, AccessTokenId, Operator, OperatorId, OperatorRole, SecretHash, SecretId,
-    TenantId,
+    TenantId, Timestamp,
 };
 use muster_store::{Listed, PageRequest, StoreError};
 use rusqlite::{Connection, Row, params};
@@ -141,4 +141,12 @@ fn create_token(db: &Connection, token: &AccessToken) -> Result<(), StoreError> 
         token.ended_at.map(millis),
     ];
     sql::run_one(db, "create an access token", SQL, values)
+}
+
+/// Forgets login links and sessions that ended, or whose life was over, before this, at most so many.
+pub(crate) fn prune(db: &Connection, before: Timestamp, limit: u32) -> Result<usize, StoreError> {
+    const SQL: &str = "DELETE FROM access_tokens WHERE (tenant_id, id) IN
+        (SELECT tenant_id, id FROM access_tokens WHERE kind <> 'api' AND coalesce(ended_at, expires_at) < ?1
+            ORDER BY coalesce(ended_at, expires_at) LIMIT ?2)";
+    sql::run(db, "forget old sessions", SQL, params![millis(before), limit])
 }

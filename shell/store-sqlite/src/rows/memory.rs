@@ -1,7 +1,7 @@
 //! What is remembered to recognise a repeated request, and nonces.
 
 use muster_lifecycle::{MemoryChange, Remembered};
-use muster_model::{KeyFingerprint, TenantId};
+use muster_model::{KeyFingerprint, TenantId, Timestamp};
 use muster_store::StoreError;
 use rusqlite::{Connection, Row, params};
 
@@ -65,4 +65,11 @@ pub(crate) fn apply(db: &Connection, tenant: TenantId, change: &MemoryChange) ->
             sql::run_one(db, "remember a nonce", NONCE, params![tenant.as_bytes(), key.0, issued])
         }
     }
+}
+
+/// Forgets requests that were carried out before this, at most so many.
+pub(crate) fn prune(db: &Connection, before: Timestamp, limit: u32) -> Result<usize, StoreError> {
+    const SQL: &str = "DELETE FROM remembered WHERE (tenant_id, key) IN
+        (SELECT tenant_id, key FROM remembered WHERE at < ?1 ORDER BY at LIMIT ?2)";
+    sql::run(db, "forget old requests", SQL, params![millis(before), limit])
 }

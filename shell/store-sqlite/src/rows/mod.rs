@@ -3,6 +3,7 @@
 pub(crate) mod access;
 pub(crate) mod audit;
 pub(crate) mod credential;
+pub(crate) mod deployment;
 pub(crate) mod grant;
 pub(crate) mod hold;
 pub(crate) mod key;

@@ -1,7 +1,7 @@
-//! Presence rows. A row says online until somebody writes that the machine left: also after a crash, whose reader must
-//! judge it.
+//! Presence rows. A row says online until somebody writes that the machine left; what a crash leaves behind ends when the
+//! next process joins.
 
-use muster_model::{MachineId, Presence, TenantId};
+use muster_model::{MachineId, Presence, TenantId, Timestamp};
 use muster_store::{PresenceNote, StoreError};
 use rusqlite::{Connection, params};
 
@@ -54,4 +54,10 @@ pub(crate) fn note(db: &Connection, notes: &[PresenceNote]) -> Result<(), StoreE
         sql::run(db, "note a presence", SQL, values)?;
     }
     Ok(())
+}
+
+/// Ends the presence that a former process left behind: whoever it held a channel of counts as seen until now.
+pub(crate) fn end_all(db: &Connection, now: Timestamp) -> Result<(), StoreError> {
+    const SQL: &str = "UPDATE presence SET online = 0, last_seen = max(last_seen, ?1) WHERE online = 1";
+    sql::run(db, "end what a former process left", SQL, params![millis(now)]).map(drop)
 }

@@ -1,0 +1,53 @@
+//! The deployment as a whole: which one it is, and which stretches of history it has had.
+//!
+//! A database can be put back to an older day. Whoever has seen more of it than it knows itself can tell: by the
+//! incarnation, and by the newest audit entry that was seen.
+
+use crate::{AuditId, DeploymentId, IncarnationId, ReplicaId, Timestamp};
+
+/// One database and every server on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deployment {
+    /// Its identifier, for ever.
+    pub id: DeploymentId,
+    /// MAC over the identifier by the pepper: a data directory of another deployment cannot make it.
+    pub proof: [u8; 32],
+    /// Its incarnations, the first one first. The last is the present one.
+    pub incarnations: Vec<IncarnationId>,
+}
+
+impl Deployment {
+    /// The present incarnation.
+    ///
+    /// # Panics
+    /// Where there is none: a deployment is founded with its first.
+    pub fn incarnation(&self) -> IncarnationId {
+        *self.incarnations.last().expect("a deployment is founded with an incarnation")
+    }
+}
+
+/// An audit entry by its place and its name: who has seen it has seen everything before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EntryPlace {
+    /// Its place in the log.
+    pub seq: u64,
+    /// Its identifier.
+    pub id: AuditId,
+}
+
+/// A server process as the others see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replica {
+    /// Its identifier, drawn at its start.
+    pub id: ReplicaId,
+    /// The version it runs.
+    pub version: String,
+    /// When it started.
+    pub started_at: Timestamp,
+    /// When it last said that it is alive, by the clock of the store.
+    pub alive_at: Timestamp,
+    /// Whether that is recent enough for its presence rows to count.
+    pub alive: bool,
+    /// How many channels it held then.
+    pub channels: u64,
+}
