@@ -2,6 +2,7 @@
 //!
 //! Nothing here is random or reads a clock, so that a test that failed fails again. Never part of a release.
 
+pub mod balancer;
 mod clock;
 mod ids;
 mod things;
