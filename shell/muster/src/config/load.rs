@@ -1,7 +1,8 @@
 //! Reading the configuration: defaults, then one file, then the environment; and where each value came from.
 //!
 //! The file is checked on its own, so that an error names file, line and column; each variable is checked on its own, so
-//! that an error names it. `MUSTER_SERVER__LISTEN` is `listen` of `[server]`; lists are separated by commas.
+//! that an error names it. `MUSTER_SERVER__LISTEN` is `listen` of `[server]`; lists are separated by commas. What is
+//! written out in between has no password, so the address of the database is carried along as it was read.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -9,11 +10,16 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use toml::Spanned;
+use toml::de::{DeString, DeTable, DeValue};
 
 use super::Config;
 use crate::failure::{Exit, Failure, Result};
 
 const PREFIX: &str = "MUSTER_";
+/// The one setting that may be said in a word.
+const DATABASE: &str = "MUSTER_DATABASE";
+const DATABASE_URL: &str = "database.url";
 const MAX_FILE: u64 = 1024 * 1024;
 
 /// The configuration, and where each value came from.
@@ -71,11 +77,17 @@ impl Loaded {
             origins = file_origins(path, text);
         }
         let mut value = to_value(&config);
-        let mut variables: Vec<_> = env.filter(|(name, _)| is_setting(name)).collect();
+        let mut variables: Vec<_> = env.filter(|(name, text)| is_setting(name, text)).collect();
         variables.sort();
         for (name, text) in variables {
             let key = apply(&mut value, &name, &text)?;
+            let database = config.database.url;
             config = Config::deserialize(&value).map_err(|error| env_error(&name).because(&error))?;
+            if key == DATABASE_URL {
+                value = to_value(&config);
+            } else {
+                config.database.url = database;
+            }
             origins.insert(key, Origin::Env(name));
         }
         Ok(Self { config, file: file.map(|(path, _)| path.to_owned()), origins })
@@ -95,8 +107,9 @@ impl Loaded {
 }
 
 /// Variables of the configuration have a section: two underscores. The others (`MUSTER_TOKEN`, …) are flags' twins.
-fn is_setting(name: &str) -> bool {
-    name.strip_prefix(PREFIX).is_some_and(|rest| rest.contains("__"))
+fn is_setting(name: &str, text: &str) -> bool {
+    let in_section = name.strip_prefix(PREFIX).is_some_and(|rest| rest.contains("__"));
+    in_section || name == DATABASE && !text.trim().is_empty()
 }
 
 fn read_file(path: &Path, asked: bool) -> Result<Option<String>> {
@@ -139,33 +152,44 @@ fn position(text: &str, byte: usize) -> (usize, usize) {
     (line, String::from_utf8_lossy(&before[start..]).chars().count() + 1)
 }
 
-type Section = BTreeMap<String, toml::Spanned<toml::Value>>;
+/// Every value of a text by its path, with the bytes it stands in; nothing where the text is not TOML.
+fn spans(text: &str) -> Vec<(String, std::ops::Range<usize>)> {
+    let Ok(table) = DeTable::parse(text) else { return Vec::new() };
+    let mut spans = Vec::new();
+    for (section, part) in table.get_ref().iter() {
+        let section = section.get_ref();
+        let Some(fields) = part.get_ref().as_table() else {
+            // The address of a database in the place of its table.
+            spans.push((format!("{section}.url"), part.span()));
+            continue;
+        };
+        let field = |(key, value): (&Spanned<DeString<'_>>, &Spanned<DeValue<'_>>)| {
+            (format!("{section}.{}", key.get_ref()), value.span())
+        };
+        spans.extend(fields.iter().map(field));
+    }
+    spans
+}
 
 /// The path of the value that a byte stands in: what is wrong with a value says nothing of whose it is.
 fn key_at(text: &str, byte: usize) -> Option<String> {
-    let sections: BTreeMap<String, Section> = toml::from_str(text).ok()?;
-    sections.iter().find_map(|(section, fields)| {
-        let (key, _) = fields.iter().find(|(_, value)| value.span().contains(&byte))?;
-        Some(format!("{section}.{key}"))
-    })
+    spans(text).into_iter().find(|(_, span)| span.contains(&byte)).map(|(key, _)| key)
 }
 
 /// The lines of the values of a file that is known to be well formed.
 fn file_origins(path: &Path, text: &str) -> BTreeMap<String, Origin> {
-    let sections: BTreeMap<String, Section> = toml::from_str(text).unwrap_or_default();
-    let mut origins = BTreeMap::new();
-    for (section, fields) in sections {
-        for (key, value) in fields {
-            let line = position(text, value.span().start).0;
-            origins.insert(format!("{section}.{key}"), Origin::File(path.to_owned(), Some(line)));
-        }
-    }
-    origins
+    let origin = |(key, span): (String, std::ops::Range<usize>)| {
+        (key, Origin::File(path.to_owned(), Some(position(text, span.start).0)))
+    };
+    spans(text).into_iter().map(origin).collect()
 }
 
 /// Puts a variable's text into its place and gives the place's path.
 fn apply(config: &mut Value, name: &str, text: &str) -> Result<String> {
-    let path = name.strip_prefix(PREFIX).unwrap_or(name).to_ascii_lowercase();
+    let path = match name {
+        DATABASE => DATABASE_URL.replace('.', "__"),
+        name => name.strip_prefix(PREFIX).unwrap_or(name).to_ascii_lowercase(),
+    };
     let slot = path.split_once("__").and_then(|(section, key)| config.get_mut(section)?.get_mut(key));
     let Some(slot) = slot else {
         return Err(env_error(name).cause("there is no such setting"));
@@ -267,6 +291,55 @@ mod tests {
         ] {
             let (text, why) = error("", &[(name, value)]);
             assert!(text.contains(name) && !why.is_empty(), "{name}: {text} {why}");
+        }
+    }
+
+    #[test]
+    fn a_database_is_an_address_or_a_table_in_file_and_environment() {
+        const URL: &str = "postgres://muster@db/m";
+        let word = load("database = 'postgres://muster:canary@db/m'\n[log]\nlevel = 'warn'\n", &[])
+            .expect("well formed");
+        let table = "[database]\nconnections = 9\nurl = 'postgres://muster:canary@db/m'\n";
+        let table = load(table, &[("MUSTER_LOG__LEVEL", "warn")]).expect("well formed");
+        let env =
+            [("MUSTER_DATABASE", "postgres://muster:canary@db/m"), ("MUSTER_DATABASE__CONNECTIONS", "9")];
+        let env = load("database = 'sqlite'", &env).expect("well formed");
+        for loaded in [&word, &table, &env] {
+            let database = &loaded.config.database;
+            assert_eq!((database.url.as_str(), database.url.password()), (URL, Some("canary")));
+            assert!(!format!("{loaded:?} {:?}", loaded.values()).contains("canary"), "it is shown");
+        }
+        assert_eq!(table.config.database.connections, env.config.database.connections);
+        assert_eq!(word.origins["database.url"].to_string(), "muster.toml:1");
+        assert_eq!(table.origins["database.url"].to_string(), "muster.toml:3");
+        assert_eq!(env.origins["database.url"].to_string(), "MUSTER_DATABASE");
+        let both = [("MUSTER_DATABASE", "sqlite"), ("MUSTER_DATABASE__URL", URL)];
+        assert_eq!(load("", &both).expect("well formed").config.database.url.as_str(), URL);
+        assert!(load("", &[("MUSTER_DATABASE", "")]).expect("not set").config.database.url.is_sqlite());
+    }
+
+    #[test]
+    fn a_wrong_database_is_named_with_its_place_and_nothing_of_its_password() {
+        for (file, place) in [
+            (
+                "database = 'postgres://u:can@nary@db/m'\n",
+                "muster.toml:1:12: database.url: an address that cannot",
+            ),
+            ("[database]\nurl = 'mysql://u:cannary@db/m'\n", "muster.toml:2:7: database.url: neither"),
+            (
+                "[database]\nconnections = 1\n",
+                "muster.toml:2:15: database.connections: 1 is not between 8 and 500",
+            ),
+            ("[database]\n\npassword = 'cannary'\n", "muster.toml:3:1: unknown field `password`"),
+            ("database = 7\n", "muster.toml:1:12: database.url: invalid type"),
+        ] {
+            let (text, why) = error(file, &[]);
+            assert!(text.starts_with(place), "{text}");
+            assert!(!format!("{text}{why}").contains("nary"), "{text} {why}");
+        }
+        for name in ["MUSTER_DATABASE", "MUSTER_DATABASE__URL"] {
+            let (text, why) = error("", &[(name, "postgres://u:can@nary@db/m")]);
+            assert!(text.contains(name) && why.contains("%40") && !why.contains("nary"), "{text} {why}");
         }
     }
 

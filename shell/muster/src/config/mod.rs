@@ -1,8 +1,10 @@
 //! The configuration: what may be said, what holds where nothing is said, and the bounds of every value.
 //!
-//! Secrets never stand here, only the names of files that hold them. Unknown keys are refused. `load` reads it.
+//! Secrets stand in files that are named here; the one that may stand here itself, the password in the address of a
+//! database, is never shown. Unknown keys are refused. `load` reads it.
 
 mod bounds;
+mod database;
 mod limits;
 mod load;
 
@@ -13,6 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use bounds::{Period, Pin};
+pub(crate) use database::{Database, DatabaseUrl};
 pub(crate) use limits::Limits;
 pub(crate) use load::Loaded;
 
@@ -22,6 +25,9 @@ pub(crate) use load::Loaded;
 pub(crate) struct Config {
     /// The server.
     pub(crate) server: Server,
+    /// Where everything is kept: `sqlite`, or the address of a PostgreSQL database, or a table with it.
+    #[schemars(schema_with = "database::address_or_table")]
+    pub(crate) database: Database,
     /// What the server gives and takes at most.
     pub(crate) limits: Limits,
     /// What it issues.
@@ -176,7 +182,7 @@ mod tests {
     #[test]
     fn the_schema_names_every_section_and_refuses_unknown_keys() {
         let schema = schema();
-        for section in ["server", "limits", "credentials", "log", "client"] {
+        for section in ["server", "database", "limits", "credentials", "log", "client"] {
             assert!(schema["properties"][section].is_object(), "{section}");
         }
         assert_eq!(schema["additionalProperties"], false);
