@@ -32,6 +32,7 @@ pub struct Cells<'r> {
 pub type Parsed<T> = Result<T, StoreError>;
 
 impl<'r> Cells<'r> {
+    /// From the first column on.
     pub fn of(table: &'static Table, row: &'r dyn Row) -> Self {
         Self { table, row, next: 0 }
     }
@@ -49,18 +50,22 @@ impl<'r> Cells<'r> {
         value.ok_or_else(|| self.broken(column))
     }
 
+    /// An identifier.
     pub fn id<T>(&mut self, column: &'static str, from: fn([u8; 16]) -> T) -> Parsed<T> {
         self.get(column).map(from)
     }
 
+    /// An identifier, or nothing.
     pub fn opt_id<T>(&mut self, column: &'static str, from: fn([u8; 16]) -> T) -> Parsed<Option<T>> {
         Ok(self.get::<Option<[u8; 16]>>(column)?.map(from))
     }
 
+    /// The fingerprint of a key, or nothing.
     pub fn opt_fingerprint(&mut self, column: &'static str) -> Parsed<Option<KeyFingerprint>> {
         Ok(self.get::<Option<[u8; 32]>>(column)?.map(KeyFingerprint))
     }
 
+    /// Text of a type of ours.
     pub fn text<T: FromStr>(&mut self, column: &'static str) -> Parsed<T> {
         self.opt_text(column)?.ok_or_else(|| self.broken(column))
     }
@@ -73,15 +78,18 @@ impl<'r> Cells<'r> {
         value.map(Some).ok_or_else(|| self.broken(column))
     }
 
+    /// A time.
     pub fn time(&mut self, column: &'static str) -> Parsed<Timestamp> {
         self.opt_time(column)?.ok_or_else(|| self.broken(column))
     }
 
+    /// A time, or nothing.
     pub fn opt_time(&mut self, column: &'static str) -> Parsed<Option<Timestamp>> {
         let Some(millis) = self.get::<Option<i64>>(column)? else { return Ok(None) };
         Timestamp::from_millisecond(millis).ok().map(Some).ok_or_else(|| self.broken(column))
     }
 
+    /// 0 or 1.
     pub fn flag(&mut self, column: &'static str) -> Parsed<bool> {
         match self.get::<i64>(column)? {
             0 => Ok(false),
@@ -101,6 +109,7 @@ impl<'r> Cells<'r> {
         all.iter().copied().find(|one| name(*one) == &*text).ok_or_else(|| self.broken(column))
     }
 
+    /// A name of a closed list, or nothing.
     pub fn opt_one_of<T: Copy>(
         &mut self,
         column: &'static str,
@@ -111,6 +120,7 @@ impl<'r> Cells<'r> {
         all.iter().copied().find(|one| name(*one) == &*text).map(Some).ok_or_else(|| self.broken(column))
     }
 
+    /// Labels, as they were written.
     pub fn labels(&mut self, column: &'static str) -> Parsed<Labels> {
         let pairs = self.pairs(column)?;
         let labels = Labels::new(&pairs).ok().ok_or_else(|| self.broken(column))?;
@@ -120,6 +130,7 @@ impl<'r> Cells<'r> {
         Err(self.broken(column))
     }
 
+    /// Attributes, as they were written.
     pub fn attributes(&mut self, column: &'static str) -> Parsed<Attributes> {
         let pairs = self.pairs(column)?;
         let attributes = Attributes::new(&pairs).ok().ok_or_else(|| self.broken(column))?;
@@ -135,10 +146,12 @@ impl<'r> Cells<'r> {
         serde_json::from_str(&text).ok().ok_or_else(|| self.broken(column))
     }
 
+    /// An address, or nothing.
     pub fn opt_address(&mut self, column: &'static str) -> Parsed<Option<IpAddr>> {
         self.opt_text(column)
     }
 
+    /// Who did it, or nobody.
     pub fn opt_actor(&mut self, column: &'static str) -> Parsed<Option<Actor>> {
         self.opt_text(column)
     }

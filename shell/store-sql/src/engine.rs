@@ -20,6 +20,60 @@ pub enum Value<'v> {
     Bytes(&'v [u8]),
 }
 
+/// The values of a statement, each turned into a [`Value`].
+#[macro_export]
+macro_rules! values {
+    ($($value:expr),* $(,)?) => { [$($crate::Value::from($value)),*] };
+}
+
+impl From<i64> for Value<'_> {
+    fn from(number: i64) -> Self {
+        Self::Int(number)
+    }
+}
+
+impl From<u32> for Value<'_> {
+    fn from(number: u32) -> Self {
+        Self::Int(i64::from(number))
+    }
+}
+
+impl From<bool> for Value<'_> {
+    fn from(flag: bool) -> Self {
+        Self::Int(i64::from(flag))
+    }
+}
+
+impl<'v> From<&'v str> for Value<'v> {
+    fn from(text: &'v str) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl<'v> From<&'v String> for Value<'v> {
+    fn from(text: &'v String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl<'v> From<&'v [u8]> for Value<'v> {
+    fn from(bytes: &'v [u8]) -> Self {
+        Self::Bytes(bytes)
+    }
+}
+
+impl<'v, const N: usize> From<&'v [u8; N]> for Value<'v> {
+    fn from(bytes: &'v [u8; N]) -> Self {
+        Self::Bytes(bytes)
+    }
+}
+
+impl<'v, T: Into<Value<'v>>> From<Option<T>> for Value<'v> {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::Null, Into::into)
+    }
+}
+
 /// A value of a row.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Cell<'r> {
@@ -55,6 +109,17 @@ pub trait Engine: Send {
         values: &[Value<'_>],
         parse: impl FnMut(&dyn Row) -> Parsed<T> + Send,
     ) -> impl Future<Output = Result<Vec<T>, StoreError>> + Send;
+
+    /// The first row of a statement that gives one at most.
+    fn first<T: Send>(
+        &mut self,
+        what: &'static str,
+        sql: &'static str,
+        values: &[Value<'_>],
+        parse: impl FnMut(&dyn Row) -> Parsed<T> + Send,
+    ) -> impl Future<Output = Result<Option<T>, StoreError>> + Send {
+        async move { Ok(self.query(what, sql, values, parse).await?.into_iter().next()) }
+    }
 
     /// A write. Gives how many rows it touched.
     fn execute(

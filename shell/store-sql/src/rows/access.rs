@@ -1,0 +1,159 @@
+//! Operators, and their tokens, sessions and login links.
+
+use muster_lifecycle::AccessChange;
+use muster_model::{
+    AccessKind, AccessToken, AccessTokenId, Operator, OperatorId, OperatorRole, SecretHash, SecretId,
+    TenantId, Timestamp,
+};
+use muster_store::{Listed, PageRequest, StoreError};
+
+use crate::cells::{Cells, Parsed, Table, millis};
+use crate::engine::{Engine, Row};
+use crate::{sql, values};
+
+static OPERATORS: Table =
+    Table { name: "operators", key: "id", show: |id| OperatorId::from_bytes(id).to_string() };
+static TOKENS: Table =
+    Table { name: "access_tokens", key: "id", show: |id| AccessTokenId::from_bytes(id).to_string() };
+
+macro_rules! select {
+    ($tail:literal) => {
+        concat!(
+            "SELECT id, tenant_id, operator_id, kind, name, role, secret, hash, created_at, expires_at, ended_at
+                FROM access_tokens ",
+            $tail
+        )
+    };
+}
+
+fn parse(row: &dyn Row) -> Parsed<AccessToken> {
+    let mut cells = Cells::of(&TOKENS, row);
+    Ok(AccessToken {
+        id: cells.id("id", AccessTokenId::from_bytes)?,
+        tenant: cells.id("tenant_id", TenantId::from_bytes)?,
+        operator: cells.id("operator_id", OperatorId::from_bytes)?,
+        kind: cells.one_of("kind", &AccessKind::ALL, AccessKind::as_str)?,
+        name: cells.text("name")?,
+        role: cells.one_of("role", &OperatorRole::ALL, OperatorRole::as_str)?,
+        secret: SecretId(cells.get("secret")?),
+        hash: SecretHash(cells.get("hash")?),
+        created_at: cells.time("created_at")?,
+        expires_at: cells.time("expires_at")?,
+        ended_at: cells.opt_time("ended_at")?,
+    })
+}
+
+fn parse_operator(row: &dyn Row) -> Parsed<Operator> {
+    let mut cells = Cells::of(&OPERATORS, row);
+    Ok(Operator {
+        id: cells.id("id", OperatorId::from_bytes)?,
+        tenant: cells.id("tenant_id", TenantId::from_bytes)?,
+        name: cells.text("name")?,
+        role: cells.one_of("role", &OperatorRole::ALL, OperatorRole::as_str)?,
+        created_at: cells.time("created_at")?,
+    })
+}
+
+pub(crate) async fn operator<E: Engine>(
+    db: &mut E,
+    tenant: TenantId,
+    id: OperatorId,
+) -> Result<Option<Operator>, StoreError> {
+    const SQL: &str =
+        "SELECT id, tenant_id, name, role, created_at FROM operators WHERE tenant_id = ?1 AND id = ?2";
+    sql::one(db, "read an operator", SQL, &values![tenant.as_bytes(), id.as_bytes()], parse_operator).await
+}
+
+pub(crate) async fn operators<E: Engine>(db: &mut E, tenant: TenantId) -> Result<Vec<Operator>, StoreError> {
+    const SQL: &str = "SELECT id, tenant_id, name, role, created_at FROM operators
+        WHERE tenant_id = ?1 ORDER BY id LIMIT 1000";
+    sql::many(db, "read the operators", SQL, &values![tenant.as_bytes()], parse_operator).await
+}
+
+pub(crate) async fn token<E: Engine>(
+    db: &mut E,
+    tenant: TenantId,
+    id: AccessTokenId,
+) -> Result<Option<AccessToken>, StoreError> {
+    const SQL: &str = select!("WHERE tenant_id = ?1 AND id = ?2");
+    sql::one(db, "read an access token", SQL, &values![tenant.as_bytes(), id.as_bytes()], parse).await
+}
+
+pub(crate) async fn by_secret<E: Engine>(
+    db: &mut E,
+    secret: SecretId,
+) -> Result<Option<AccessToken>, StoreError> {
+    const SQL: &str = select!("WHERE secret = ?1");
+    sql::one(db, "read an access token by its secret", SQL, &values![&secret.0], parse).await
+}
+
+pub(crate) async fn page<E: Engine>(
+    db: &mut E,
+    tenant: TenantId,
+    page: PageRequest,
+) -> Result<Listed<AccessToken>, StoreError> {
+    const SQL: &str =
+        select!("WHERE tenant_id = ?1 AND id < ?2 AND kind <> 'login' ORDER BY id DESC LIMIT ?3");
+    let values = values![tenant.as_bytes(), sql::below(&page), sql::probe(page)];
+    let tokens = sql::many(db, "list access tokens", SQL, &values, parse).await?;
+    Ok(sql::listed(tokens, page, |token| *token.id.as_bytes()))
+}
+
+pub(crate) async fn apply<E: Engine>(
+    db: &mut E,
+    tenant: TenantId,
+    change: &AccessChange,
+) -> Result<(), StoreError> {
+    // What has ended stays ended, so that a login link opens one session.
+    const END: &str = "UPDATE access_tokens SET ended_at = ?3
+        WHERE tenant_id = ?1 AND id = ?2 AND ended_at IS NULL";
+    match change {
+        AccessChange::CreateOperator(operator) => create_operator(db, operator).await,
+        AccessChange::CreateToken(token) => create_token(db, token).await,
+        AccessChange::EndToken { token, at } => {
+            let values = values![tenant.as_bytes(), token.as_bytes(), millis(*at)];
+            sql::run_one(db, "end an access token", END, &values).await
+        }
+    }
+}
+
+async fn create_operator<E: Engine>(db: &mut E, operator: &Operator) -> Result<(), StoreError> {
+    const SQL: &str =
+        "INSERT INTO operators (tenant_id, id, name, role, created_at) VALUES (?1, ?2, ?3, ?4, ?5)";
+    let values = values![
+        operator.tenant.as_bytes(),
+        operator.id.as_bytes(),
+        operator.name.as_str(),
+        operator.role.as_str(),
+        millis(operator.created_at),
+    ];
+    sql::run_one(db, "create an operator", SQL, &values).await
+}
+
+async fn create_token<E: Engine>(db: &mut E, token: &AccessToken) -> Result<(), StoreError> {
+    const SQL: &str = "INSERT INTO access_tokens
+        (tenant_id, id, operator_id, kind, name, role, secret, hash, created_at, expires_at, ended_at)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+    let values = values![
+        token.tenant.as_bytes(),
+        token.id.as_bytes(),
+        token.operator.as_bytes(),
+        token.kind.as_str(),
+        token.name.as_str(),
+        token.role.as_str(),
+        &token.secret.0,
+        &token.hash.0,
+        millis(token.created_at),
+        millis(token.expires_at),
+        token.ended_at.map(millis),
+    ];
+    sql::run_one(db, "create an access token", SQL, &values).await
+}
+
+/// Forgets login links and sessions that ended, or whose life was over, before this, at most so many.
+pub(crate) async fn prune<E: Engine>(db: &mut E, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
+    const SQL: &str = "DELETE FROM access_tokens WHERE (tenant_id, id) IN
+        (SELECT tenant_id, id FROM access_tokens WHERE kind <> 'api' AND coalesce(ended_at, expires_at) < ?1
+            ORDER BY coalesce(ended_at, expires_at) LIMIT ?2)";
+    sql::run(db, "forget old sessions", SQL, &values![millis(before), limit]).await
+}

@@ -1,0 +1,184 @@
+//! The tables that are carried, each with its columns, those that others name first.
+
+use std::fmt::Write;
+use std::sync::LazyLock;
+
+use crate::engine::{Cell, Value};
+
+/// How many rows are read at a time.
+pub(super) const PAGE: i64 = 1000;
+/// How many rows are written by one statement: SQLite takes 32,766 values.
+pub(super) const BATCH: usize = 100;
+
+/// What a column holds, where it holds something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Int,
+    Text,
+    Bytes,
+}
+
+/// A value on its way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Datum {
+    Null,
+    Int(i64),
+    Text(String),
+    Bytes(Vec<u8>),
+}
+
+/// A table: how it is called, its columns, and the first of them by which its rows are told apart and ordered.
+#[derive(Debug)]
+pub(super) struct Table {
+    pub(super) name: &'static str,
+    pub(super) columns: &'static [(&'static str, Kind)],
+    pub(super) key: &'static [&'static str],
+}
+
+/// The statements of a table.
+#[derive(Debug)]
+pub(super) struct Texts {
+    pub(super) table: &'static Table,
+    pub(super) count: String,
+    /// A page of rows after a key.
+    pub(super) page: String,
+    pub(super) insert: String,
+    pub(super) insert_batch: String,
+}
+
+macro_rules! tables {
+    ($($table:ident ($($column:ident $kind:ident),*) by ($($key:ident),*);)*) => {
+        const TABLES: &[Table] = &[$(Table {
+            name: stringify!($table),
+            columns: &[$((stringify!($column), Kind::$kind)),*],
+            key: &[$(stringify!($key)),*],
+        }),*];
+    };
+}
+
+tables! {
+    tenants (id Bytes, code Text, created_at Int) by (id);
+    sites (tenant_id Bytes, id Bytes, code Text, approval Int, requests Int, reimage Text, seats Int, hold_cap Int,
+        created_at Int) by (tenant_id, id);
+    operators (tenant_id Bytes, id Bytes, name Text, role Text, created_at Int) by (tenant_id, id);
+    access_tokens (tenant_id Bytes, id Bytes, operator_id Bytes, kind Text, name Text, role Text, secret Bytes,
+        hash Bytes, created_at Int, expires_at Int, ended_at Int) by (tenant_id, id);
+    grants (tenant_id Bytes, id Bytes, site_id Bytes, kind Text, version Int, fingerprint Bytes, machine_id Bytes,
+        secret Bytes, hash Bytes, uses Text, uses_limit Int, uses_count Int, bound_at Int, bound_key Bytes,
+        expires_at Int, labels Text, role Text, machine_kind Text, approval Int, state Text, ended_at Int,
+        created_at Int) by (tenant_id, id);
+    machines (n Int, tenant_id Bytes, id Bytes, site_id Bytes, name Text, hostname Text, kind Text, hardware_id Text,
+        key Bytes, generation Int, role Text, labels Text, attributes Text, grant_id Bytes, state Text,
+        state_since Int, state_cause Text, state_reason Text, created_at Int, enrolled_at Int) by (n);
+    keys (fingerprint Bytes, tenant_id Bytes, algorithm Text, spki Bytes, machine_id Bytes, generation Int,
+        standing Text) by (fingerprint, tenant_id);
+    credentials (tenant_id Bytes, id Bytes, machine_id Bytes, generation Int, kind Text, key Bytes, secret Bytes,
+        hash Bytes, not_before Int, not_after Int, state Text, certificate Bytes, ended_at Int, ended_reason Text)
+        by (tenant_id, id);
+    presence (tenant_id Bytes, machine_id Bytes, last_seen Int) by (tenant_id, machine_id);
+    holds (tenant_id Bytes, id Bytes, site_id Bytes, reason Text, algorithm Text, spki Bytes, fingerprint Bytes,
+        hardware_id Text, hostname Text, kind Text, attributes Text, source Text, method Text, existing Bytes,
+        grant_id Bytes, state Text, decided_at Int, decided_by Text, decided_machine Bytes, decided_reason Text,
+        created_at Int, expires_at Int) by (tenant_id, id);
+    remembered (tenant_id Bytes, key Bytes, request Bytes, object Text, at Int) by (tenant_id, key);
+    nonces (tenant_id Bytes, key Bytes, issued Int) by (tenant_id, key);
+    audit (seq Int, tenant_id Bytes, id Bytes, at Int, actor Text, action Text, object Text, reason Text, source Text,
+        detail Text) by (seq);
+    deployment (one Int, id Bytes, proof Bytes) by (one);
+    incarnations (n Int, id Bytes, at Int) by (n);
+}
+
+/// The statements of every table, in order.
+pub(super) static ALL: LazyLock<Vec<Texts>> = LazyLock::new(|| TABLES.iter().map(|t| texts(t, "", "")).collect());
+
+/// Those of presence where a column says who is online.
+pub(super) static PRESENCE_WITH_FLAG: LazyLock<Texts> = LazyLock::new(|| {
+    let table = TABLES.iter().find(|table| table.is_presence()).expect("presence is one of them");
+    texts(table, ", online", ", 0")
+});
+
+impl Table {
+    pub(super) fn is_presence(&self) -> bool {
+        self.name == "presence"
+    }
+
+    /// The names of its columns.
+    pub(super) fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.columns.iter().map(|(name, _)| *name)
+    }
+
+    /// The places of its key among its columns.
+    pub(super) fn key_places(&self) -> Vec<usize> {
+        let place = |key: &&str| self.names().position(|name| name == *key);
+        self.key.iter().map(|key| place(key).expect("a key is a column")).collect()
+    }
+
+    /// A key that is before every row's: no identifier is empty.
+    pub(super) fn before_all(&self) -> Vec<Datum> {
+        let least = |place: usize| match self.columns[place].1 {
+            Kind::Int => Datum::Int(i64::MIN),
+            Kind::Text => Datum::Text(String::new()),
+            Kind::Bytes => Datum::Bytes(Vec::new()),
+        };
+        self.key_places().into_iter().map(least).collect()
+    }
+}
+
+fn texts(table: &'static Table, more: &str, values: &str) -> Texts {
+    let Table { name, columns, key } = table;
+    let names = table.names().collect::<Vec<_>>().join(", ");
+    let (keys, marks) = (key.join(", "), marks(0, key.len()));
+    let last = key.len() + 1;
+    Texts {
+        table,
+        count: format!("SELECT count(*) FROM {name}"),
+        page: format!("SELECT {names} FROM {name} WHERE ({keys}) > ({marks}) ORDER BY {keys} LIMIT ?{last}"),
+        insert: insert(table, &names, more, values, 1),
+        insert_batch: insert(table, &names, more, values, BATCH),
+    }
+    .checked(columns.len())
+}
+
+impl Texts {
+    fn checked(self, columns: usize) -> Self {
+        debug_assert!(columns * BATCH < 32_766, "{}", self.table.name);
+        self
+    }
+}
+
+fn insert(table: &Table, names: &str, more: &str, values: &str, rows: usize) -> String {
+    let mut text = format!("INSERT INTO {} ({names}{more}) VALUES ", table.name);
+    for row in 0..rows {
+        let comma = if row == 0 { "" } else { ", " };
+        let marks = marks(row * table.columns.len(), table.columns.len());
+        write!(text, "{comma}({marks}{values})").expect("a String takes everything");
+    }
+    text
+}
+
+/// `?4, ?5, ?6` for three values after three.
+fn marks(before: usize, count: usize) -> String {
+    (before + 1..=before + count).map(|n| format!("?{n}")).collect::<Vec<_>>().join(", ")
+}
+
+impl Datum {
+    pub(super) fn value(&self) -> Value<'_> {
+        match self {
+            Self::Null => Value::Null,
+            Self::Int(number) => Value::Int(*number),
+            Self::Text(text) => Value::Text(text),
+            Self::Bytes(bytes) => Value::Bytes(bytes),
+        }
+    }
+
+    /// The value of a cell that holds what its column does.
+    pub(super) fn of(cell: Cell<'_>, kind: Kind) -> Option<Self> {
+        match (cell, kind) {
+            (Cell::Null, _) => Some(Self::Null),
+            (Cell::Int(number), Kind::Int) => Some(Self::Int(number)),
+            (Cell::Text(text), Kind::Text) => Some(Self::Text(text.to_owned())),
+            (Cell::Bytes(bytes), Kind::Bytes) => Some(Self::Bytes(bytes.to_owned())),
+            _ => None,
+        }
+    }
+}

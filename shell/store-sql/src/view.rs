@@ -1,0 +1,193 @@
+//! The queries of the port, answered on any engine: a writer's within its transaction, a reader's within its own.
+
+use muster_lifecycle::Remembered;
+use muster_model::{
+    AccessToken, AccessTokenId, Credential, CredentialId, Deployment, EntryPlace, Grant, GrantId, HardwareId,
+    Hold, HoldId, KeyFingerprint, KeyRecord, Machine, MachineId, Operator, OperatorId, Presence, Replica,
+    SecretId, Site, SiteCode, SiteId, SiteUse, Tenant, TenantId, Timestamp,
+};
+use muster_store::{
+    AuditFilter, AuditRecord, Listed, Lists, MachineFilter, MachineRow, PageRequest, Reads, StoreError,
+    Unscoped,
+};
+
+use crate::dialect::Dialect;
+use crate::rows::{
+    access, audit, credential, deployment, grant, hold, key, machine, machine_list, memory, presence, site,
+};
+
+/// The queries of the port on an engine, each of one moment where the engine's transaction is.
+#[derive(Debug)]
+pub struct View<E>(E);
+
+impl<E> View<E> {
+    /// On this engine.
+    pub fn new(engine: E) -> Self {
+        Self(engine)
+    }
+
+    /// What it runs on.
+    pub fn engine(&mut self) -> &mut E {
+        &mut self.0
+    }
+}
+
+type Answered<T> = Result<T, StoreError>;
+
+impl<E: Dialect> Reads for View<E> {
+    async fn site(&mut self, tenant: TenantId, id: SiteId) -> Answered<Option<Site>> {
+        site::by_id(&mut self.0, tenant, id).await
+    }
+    async fn site_by_code(&mut self, tenant: TenantId, code: &SiteCode) -> Answered<Option<Site>> {
+        site::by_code(&mut self.0, tenant, code).await
+    }
+    async fn only_site(&mut self, tenant: TenantId) -> Answered<Option<Site>> {
+        site::only(&mut self.0, tenant).await
+    }
+    async fn site_use(&mut self, tenant: TenantId, id: SiteId, now: Timestamp) -> Answered<SiteUse> {
+        site::usage(&mut self.0, tenant, id, now).await
+    }
+    async fn site_key(&mut self, tenant: TenantId, site: SiteId) -> Answered<Option<Grant>> {
+        grant::site_key(&mut self.0, tenant, site).await
+    }
+    async fn grant(&mut self, tenant: TenantId, id: GrantId) -> Answered<Option<Grant>> {
+        grant::by_id(&mut self.0, tenant, id).await
+    }
+    async fn grants_of_machine(&mut self, tenant: TenantId, machine: MachineId) -> Answered<Vec<Grant>> {
+        grant::of_machine(&mut self.0, tenant, machine).await
+    }
+    async fn machine(&mut self, tenant: TenantId, id: MachineId) -> Answered<Option<Machine>> {
+        machine::by_id(&mut self.0, tenant, id).await
+    }
+    async fn machine_by_hardware(&mut self, tenant: TenantId, id: &HardwareId) -> Answered<Option<Machine>> {
+        machine::by_hardware(&mut self.0, tenant, id).await
+    }
+    async fn key(&mut self, tenant: TenantId, key: KeyFingerprint) -> Answered<Option<KeyRecord>> {
+        key::by_fingerprint(&mut self.0, tenant, key).await
+    }
+    async fn keys_of_machine(&mut self, tenant: TenantId, machine: MachineId) -> Answered<Vec<KeyRecord>> {
+        key::of_machine(&mut self.0, tenant, machine).await
+    }
+    async fn presence(&mut self, tenant: TenantId, machine: MachineId) -> Answered<Presence> {
+        presence::of_machine(&mut self.0, tenant, machine).await
+    }
+    async fn hold(&mut self, tenant: TenantId, id: HoldId) -> Answered<Option<Hold>> {
+        hold::by_id(&mut self.0, tenant, id).await
+    }
+    async fn holds_by_key(&mut self, tenant: TenantId, key: KeyFingerprint) -> Answered<Vec<Hold>> {
+        hold::by_key(&mut self.0, tenant, key).await
+    }
+    async fn holds_by_hardware(&mut self, tenant: TenantId, id: &HardwareId) -> Answered<Vec<Hold>> {
+        hold::by_hardware(&mut self.0, tenant, id).await
+    }
+    async fn holds_about(&mut self, tenant: TenantId, machine: MachineId) -> Answered<Vec<Hold>> {
+        hold::about(&mut self.0, tenant, machine).await
+    }
+    async fn credential(&mut self, tenant: TenantId, id: CredentialId) -> Answered<Option<Credential>> {
+        credential::by_id(&mut self.0, tenant, id).await
+    }
+    async fn open_credentials(&mut self, tenant: TenantId, machine: MachineId) -> Answered<Vec<Credential>> {
+        credential::open_of_machine(&mut self.0, tenant, machine).await
+    }
+    async fn operator(&mut self, tenant: TenantId, id: OperatorId) -> Answered<Option<Operator>> {
+        access::operator(&mut self.0, tenant, id).await
+    }
+    async fn access_token(&mut self, tenant: TenantId, id: AccessTokenId) -> Answered<Option<AccessToken>> {
+        access::token(&mut self.0, tenant, id).await
+    }
+    async fn remembered(&mut self, tenant: TenantId, key: &[u8; 32]) -> Answered<Option<Remembered>> {
+        memory::request(&mut self.0, tenant, key).await
+    }
+    async fn last_nonce(&mut self, tenant: TenantId, key: KeyFingerprint) -> Answered<Option<u64>> {
+        memory::last_nonce(&mut self.0, tenant, key).await
+    }
+}
+
+impl<E: Dialect> Unscoped for View<E> {
+    async fn tenants(&mut self) -> Answered<Vec<Tenant>> {
+        site::tenants(&mut self.0).await
+    }
+    async fn operators(&mut self, tenant: TenantId) -> Answered<Vec<Operator>> {
+        access::operators(&mut self.0, tenant).await
+    }
+    async fn grant_by_secret(&mut self, secret: SecretId) -> Answered<Option<Grant>> {
+        grant::by_secret(&mut self.0, secret).await
+    }
+    async fn access_by_secret(&mut self, secret: SecretId) -> Answered<Option<AccessToken>> {
+        access::by_secret(&mut self.0, secret).await
+    }
+    async fn credential_by_secret(&mut self, secret: SecretId) -> Answered<Option<Credential>> {
+        credential::by_secret(&mut self.0, secret).await
+    }
+    async fn keys(&mut self, key: KeyFingerprint) -> Answered<Vec<(TenantId, KeyRecord)>> {
+        key::anywhere(&mut self.0, key).await
+    }
+    async fn hold_anywhere(&mut self, id: HoldId) -> Answered<Option<Hold>> {
+        hold::anywhere(&mut self.0, id).await
+    }
+    async fn deployment(&mut self) -> Answered<Option<Deployment>> {
+        deployment::deployment(&mut self.0).await
+    }
+    async fn newest_entry(&mut self) -> Answered<Option<EntryPlace>> {
+        deployment::newest_entry(&mut self.0).await
+    }
+    async fn has_entry(&mut self, place: EntryPlace) -> Answered<bool> {
+        deployment::has_entry(&mut self.0, place).await
+    }
+    async fn replicas(&mut self) -> Answered<Vec<Replica>> {
+        self.0.replicas().await
+    }
+}
+
+impl<E: Dialect> Lists for View<E> {
+    async fn machines(
+        &mut self,
+        tenant: TenantId,
+        filter: &MachineFilter,
+        page: PageRequest,
+    ) -> Answered<Listed<MachineRow>> {
+        E::aside(machine_list::page(&mut self.0, tenant, filter, page)).await
+    }
+    async fn machine_row(&mut self, tenant: TenantId, id: MachineId) -> Answered<Option<MachineRow>> {
+        E::aside(machine_list::row(&mut self.0, tenant, id)).await
+    }
+    async fn machine_counts(&mut self, tenant: TenantId) -> Answered<[u64; 4]> {
+        E::aside(machine::counts(&mut self.0, tenant)).await
+    }
+    async fn credentials(
+        &mut self,
+        tenant: TenantId,
+        machine: MachineId,
+        limit: u32,
+    ) -> Answered<Vec<Credential>> {
+        E::aside(credential::of_machine(&mut self.0, tenant, machine, limit)).await
+    }
+    async fn sites(&mut self, tenant: TenantId, page: PageRequest) -> Answered<Listed<Site>> {
+        E::aside(site::page(&mut self.0, tenant, page)).await
+    }
+    async fn grants(
+        &mut self,
+        tenant: TenantId,
+        site: Option<SiteId>,
+        page: PageRequest,
+    ) -> Answered<Listed<Grant>> {
+        E::aside(grant::page(&mut self.0, tenant, site, page)).await
+    }
+    async fn holds(
+        &mut self,
+        tenant: TenantId,
+        open_at: Option<Timestamp>,
+        page: PageRequest,
+    ) -> Answered<Listed<Hold>> {
+        E::aside(hold::page(&mut self.0, tenant, open_at, page)).await
+    }
+    async fn open_holds(&mut self, tenant: TenantId, now: Timestamp) -> Answered<u64> {
+        E::aside(hold::count_open(&mut self.0, tenant, now)).await
+    }
+    async fn access_tokens(&mut self, tenant: TenantId, page: PageRequest) -> Answered<Listed<AccessToken>> {
+        E::aside(access::page(&mut self.0, tenant, page)).await
+    }
+    async fn audit(&mut self, tenant: TenantId, filter: &AuditFilter) -> Answered<Vec<AuditRecord>> {
+        E::aside(audit::page(&mut self.0, tenant, filter)).await
+    }
+}
