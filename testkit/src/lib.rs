@@ -5,6 +5,10 @@
 pub mod balancer;
 mod clock;
 mod ids;
+#[cfg(feature = "postgres")]
+pub mod postgres;
+#[cfg(feature = "reference")]
+pub mod reference;
 mod things;
 #[cfg(feature = "world")]
 pub mod world;
