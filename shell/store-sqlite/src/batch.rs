@@ -10,6 +10,8 @@ use std::sync::Arc;
 use muster_store::StoreError;
 use rusqlite::Connection;
 
+use crate::dialect::Writing;
+use crate::engine::Sqlite;
 use crate::failure::{failed, is_damage, told};
 use crate::search::Pending;
 
@@ -43,12 +45,17 @@ impl<'w> Batch<'w> {
         Ok(Self { db, words: Pending::default(), wrote: false, careful })
     }
 
+    /// What statements run on.
+    pub(crate) fn engine(&mut self) -> Sqlite<Writing<'_>> {
+        Sqlite(Writing { db: self.db, words: &mut self.words })
+    }
+
     /// Does the writes of a job: all of them, or none.
     pub(crate) fn write(
         &mut self,
-        work: impl FnOnce(&Connection, &mut Pending) -> Result<(), StoreError>,
+        work: impl FnOnce(&mut Sqlite<Writing<'_>>) -> Result<(), StoreError>,
     ) -> Written {
-        let done = if self.careful { self.in_savepoint(work) } else { work(self.db, &mut self.words) };
+        let done = if self.careful { self.in_savepoint(work) } else { work(&mut self.engine()) };
         match done {
             Ok(()) => {
                 self.wrote = true;
@@ -70,11 +77,11 @@ impl<'w> Batch<'w> {
 
     fn in_savepoint(
         &mut self,
-        work: impl FnOnce(&Connection, &mut Pending) -> Result<(), StoreError>,
+        work: impl FnOnce(&mut Sqlite<Writing<'_>>) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         step(self.db, "SAVEPOINT job")?;
         let mut words = Pending::default();
-        let done = work(self.db, &mut words);
+        let done = work(&mut Sqlite(Writing { db: self.db, words: &mut words }));
         if done.is_err() && !self.db.is_autocommit() {
             step(self.db, "ROLLBACK TO job")?;
             step(self.db, "RELEASE job")?;

@@ -33,11 +33,6 @@ pub(crate) fn told(error: &Arc<StoreError>) -> StoreError {
     }
 }
 
-/// Our own mistake, found before SQLite did.
-pub(crate) fn invariant(what: &'static str, why: impl Into<String>) -> StoreError {
-    StoreError::Invariant { what, cause: why.into().into() }
-}
-
 /// A store that cannot be used for a reason that is not SQLite's.
 pub(crate) fn unavailable(what: &'static str, why: impl Into<String>) -> StoreError {
     StoreError::Unavailable { what, cause: why.into().into() }

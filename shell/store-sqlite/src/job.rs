@@ -1,19 +1,15 @@
 //! The jobs of the writer: a decision, or a note that needs none.
 
-use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 
 use muster_lifecycle::Plan;
 use muster_store::{Decision, SettleError, StoreError};
-use rusqlite::Connection;
+use muster_store_sql::{View, invariant};
 use tokio::sync::oneshot;
 
-use crate::apply;
 use crate::batch::{Batch, Interruption, Written, answer};
-use crate::failure::invariant;
-use crate::view::View;
+use crate::engine::at_once;
 
 /// A piece of work for the writer.
 pub(crate) trait Job: Send {
@@ -40,8 +36,8 @@ impl<D: Decision> Settle<D> {
     }
 
     /// A decision that panics has written nothing: it fails alone.
-    fn decided(&self, db: &mut Connection) -> Settled<D> {
-        let run = AssertUnwindSafe(|| decide(&self.decision, db));
+    fn decided(&self, batch: &mut Batch<'_>) -> Settled<D> {
+        let run = AssertUnwindSafe(|| decide(&self.decision, batch));
         catch_unwind(run).unwrap_or_else(|_| Err(invariant(D::NAME, "the decision panicked").into()))
     }
 
@@ -49,9 +45,9 @@ impl<D: Decision> Settle<D> {
     fn write(&self, decided: &Settled<D>, batch: &mut Batch<'_>) -> Written {
         match decided {
             Ok(plan) if plan.is_unchanged() => Ok(Ok(())),
-            Ok(plan) => batch.write(|db, words| apply::plan(db, words, plan)),
+            Ok(plan) => batch.write(|db| at_once(D::NAME, muster_store_sql::plan(db, plan))),
             Err(SettleError::Refused(refusal)) => match self.decision.told(refusal) {
-                Some(entry) => batch.write(|db, _| apply::entries(db, &[entry])),
+                Some(entry) => batch.write(|db| at_once(D::NAME, muster_store_sql::entries(db, &[entry]))),
                 None => Ok(Ok(())),
             },
             Err(SettleError::Store(_)) => Ok(Ok(())),
@@ -61,7 +57,7 @@ impl<D: Decision> Settle<D> {
 
 impl<D: Decision> Job for Settle<D> {
     fn run(&mut self, batch: &mut Batch<'_>) -> Result<(), Interruption> {
-        self.result = Some(match self.decided(batch.db) {
+        self.result = Some(match self.decided(batch) {
             Err(SettleError::Store(error)) => Err(batch.unread(error)?.into()),
             decided => self.write(&decided, batch)?.map_err(SettleError::from).and(decided),
         });
@@ -103,16 +99,7 @@ impl<F: Fn(&mut Batch<'_>) -> Written + Send> Job for Note<F> {
     }
 }
 
-fn decide<D: Decision>(decision: &D, db: &mut Connection) -> Settled<D> {
-    let facts = at_once(decision.load(&mut View(db)))
-        .ok_or_else(|| invariant(D::NAME, "it waits for something that is not the store"))??;
+fn decide<D: Decision>(decision: &D, batch: &mut Batch<'_>) -> Settled<D> {
+    let facts = at_once(D::NAME, decision.load(&mut View::new(batch.engine())))?;
     Ok(decision.decide(facts)?)
-}
-
-/// The value of a future that needs nothing but one look.
-fn at_once<F: Future>(future: F) -> Option<F::Output> {
-    match std::pin::pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(value) => Some(value),
-        Poll::Pending => None,
-    }
 }

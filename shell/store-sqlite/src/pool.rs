@@ -10,9 +10,9 @@ use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::batch::step;
+use crate::engine::Source;
 use crate::failure::{failed, unavailable};
 use crate::open::tune;
-use crate::view::Source;
 
 /// The most readers at once.
 const READERS: usize = 8;

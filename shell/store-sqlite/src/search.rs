@@ -1,19 +1,17 @@
-//! The words that machines are found by.
+//! The index of words.
 //!
-//! A machine's words are those of its name, hostname, hardware id and labels, in lower case. A search finds the machines
-//! in which each of its words begins some word. The index is written once a commit for all machines of the commit: it
-//! is the one part of a write that is cheap in bulk and dear one by one.
+//! It holds of each machine its words, and one that stands for its tenant. It is written once a commit for all machines of
+//! the commit: it is the one part of a write that is cheap in bulk and dear one by one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use muster_model::{Machine, TenantId};
+use muster_model::TenantId;
 use muster_store::StoreError;
-use rusqlite::{Connection, params};
+use muster_store_sql::values;
+use muster_store_sql::words::{Words, tenant_word};
+use rusqlite::Connection;
 
-use crate::sql;
-
-/// The most words of a search that count.
-const MOST: usize = 8;
+use crate::engine::execute;
 
 /// Machines whose words change with the next commit: row number to words, and whether it had words before.
 #[derive(Debug, Default)]
@@ -40,108 +38,43 @@ impl Pending {
         const INSERT: &str = "INSERT INTO machine_search (rowid, words) VALUES (?1, ?2)";
         for (n, (words, known)) in std::mem::take(&mut self.rows) {
             if known {
-                sql::run(db, "forget the words of a machine", DELETE, params![n])?;
+                execute(db, "forget the words of a machine", DELETE, &values![n])?;
             }
-            sql::run(db, "note the words of a machine", INSERT, params![n, words])?;
+            execute(db, "note the words of a machine", INSERT, &values![n, &words])?;
         }
         Ok(())
     }
 }
 
-/// What the index holds of a machine: its words, and one that stands for its tenant.
-pub(crate) fn words_of(machine: &Machine) -> String {
-    let words: Vec<String> = parts_of(machine).into_iter().chain([tenant_word(machine.tenant)]).collect();
-    words.join(" ")
-}
-
-/// Whether a search finds a machine: what the index answers, without it.
-pub(crate) fn finds(text: &str, machine: &Machine) -> bool {
-    let known = parts_of(machine);
-    let begins =
-        |word: String| known.range(word.clone()..).next().is_some_and(|part| part.starts_with(&word));
-    words(text).take(MOST).all(begins)
-}
-
-fn parts_of(machine: &Machine) -> BTreeSet<String> {
-    let mut words = BTreeSet::new();
-    let texts = [
-        Some(machine.name.as_str()),
-        machine.hostname.as_ref().map(|name| name.as_str()),
-        machine.hardware_id.as_ref().map(|id| id.as_str()),
-    ];
-    texts.into_iter().flatten().for_each(|text| split(text, &mut words));
-    machine.labels.iter().for_each(|(key, value)| {
-        split(key, &mut words);
-        split(value, &mut words);
-    });
-    words
-}
-
-/// The query that finds the machines of a tenant with these words; `None` where the text holds no word.
-pub(crate) fn query(tenant: TenantId, text: &str) -> Option<String> {
-    // A word is letters and digits alone, so that no quote can end the quotation.
-    let asked: Vec<String> = words(text).take(MOST).map(|word| format!("\"{word}\"*")).collect();
-    if asked.is_empty() {
-        return None;
+/// What the index holds of a machine with these words.
+pub(crate) fn indexed(tenant: TenantId, words: &Words) -> String {
+    let tenant = tenant_word(tenant);
+    let mut text =
+        String::with_capacity(words.iter().map(|word| word.len() + 1).sum::<usize>() + tenant.len());
+    for word in words.iter() {
+        text.push_str(word);
+        text.push(' ');
     }
-    Some(format!("\"{}\" AND {}", tenant_word(tenant), asked.join(" AND ")))
+    text + &tenant
 }
 
-/// The private-use character is in no word of a machine or a search, so that no search names a tenant.
-fn tenant_word(tenant: TenantId) -> String {
-    format!("\u{e000}{}", tenant.to_string().replace('_', ""))
-}
-
-/// The mark of hardware ids is no word: it would find every machine.
-fn words(text: &str) -> impl Iterator<Item = String> {
-    let words = text.split(|c: char| !c.is_alphanumeric()).map(str::to_lowercase);
-    words.filter(|word| !matches!(word.as_str(), "" | "hw"))
-}
-
-/// Takes the words of a text, and of `host0042` also `host` and `0042`: people search for either, and the beginning that
-/// all names of a fleet share is found faster as a word of its own than as the beginning of a million words.
-fn split(text: &str, into: &mut BTreeSet<String>) {
-    for word in words(text) {
-        let letters = word.trim_end_matches(|c: char| c.is_ascii_digit());
-        let digits = &word[letters.len()..];
-        if letters.len() > 1 && !digits.is_empty() && !letters.contains(char::is_numeric) {
-            into.extend([letters.to_owned(), digits.to_owned()]);
-        }
-        into.insert(word);
-    }
+/// The query that finds the machines of a tenant with these words. A word has no quote that could end the quotation.
+pub(crate) fn query_of(tenant: TenantId, words: &[String]) -> String {
+    let asked: Vec<String> = words.iter().map(|word| format!("\"{word}\"*")).collect();
+    format!("\"{}\" AND {}", tenant_word(tenant), asked.join(" AND "))
 }
 
 #[cfg(test)]
 mod tests {
+    use muster_store_sql::words::asked;
+
     use super::*;
-
-    fn words(text: &str) -> Vec<String> {
-        let mut words = BTreeSet::new();
-        split(text, &mut words);
-        words.into_iter().collect()
-    }
-
-    fn asked(text: &str) -> String {
-        let query = query(TenantId::new(1, [0; 10]), text).expect("it has words");
-        query.split_once(" AND ").expect("the tenant comes first").1.to_owned()
-    }
-
-    #[test]
-    fn names_are_split_where_people_would() {
-        assert_eq!(words("Web-1.example.COM"), ["1", "com", "example", "web"]);
-        assert_eq!(words("edgenode0042"), ["0042", "edgenode", "edgenode0042"]);
-        assert_eq!(words("hw_3fa91c77"), ["3fa91c77"]);
-        assert_eq!(words("Größe7"), ["7", "größe", "größe7"]);
-        assert_eq!(words("a1"), ["a1"]);
-        assert_eq!(words(" .-_ "), [""; 0]);
-    }
 
     #[test]
     fn q_40_nothing_in_a_search_leaves_its_quotes() {
         let odd = "a\" OR b* NEAR(c) ^d:{e}\0\u{e000}tnt";
-        assert_eq!(
-            asked(odd),
-            r#""a"* AND "or"* AND "b"* AND "near"* AND "c"* AND "d"* AND "e"* AND "tnt"*"#
-        );
+        let query = query_of(TenantId::new(1, [0; 10]), &asked(odd));
+        let (_, words) = query.split_once(" AND ").expect("the tenant comes first");
+        assert_eq!(words, r#""a"* AND "or"* AND "b"* AND "near"* AND "c"* AND "d"* AND "e"* AND "tnt"*"#);
     }
 }

@@ -9,19 +9,20 @@ use std::time::Instant;
 use muster_lifecycle::Plan;
 use muster_model::{Entry, ReplicaId, SignedDuration};
 use muster_store::{
-    Decision, Fence, Joining, PresenceNote, Prune, SettleError, Signal, Standing, Store, StoreError,
+    Decision, Fence, Joining, PresenceNote, Prune, SettleError, Signal, Standing, Store, StoreError, Unscoped,
 };
+use muster_store_sql::{View, invariant};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::checkpoint::Checkpoints;
-use crate::failure::{invariant, unavailable};
+use crate::engine::{Sqlite, at_once};
+use crate::failure::unavailable;
 use crate::health::Health;
 use crate::job::{Job, Note, Settle};
 use crate::open::{self, OpenError, Opened};
 use crate::pool::Pool;
-use crate::view::{Reader, View};
 use crate::writer::{Message, Writer};
-use crate::{apply, rows};
+use crate::{Reader, presence};
 
 /// The most writes that wait. Who comes later waits for a place.
 const QUEUE: usize = 4096;
@@ -136,7 +137,7 @@ impl SqliteStore {
 
     /// Tries whether there is room again: nobody else may write while this says there is none.
     async fn probe(&self) -> Result<(), StoreError> {
-        let (job, answer) = Note::new(|batch| batch.write(|db, _| open::find_room(db)));
+        let (job, answer) = Note::new(|batch| batch.write(|db| open::find_room(db.db())));
         self.ask(job, answer).await?
     }
 
@@ -173,7 +174,7 @@ impl Store for SqliteStore {
     type Reader = Reader;
 
     async fn reader(&self) -> Result<Reader, StoreError> {
-        self.inner.pool.lend().await.map(View)
+        self.inner.pool.lend().await.map(|lent| View::new(Sqlite(lent)))
     }
 
     async fn settle<D: Decision>(&self, decision: D) -> Result<Plan<D::Outcome>, SettleError> {
@@ -195,7 +196,7 @@ impl Store for SqliteStore {
         if notes.is_empty() {
             return Ok(());
         }
-        let (job, answer) = Note::new(move |batch| batch.write(|db, _| rows::presence::note(db, &notes)));
+        let (job, answer) = Note::new(move |batch| batch.write(|db| presence::note(db.db(), &notes)));
         self.ask(job, answer).await?
     }
 
@@ -203,12 +204,14 @@ impl Store for SqliteStore {
         if entries.is_empty() {
             return Ok(());
         }
-        let (job, answer) = Note::new(move |batch| batch.write(|db, _| apply::entries(db, &entries)));
+        let (job, answer) = Note::new(move |batch| {
+            batch.write(|db| at_once("tell", muster_store_sql::entries(db, &entries)))
+        });
         self.ask(job, answer).await?
     }
 
     async fn check(&self) -> Result<(), StoreError> {
-        let (job, answer) = Note::new(|batch| match rows::site::tenants(batch.db) {
+        let (job, answer) = Note::new(|batch| match at_once("check", View::new(batch.engine()).tenants()) {
             Ok(_) => Ok(Ok(())),
             Err(error) => Ok(Err(batch.unread(error)?)),
         });
@@ -221,8 +224,7 @@ impl Store for SqliteStore {
 
     async fn join(&self, joining: Joining) -> Result<(), StoreError> {
         self.inner.replica.set(joining.replica).map_err(|_| invariant("join", "it joined before"))?;
-        let (job, answer) =
-            Note::new(move |batch| batch.write(|db, _| rows::presence::end_all(db, joining.now)));
+        let (job, answer) = Note::new(move |batch| batch.write(|db| presence::end_all(db.db(), joining.now)));
         self.ask(job, answer).await?
     }
 
@@ -237,7 +239,7 @@ impl Store for SqliteStore {
     }
 
     async fn stirred(&self) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// The one process that has this file does every job.
@@ -249,10 +251,9 @@ impl Store for SqliteStore {
         let gone = Arc::new(AtomicU64::new(0));
         let counted = Arc::clone(&gone);
         let (job, answer) = Note::new(move |batch| {
-            batch.write(|db, _| {
-                let requests = rows::memory::prune(db, prune.remembered_before, prune.limit)?;
-                let sessions = rows::access::prune(db, prune.access_before, prune.limit)?;
-                counted.store((requests + sessions) as u64, Ordering::Relaxed);
+            batch.write(|db| {
+                let rows = at_once("prune", muster_store_sql::prune(db, &prune))?;
+                counted.store(rows, Ordering::Relaxed);
                 Ok(())
             })
         });

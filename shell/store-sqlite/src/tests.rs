@@ -184,7 +184,7 @@ async fn q_53_nobody_is_answered_from_a_transaction_that_was_lost() {
         entry: kit.entry("test.spend"),
     };
     let (failing, answer) = Note::new(|batch| {
-        batch.write(|_, _| {
+        batch.write(|_| {
             let code = ffi::Error::new(ffi::SQLITE_IOERR_FSYNC);
             Err(failed("sync")(rusqlite::Error::SqliteFailure(code, None)))
         })
@@ -210,7 +210,7 @@ async fn a_store_that_failed_is_checked_at_its_next_start() {
     let store = SqliteStore::in_memory().expect("a new database");
     founded(&store).await;
     let (failing, answer) = Note::new(|batch| {
-        batch.write(|_, _| {
+        batch.write(|_| {
             let code = ffi::Error::new(ffi::SQLITE_CORRUPT);
             Err(failed("write")(rusqlite::Error::SqliteFailure(code, None)))
         })

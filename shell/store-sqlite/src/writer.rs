@@ -6,13 +6,14 @@
 use std::sync::Arc;
 
 use muster_store::StoreError;
+use muster_store_sql::invariant;
 use rusqlite::Connection;
 use tokio::sync::mpsc::Receiver;
 use tokio::sync::oneshot;
 
 use crate::batch::{Batch, Interruption, roll_back};
 use crate::checkpoint::Checkpoints;
-use crate::failure::{failed, invariant};
+use crate::failure::failed;
 use crate::health::Health;
 use crate::job::Job;
 use crate::pool::Pool;
