@@ -52,7 +52,7 @@ pub fn found(tenant: Tenant, site: Site, present: Option<Tenant>, context: &Cont
     if let Some(present) = present {
         return Plan::unchanged(present);
     }
-    let mut entry = context.entry("deployment.found", Object::Deployment, "created");
+    let mut entry = context.entry("tenant.found", Object::Deployment, "created");
     entry.detail = vec![("tenant", tenant.id.to_string()), ("site", site.code.to_string())];
     let changes = vec![TenantChange::Create(tenant.clone()).into(), SiteChange::Create(site).into()];
     Plan::new(tenant, changes, entry)

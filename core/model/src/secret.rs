@@ -14,7 +14,8 @@ use subtle::ConstantTimeEq;
 use thiserror::Error;
 use zeroize::Zeroize;
 
-use crate::id::CROCKFORD;
+use crate::deployment::Deployment;
+use crate::id::{CROCKFORD, DeploymentId};
 
 /// What a secret is for. A secret of one kind is never accepted as another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -98,6 +99,16 @@ impl Pepper {
             mac.update(part);
         }
         SecretHash(mac.finalize().into_bytes().into())
+    }
+
+    /// What binds a database to the data directory that this pepper lies in.
+    pub fn proof_of(&self, deployment: DeploymentId) -> [u8; 32] {
+        self.mac(&[b"deployment", deployment.as_bytes()]).0
+    }
+
+    /// Whether a deployment was founded by the data directory that this pepper lies in, or by a copy of it.
+    pub fn founded(&self, deployment: &Deployment) -> bool {
+        SecretHash(self.proof_of(deployment.id)) == SecretHash(deployment.proof)
     }
 }
 
@@ -226,6 +237,17 @@ mod tests {
         let enroll = Secret::new(SecretKind::Enroll, [3; 10], [9; 32]);
         let bearer = Secret::new(SecretKind::Bearer, [3; 10], [9; 32]);
         assert_ne!(pepper.hash(&enroll), pepper.hash(&bearer));
+    }
+
+    #[test]
+    fn a_pepper_knows_the_deployment_that_it_founded_and_no_other() {
+        let (pepper, other) = (Pepper::new([1; 32]), Pepper::new([2; 32]));
+        let id = DeploymentId::new(1, [3; 10]);
+        let deployment = |id, proof| Deployment { id, proof, incarnations: Vec::new() };
+        assert!(pepper.founded(&deployment(id, pepper.proof_of(id))));
+        assert!(!other.founded(&deployment(id, pepper.proof_of(id))), "another directory");
+        let stranger = DeploymentId::new(1, [4; 10]);
+        assert!(!pepper.founded(&deployment(stranger, pepper.proof_of(id))), "a proof taken from elsewhere");
     }
 
     #[test]

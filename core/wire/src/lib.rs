@@ -13,6 +13,7 @@ pub mod hold;
 pub mod invite;
 pub mod machine;
 pub mod problem;
+pub mod replica;
 pub mod signature;
 pub mod site;
 pub mod status;

@@ -20,6 +20,13 @@ pub struct Status {
     /// Since when it runs.
     #[schema(value_type = String, format = DateTime)]
     pub started_at: Timestamp,
+    /// What the server may do: `normal`; `stale`, while it cannot read the store; `restored`, while the database is older
+    /// than what was seen of it.
+    #[serde(default)]
+    pub mode: String,
+    /// Servers of the deployment that are alive.
+    #[serde(default)]
+    pub replicas: u64,
     /// Machines by state, and how many of them are online.
     pub machines: MachineCounts,
     /// Holds that wait for a person.
@@ -45,7 +52,7 @@ pub struct MachineCounts {
     pub suspended: u64,
     /// Ended.
     pub retired: u64,
-    /// Holding a channel now.
+    /// Holding a channel now, at whichever server.
     pub online: u64,
 }
 

@@ -14,6 +14,7 @@ mod holds;
 mod machines;
 mod page;
 mod path;
+mod replicas;
 mod request;
 mod sites;
 mod status;

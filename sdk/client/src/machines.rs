@@ -6,6 +6,7 @@ use muster_wire::machine::{
 use muster_wire::{ListQuery, Page};
 
 use crate::path::path;
+use crate::sites::Nothing;
 use crate::{Client, ClientError};
 
 impl Client {
@@ -37,6 +38,11 @@ impl Client {
     /// Ends a machine.
     pub async fn retire_machine(&self, id: &str, reason: Option<String>) -> Result<Machine, ClientError> {
         self.post(&path(&["machines", id, "retire"])?, &Reasoned { reason }).await
+    }
+
+    /// Tells a machine to get its next certificate now.
+    pub async fn renew_machine(&self, id: &str) -> Result<Machine, ClientError> {
+        self.post(&path(&["machines", id, "renew"])?, &Nothing {}).await
     }
 
     /// Ends one credential of a machine, or all.

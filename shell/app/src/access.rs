@@ -74,7 +74,7 @@ impl<S: Store> App<S> {
             Err(_not_a_secret) => return Err(self.refuse(origin, Login::NAME, refused).await),
         };
         let presented = self.inner.pepper.hash(&link);
-        let known = self.inner.store.reader().await?.access_by_secret(link.id()).await?;
+        let known = self.reader().await?.access_by_secret(link.id()).await?;
         let Some(known) = known.filter(|known| known.hash == presented) else {
             return Err(self.refuse(origin, Login::NAME, refused).await);
         };
@@ -119,7 +119,7 @@ impl<S: Store> App<S> {
         let tenant = self.tenant_of(&origin.caller);
         let binding = self.binding("tokens", query, origin);
         let page = binding.page(query.cursor.as_deref(), query.limit)?;
-        let listed = self.inner.store.reader().await?.access_tokens(tenant, page).await?;
+        let listed = self.reader().await?.access_tokens(tenant, page).await?;
         let now = self.now();
         let items = listed.items.iter().map(|token| views::token(token, now)).collect();
         Ok(Page { items, next: listed.next.map(|after| binding.seal(after)) })
@@ -141,7 +141,7 @@ impl<S: Store> App<S> {
     /// [`Error::Store`].
     pub async fn logout(&self, secret: &str, origin: &Origin) -> Result<(), Error> {
         let Ok(secret) = secret.parse::<Secret>() else { return Ok(()) };
-        let known = self.inner.store.reader().await?.access_by_secret(secret.id()).await?;
+        let known = self.reader().await?.access_by_secret(secret.id()).await?;
         match known.filter(|known| known.hash == self.inner.pepper.hash(&secret)) {
             Some(known) => {
                 let caller = self.local_admin(known.operator);

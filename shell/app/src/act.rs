@@ -35,7 +35,20 @@ impl<S: Store> App<S> {
 
     /// Settles a decision and acts on what was committed. A refusal is told in the audit log: that of somebody who has
     /// shown who they are by an entry of its own, in the transaction that refused.
+    ///
+    /// # Errors
+    /// [`Error::Stale`], [`Error::Restored`]; what was decided, or what the store says.
     pub(crate) async fn settle<D: Decision>(
+        &self,
+        origin: &Origin,
+        decision: D,
+    ) -> Result<D::Outcome, Error> {
+        self.may_change()?;
+        self.settle_anyway(origin, decision).await
+    }
+
+    /// The same in whatever mode: for the one act that ends a mode.
+    pub(crate) async fn settle_anyway<D: Decision>(
         &self,
         origin: &Origin,
         decision: D,
@@ -103,7 +116,7 @@ impl<S: Store> App<S> {
         tenant: TenantId,
         code: Option<&SiteCode>,
     ) -> Result<muster_model::Site, Error> {
-        let mut reads = self.inner.store.reader().await?;
+        let mut reads = self.reader().await?;
         match code {
             Some(code) => reads
                 .site_by_code(tenant, code)

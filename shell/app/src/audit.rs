@@ -25,7 +25,7 @@ impl<S: Store> App<S> {
             actor: query.actor.clone(),
             limit: page.limit,
         };
-        let records = self.inner.store.reader().await?.audit(tenant, &filter).await?;
+        let records = self.reader().await?.audit(tenant, &filter).await?;
         let is_full = records.len() as u64 == u64::from(page.limit) && query.after.is_none();
         let next = records.last().filter(|_| is_full).map(|record| binding.seal(key(record.seq)));
         Ok(Page { items: records.into_iter().map(written).collect(), next })

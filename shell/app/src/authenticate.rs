@@ -15,6 +15,7 @@ use muster_wire::signature::{SignedHeader, SignedRequest};
 use crate::App;
 use crate::caller::{Caller, MachineCaller, OperatorCaller, Origin};
 use crate::error::Error;
+use crate::mode::Mode;
 use crate::ports::draw;
 
 /// A request with a signature over it.
@@ -43,9 +44,9 @@ impl<S: Store> App<S> {
     pub async fn by_certificate(&self, der: &[u8]) -> Result<Caller, Error> {
         let identity = MachineIdentity::from_certificate(der, self.inner.authority.trust_domain())
             .or(Err(Refusal::NotAuthenticated { cause: "certificate_form" }))?;
-        let mut reads = self.inner.store.reader().await?;
+        let mut reads = self.reader().await?;
         let tenant = identity.tenant;
-        let machine = reads.machine(tenant, identity.machine).await?.ok_or(Refusal::UnknownMachine)?;
+        let machine = self.known_machine(reads.machine(tenant, identity.machine).await?)?;
         let key = reads.key(tenant, identity.key.fingerprint()).await?;
         let credential = reads.credential(tenant, identity.credential).await?;
         let key = key.ok_or(Refusal::NotAuthenticated { cause: "key_unknown" })?;
@@ -56,6 +57,16 @@ impl<S: Store> App<S> {
         Ok(machine_caller(&machine, Some(identity.key.fingerprint()), expired))
     }
 
+    /// The machine that was looked for. One that came in after the day that the database was put back to is not unknown:
+    /// it must not be told that it is, because it would believe that.
+    fn known_machine(&self, machine: Option<Machine>) -> Result<Machine, Error> {
+        match (machine, self.mode()) {
+            (Some(machine), _) => Ok(machine),
+            (None, Mode::Restored) => Err(Error::Restored),
+            (None, Mode::Normal | Mode::Stale) => Err(Refusal::UnknownMachine.into()),
+        }
+    }
+
     /// Whether a signature may hold at all, asked before anything that it covers is read: its nonce is fresh and ours,
     /// and somebody here has its key.
     ///
@@ -64,7 +75,7 @@ impl<S: Store> App<S> {
     pub async fn plausible(&self, header: &SignedHeader) -> Result<(), Error> {
         let statement = &header.statement;
         self.inner.nonces.place(&statement.nonce, self.now()).ok_or(Refusal::NonceNeeded)?;
-        match self.inner.store.reader().await?.keys(statement.key).await?.is_empty() {
+        match self.reader().await?.keys(statement.key).await?.is_empty() {
             true => Err(Refusal::NotAuthenticated { cause: "key_unknown" }.into()),
             false => Ok(()),
         }
@@ -76,13 +87,13 @@ impl<S: Store> App<S> {
     /// [`Refusal::NonceNeeded`], [`Refusal::NotAuthenticated`], [`Refusal::Revoked`], [`Refusal::UnknownMachine`].
     pub async fn by_signature(&self, call: &SignedCall<'_>, origin: &Origin) -> Result<Caller, Error> {
         let fingerprint = call.header.statement.key;
-        let known = self.inner.store.reader().await?.keys(fingerprint).await?;
+        let known = self.reader().await?.keys(fingerprint).await?;
         let [(tenant, record)] = known.as_slice() else {
             return Err(Refusal::NotAuthenticated { cause: "key_unknown" }.into());
         };
         let verified = self.verify(call, &record.key)?;
-        let mut reads = self.inner.store.reader().await?;
-        let machine = reads.machine(*tenant, record.machine).await?.ok_or(Refusal::UnknownMachine)?;
+        let mut reads = self.reader().await?;
+        let machine = self.known_machine(reads.machine(*tenant, record.machine).await?)?;
         key_counts(&machine, record)?;
         let credentials = reads.open_credentials(*tenant, machine.id).await?;
         drop(reads);
@@ -143,7 +154,7 @@ impl<S: Store> App<S> {
 
     async fn operator_by(&self, secret: &Secret) -> Result<Caller, Error> {
         let presented = self.inner.pepper.hash(secret);
-        let token = self.inner.store.reader().await?.access_by_secret(secret.id()).await?;
+        let token = self.reader().await?.access_by_secret(secret.id()).await?;
         let token = token.filter(|token| token.hash == presented && token.kind != AccessKind::Login);
         let token = token.ok_or(Refusal::NotAuthenticated { cause: "secret_wrong" })?;
         if !token.is_live(self.now()) {
@@ -160,13 +171,12 @@ impl<S: Store> App<S> {
 
     async fn machine_by(&self, secret: &Secret) -> Result<Caller, Error> {
         let presented = self.inner.pepper.hash(secret);
-        let mut reads = self.inner.store.reader().await?;
+        let mut reads = self.reader().await?;
         let credential = reads.credential_by_secret(secret.id()).await?.filter(|credential| {
             matches!(credential.kind, muster_model::CredentialKind::Bearer { hash, .. } if hash == presented)
         });
         let credential = credential.ok_or(Refusal::NotAuthenticated { cause: "secret_wrong" })?;
-        let machine =
-            reads.machine(credential.tenant, credential.machine).await?.ok_or(Refusal::UnknownMachine)?;
+        let machine = self.known_machine(reads.machine(credential.tenant, credential.machine).await?)?;
         credential_counts(&credential, &machine)?;
         if matches!(machine.state, MachineState::Retired(_)) || self.now() >= credential.not_after {
             return Err(Refusal::Revoked.into());

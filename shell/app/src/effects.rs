@@ -2,7 +2,7 @@
 //!
 //! Folded from the changes themselves, so that no use case can forget it.
 
-use muster_lifecycle::{Change, CredentialChange, KeyChange, MachineChange};
+use muster_lifecycle::{Change, CredentialChange, KeyChange, MachineChange, MachineOrder};
 use muster_model::{
     CredentialState, EndReason, KeyStanding, Machine, MachineState, RetireCause, SuspendCause, Suspended,
 };
@@ -14,13 +14,28 @@ use crate::presence::{ChannelOrder, Registry};
 pub(crate) fn follow(registry: &Registry, changes: &[Change]) {
     let key_ended = changes.iter().any(ends_a_key);
     for change in changes {
-        if let Change::Machine(MachineChange::Update(machine)) = change {
-            registry.order(machine.id, order(machine, key_ended));
+        match change {
+            Change::Machine(MachineChange::Update(machine)) => {
+                registry.order(machine.id, order(machine, key_ended));
+            }
+            Change::Machine(MachineChange::Order { machine, order }) => {
+                registry.order(*machine, ordered(*order));
+            }
+            _ => {}
         }
     }
 }
 
-fn order(machine: &Machine, key_ended: bool) -> ChannelOrder {
+/// An order that does not follow from the machine's record.
+pub(crate) fn ordered(order: MachineOrder) -> ChannelOrder {
+    let order = match order {
+        MachineOrder::Renew => Order::Renew,
+    };
+    ChannelOrder { order, reason: None, last: false }
+}
+
+/// What the holder of a channel is told by the machine's record; `key_ended` where it is not the machine any more.
+pub(crate) fn order(machine: &Machine, key_ended: bool) -> ChannelOrder {
     let (order, reason, last) = match &machine.state {
         // The holder of the channel is not the machine any more: its key was replaced or revoked.
         MachineState::Active(_) | MachineState::Suspended(_) if key_ended => {

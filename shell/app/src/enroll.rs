@@ -33,6 +33,8 @@ impl<S: Store> App<S> {
         // Proved before anything is looked up: a malformed CSR must not cost a token, nor tell one from another.
         let key =
             fields.csr.as_deref().map(csr::read).transpose().map_err(|error| Error::field("csr", error))?;
+        // A token that is not known to an older database may be a good one: nothing is said of it.
+        self.may_change()?;
         let Stepped { tenant, claim, shut } = self.claim(&evidence).await?;
         let vouched = self.vouched(tenant, &fields).await?;
         let (credential, secret) = match &key {
@@ -62,7 +64,7 @@ impl<S: Store> App<S> {
             match evidence.step(given) {
                 Ok(Step::Proved(claim)) => return Ok(Stepped { tenant, claim, shut: None }),
                 Ok(Step::Fetch(Fetch::Grant(secret))) => {
-                    let grant = self.inner.store.reader().await?.grant_by_secret(secret.id()).await?;
+                    let grant = self.reader().await?.grant_by_secret(secret.id()).await?;
                     tenant = grant.as_ref().map_or(tenant, |grant| grant.tenant);
                     let stored = grant.map(|grant| (grant.id, grant.hash));
                     given = Given::Grant { stored, presented: self.inner.pepper.hash(secret) };
@@ -82,7 +84,7 @@ impl<S: Store> App<S> {
         let (Some((previous, signature)), Some(csr)) = (&fields.previous, &fields.csr) else {
             return Ok(Vouched::ByNobody);
         };
-        let record = self.inner.store.reader().await?.key(tenant, *previous).await?;
+        let record = self.reader().await?.key(tenant, *previous).await?;
         let signed = [REKEY_CONTEXT, csr].concat();
         let holds = record.is_some_and(|record| verify_signature(&record.key, &signed, signature));
         Ok(if holds { Vouched::By(*previous) } else { Vouched::Wrongly })
@@ -144,9 +146,6 @@ impl<S: Store> App<S> {
     pub(crate) fn presence_now(&self, machine: muster_model::MachineId, written: Presence) -> Presence {
         match self.inner.registry.last_heard(machine) {
             Some(heard) => Presence { last_seen: Some(heard), online: true },
-            None if written.online => {
-                Presence { last_seen: written.last_seen.max(Some(self.inner.started_at)), online: false }
-            }
             None => written,
         }
     }

@@ -18,6 +18,12 @@ pub enum Error {
     /// The store failed, or an invariant of ours.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// This server has not seen the store for too long to decide anything.
+    #[error("the store was not seen for too long")]
+    Stale,
+    /// The store was put back to an older day, and nobody has accepted that yet.
+    #[error("the store is older than what was seen of it")]
+    Restored,
     /// The authority could not sign.
     #[error("the authority could not issue")]
     Issue(#[from] IssueError),

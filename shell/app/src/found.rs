@@ -1,11 +1,16 @@
-//! Founding a deployment on an empty store: the first tenant, its first site, and an admin.
+//! Founding a deployment on an empty store: the first tenant, its first site, an admin, and what binds the store to the
+//! data directory that it was founded from.
+//!
+//! Invariant: nothing is written to a store that another directory founded.
 
-use muster_lifecycle::{Context, Plan, access, site};
+use muster_lifecycle::{Context, Plan, access, deployment, site};
 use muster_model::text::DisplayName;
 use muster_model::{
-    Actor, Operator, OperatorId, OperatorRole, Refusal, ReimagePolicy, Site, Tenant, TenantId,
+    Actor, Deployment, DeploymentId, IncarnationId, Operator, OperatorId, OperatorRole, Pepper, Refusal,
+    ReimagePolicy, Site, Tenant, TenantId,
 };
 use muster_store::{Decision, Reads, SettleError, Store, StoreError, Unscoped};
+use thiserror::Error;
 
 use crate::ports::{Ports, draw};
 
@@ -19,6 +24,29 @@ pub struct Founded {
     pub tenant: TenantId,
     /// Its admin: who sits on the server's own host.
     pub admin: OperatorId,
+    /// Which deployment it is.
+    pub deployment: DeploymentId,
+}
+
+/// Why a deployment was neither founded nor found.
+#[derive(Debug, Error)]
+pub enum FoundError {
+    /// The store holds a deployment that another directory founded. Nothing was written.
+    #[error("wrong directory for this database: its deployment {there} was founded with another pepper")]
+    WrongDirectory {
+        /// The deployment in the store.
+        there: DeploymentId,
+    },
+    /// It was not decided, or not written.
+    #[error(transparent)]
+    Settle(#[from] SettleError),
+}
+
+struct FoundDeployment {
+    id: DeploymentId,
+    proof: [u8; 32],
+    incarnation: IncarnationId,
+    context: Context,
 }
 
 struct FoundTenant {
@@ -32,21 +60,44 @@ struct FoundAdmin {
     context: Context,
 }
 
-/// Founds a deployment, or finds what an earlier start founded.
+/// Founds a deployment, or finds what an earlier start founded. A store of a version that knew no deployments gets one.
 ///
 /// # Errors
-/// What the store says.
-pub async fn found<S: Store>(store: &S, ports: &dyn Ports, hold_cap: u32) -> Result<Founded, SettleError> {
+/// [`FoundError::WrongDirectory`] where the pepper is not the one that the deployment was founded with; else what the
+/// store says.
+pub async fn found<S: Store>(
+    store: &S,
+    ports: &dyn Ports,
+    pepper: &Pepper,
+    hold_cap: u32,
+) -> Result<Founded, FoundError> {
+    let there = store.reader().await.map_err(SettleError::from)?.deployment().await;
+    if let Some(there) = there.map_err(SettleError::from)? {
+        ours(pepper, &there)?;
+    }
     let now = ports.now();
     let tenant = Tenant { id: draw!(ports), code: first(), created_at: now };
     let context = |tenant| Context { tenant, actor: Actor::System, source: None, now, entry: draw!(ports) };
     let decision =
         FoundTenant { site: first_site(&tenant, ports, hold_cap), context: context(tenant.id), tenant };
     let tenant = store.settle(decision).await?.outcome().id;
+    let id = draw!(ports);
+    let (proof, incarnation) = (pepper.proof_of(id), draw!(ports));
+    let decision = FoundDeployment { id, proof, incarnation, context: context(tenant) };
+    let deployment = store.settle(decision).await?.into_parts().0;
+    // Another server may have been faster.
+    ours(pepper, &deployment)?;
     let admin =
         Operator { id: draw!(ports), tenant, name: admin_name(), role: OperatorRole::Admin, created_at: now };
     let admin = store.settle(FoundAdmin { admin, context: context(tenant) }).await?.outcome().id;
-    Ok(Founded { tenant, admin })
+    Ok(Founded { tenant, admin, deployment: deployment.id })
+}
+
+fn ours(pepper: &Pepper, deployment: &Deployment) -> Result<(), FoundError> {
+    match pepper.founded(deployment) {
+        true => Ok(()),
+        false => Err(FoundError::WrongDirectory { there: deployment.id }),
+    }
 }
 
 fn first<T: std::str::FromStr<Err: std::fmt::Debug>>() -> T {
@@ -71,8 +122,22 @@ fn first_site(tenant: &Tenant, ports: &dyn Ports, hold_cap: u32) -> Site {
     }
 }
 
-impl Decision for FoundTenant {
+impl Decision for FoundDeployment {
     const NAME: &'static str = "deployment.found";
+    type Facts = Option<Deployment>;
+    type Outcome = Deployment;
+
+    async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<Option<Deployment>, StoreError> {
+        reads.deployment().await
+    }
+
+    fn decide(&self, present: Option<Deployment>) -> Result<Plan<Deployment>, Refusal> {
+        Ok(deployment::found(self.id, self.proof, self.incarnation, present, &self.context))
+    }
+}
+
+impl Decision for FoundTenant {
+    const NAME: &'static str = "tenant.found";
     type Facts = Option<Tenant>;
     type Outcome = Tenant;
 

@@ -80,7 +80,7 @@ impl<S: Store> App<S> {
         };
         let binding = self.binding("grants", query, origin);
         let page = binding.page(query.cursor.as_deref(), query.limit)?;
-        let mut reads = self.inner.store.reader().await?;
+        let mut reads = self.reader().await?;
         let listed = reads.grants(tenant, site, page).await?;
         let mut items = Vec::with_capacity(listed.items.len());
         for grant in &listed.items {
@@ -104,7 +104,7 @@ impl<S: Store> App<S> {
         let context = self.context(origin);
         let tenant = context.tenant;
         let grant = self.settle(origin, RevokeGrant { id, said, context }).await?;
-        let site = self.inner.store.reader().await?.site(tenant, grant.site).await?;
+        let site = self.reader().await?.site(tenant, grant.site).await?;
         Ok(views::grant(&grant, site.as_ref().map_or("", |site| site.code.as_str()), self.now()))
     }
 }

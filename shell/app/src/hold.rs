@@ -33,7 +33,7 @@ impl<S: Store> App<S> {
         };
         let binding = self.binding("holds", query, origin);
         let page = binding.page(query.cursor.as_deref(), query.limit)?;
-        let mut reads = self.inner.store.reader().await?;
+        let mut reads = self.reader().await?;
         let listed = reads.holds(tenant, open_at, page).await?;
         let mut items = Vec::with_capacity(listed.items.len());
         for hold in &listed.items {
@@ -49,7 +49,7 @@ impl<S: Store> App<S> {
     /// [`Refusal::NotFound`].
     pub async fn hold(&self, id: HoldId, origin: &Origin) -> Result<wire::HoldDetail, Error> {
         let tenant = self.tenant_of(&origin.caller);
-        let mut reads = self.inner.store.reader().await?;
+        let mut reads = self.reader().await?;
         let hold = reads.hold(tenant, id).await?.ok_or(Refusal::NotFound { what: "hold" })?;
         let site = reads.site(tenant, hold.site).await?;
         let existing = match hold.existing {
@@ -117,11 +117,12 @@ impl<S: Store> App<S> {
         call: &SignedCall<'_>,
         source: Option<std::net::IpAddr>,
     ) -> Result<EnrollAnswer, Error> {
+        self.may_change()?;
         let origin = Origin { caller: Caller::Anonymous, source };
         if self.inner.nonces.place(&call.header.statement.nonce, self.now()).is_none() {
             return Err(self.refuse(&origin, "hold.collect", Refusal::NonceNeeded).await);
         }
-        let hold = self.inner.store.reader().await?.hold_anywhere(id).await?;
+        let hold = self.reader().await?.hold_anywhere(id).await?;
         let key = hold.as_ref().and_then(|hold| hold.claimant.key.as_ref());
         let proved = key.is_some_and(|key| self.verify(call, key).is_ok());
         let Some(hold) = hold.filter(|_| proved) else {

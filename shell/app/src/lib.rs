@@ -17,12 +17,16 @@ mod found;
 mod grant;
 mod hold;
 mod machine;
+mod mark;
 mod mint;
+mod mode;
 mod nonce;
 mod ports;
 mod presence;
 mod refusals;
 mod renew;
+mod replica;
+mod restore;
 mod settings;
 mod site;
 mod status;
@@ -32,13 +36,15 @@ mod views;
 use std::sync::Arc;
 
 use muster_issuer::Authority;
-use muster_model::{Pepper, TenantId, Timestamp};
+use muster_model::{Pepper, ReplicaId, TenantId, Timestamp};
 pub use muster_store::{Store, StoreError};
 
 pub use authenticate::{SignedCall, Verified};
 pub use caller::{Action, Caller, MachineCaller, OperatorCaller, Origin};
 pub use error::Error;
-pub use found::{Founded, found};
+pub use found::{FoundError, Founded, found};
+pub use mark::{Mark, MarkError};
+pub use mode::Mode;
 pub use nonce::Nonces;
 pub use ports::Ports;
 pub use presence::{Channel, ChannelOrder, Registry};
@@ -57,6 +63,9 @@ struct Inner<S> {
     settings: Settings,
     tenant: TenantId,
     started_at: Timestamp,
+    /// This server among those on the same store.
+    replica: ReplicaId,
+    watch: mode::Watch,
     registry: Registry,
     refusals: refusals::RefusalLog,
     nonces: Nonces,
@@ -90,6 +99,7 @@ impl<S: Store> App<S> {
         let Parts { store, authority, pepper, ports, settings, tenant } = parts;
         let started_at = ports.now();
         let nonces = Nonces::new(pepper.clone());
+        let replica = ports::draw!(&*ports);
         let inner = Inner {
             store,
             authority,
@@ -98,6 +108,8 @@ impl<S: Store> App<S> {
             settings,
             tenant,
             started_at,
+            replica,
+            watch: mode::Watch::default(),
             registry: Registry::default(),
             refusals: refusals::RefusalLog::default(),
             nonces,

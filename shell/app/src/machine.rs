@@ -31,7 +31,7 @@ impl<S: Store> App<S> {
         let filter = self.machine_filter(tenant, query).await?;
         let binding = self.binding("machines", query, origin);
         let page = binding.page(query.cursor.as_deref(), query.limit)?;
-        let listed = self.inner.store.reader().await?.machines(tenant, &filter, page).await?;
+        let listed = self.reader().await?.machines(tenant, &filter, page).await?;
         let items = listed.items.into_iter().map(|row| self.view(row)).collect();
         Ok(Page { items, next: listed.next.map(|after| binding.seal(after)) })
     }
@@ -57,7 +57,7 @@ impl<S: Store> App<S> {
     /// [`Refusal::NotFound`].
     pub async fn machine(&self, id: MachineId, origin: &Origin) -> Result<wire::MachineDetail, Error> {
         let tenant = self.tenant_of(&origin.caller);
-        let mut reads = self.inner.store.reader().await?;
+        let mut reads = self.reader().await?;
         let row = reads.machine_row(tenant, id).await?.ok_or(Refusal::NotFound { what: "machine" })?;
         let credentials = reads.credentials(tenant, id, SHOWN).await?;
         let now = self.now();
@@ -70,7 +70,7 @@ impl<S: Store> App<S> {
 
     /// One machine.
     pub(crate) async fn machine_view(&self, tenant: TenantId, id: MachineId) -> Result<wire::Machine, Error> {
-        let row = self.inner.store.reader().await?.machine_row(tenant, id).await?;
+        let row = self.reader().await?.machine_row(tenant, id).await?;
         Ok(self.view(row.ok_or(Refusal::NotFound { what: "machine" })?))
     }
 
@@ -122,6 +122,23 @@ impl<S: Store> App<S> {
         .await
     }
 
+    /// Tells a machine to get its next certificate now, whichever server holds its channel. One that holds none hears
+    /// nothing of it: it renews by itself in time.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`], [`Refusal::WrongState`], [`Refusal::IdempotencyMismatch`].
+    pub async fn order_renewal(
+        &self,
+        id: MachineId,
+        idempotency_key: Option<&str>,
+        origin: &Origin,
+    ) -> Result<wire::Machine, Error> {
+        let mark = self.mark(origin, idempotency_key, &format!("machine.renew {id}"));
+        let act = MachineAct::new(self, id, origin, "machine.renew", machine::order_renewal);
+        let machine = self.settle(origin, Repeatable { act, mark }).await?;
+        self.machine_view(machine.tenant, machine.id).await
+    }
+
     /// Ends one credential of a machine, or all; or tells what would end.
     ///
     /// # Errors
@@ -150,7 +167,7 @@ impl<S: Store> App<S> {
 
     /// Decides without writing: the same function over the same facts, so that the answer is the effect.
     pub(crate) async fn rehearse<D: Decision>(&self, decision: &D) -> Result<D::Outcome, Error> {
-        let mut reads = self.inner.store.reader().await?;
+        let mut reads = self.reader().await?;
         let facts = decision.load(&mut reads).await?;
         Ok(decision.decide(facts)?.into_parts().0)
     }
@@ -280,6 +297,46 @@ where
 
     fn decide(&self, facts: Facts) -> Result<Plan<O>, Refusal> {
         (self.decide)(facts, &self.context)
+    }
+}
+
+/// An act that does something anew each time, unless it is recognised as a repetition.
+struct Repeatable<F> {
+    act: MachineAct<F>,
+    mark: Option<Mark>,
+}
+
+impl<F> Decision for Repeatable<F>
+where
+    F: Fn(Facts, &Context) -> Result<Plan<Machine>, Refusal> + Send + Sync + 'static,
+{
+    const NAME: &'static str = "machine.act";
+    type Facts = (Option<Remembered>, Facts);
+    type Outcome = Machine;
+
+    fn action(&self) -> &'static str {
+        self.act.action()
+    }
+
+    fn object(&self) -> Object {
+        self.act.object()
+    }
+
+    async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<Self::Facts, StoreError> {
+        let remembered = match &self.mark {
+            Some(mark) => reads.remembered(self.act.context.tenant, &mark.key).await?,
+            None => None,
+        };
+        Ok((remembered, self.act.load(reads).await?))
+    }
+
+    fn decide(&self, (remembered, facts): Self::Facts) -> Result<Plan<Machine>, Refusal> {
+        if repeat::earlier(self.mark.as_ref(), remembered.as_ref())?.is_some() {
+            return facts.machine.map(Plan::unchanged).ok_or(Refusal::NotFound { what: "machine" });
+        }
+        let plan = self.act.decide(facts)?;
+        let object = self.act.machine.to_string();
+        Ok(repeat::remember(plan, self.mark.as_ref(), object, &self.act.context))
     }
 }
 

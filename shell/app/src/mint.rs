@@ -97,7 +97,7 @@ impl<S: Store> App<S> {
         let key = match at_hand.filter(|at_hand| at_hand.fingerprint() == key) {
             Some(key) => key,
             None => {
-                let record = self.inner.store.reader().await?.key(machine.tenant, key).await?;
+                let record = self.reader().await?.key(machine.tenant, key).await?;
                 record.ok_or(Refusal::Revoked)?.key
             }
         };
@@ -139,7 +139,7 @@ impl<S: Store> App<S> {
     }
 
     async fn site_code(&self, machine: &Machine) -> Result<String, Error> {
-        let site = self.inner.store.reader().await?.site(machine.tenant, machine.site).await?;
+        let site = self.reader().await?.site(machine.tenant, machine.site).await?;
         Ok(site.map(|site| site.code.to_string()).unwrap_or_default())
     }
 }

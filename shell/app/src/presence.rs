@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use muster_model::{MachineId, TenantId, Timestamp};
-use muster_store::{PresenceNote, Reads, Store};
+use muster_model::{KeyFingerprint, MachineId, TenantId, Timestamp};
+use muster_store::{PresenceNote, Reads, Signal, Store};
 use muster_wire::channel::Order;
 use tokio::sync::mpsc;
 
@@ -25,9 +25,14 @@ pub struct Registry {
     epochs: AtomicU64,
     /// The newest coming or going of a machine that could not be written yet: at most one each.
     unwritten: Mutex<HashMap<MachineId, PresenceNote>>,
+    /// Signals whose machines could not be looked at yet.
+    unheeded: Mutex<Vec<Signal>>,
 }
 
 struct Held {
+    tenant: TenantId,
+    /// The key that its holder proved; `None` for a bearer key.
+    key: Option<KeyFingerprint>,
     epoch: u64,
     heard: Arc<AtomicI64>,
     /// `None` once the channel was stuck: whoever serves it is told by the end of its orders.
@@ -60,7 +65,8 @@ impl Registry {
         let (sender, orders) = mpsc::channel(QUEUE);
         let epoch = self.epochs.fetch_add(1, Ordering::Relaxed);
         let heard = Arc::new(AtomicI64::new(now.as_millisecond()));
-        let held = Held { epoch, heard: Arc::clone(&heard), orders: Some(sender) };
+        let MachineCaller { tenant, key, .. } = *caller;
+        let held = Held { tenant, key, epoch, heard: Arc::clone(&heard), orders: Some(sender) };
         self.lock().insert(caller.machine, held);
         Channel { tenant: caller.tenant, machine: caller.machine, epoch, heard, orders }
     }
@@ -90,10 +96,56 @@ impl Registry {
     /// Sends an order to a machine that holds a channel. A channel whose queue is full is stuck: it is told to end, and
     /// the machine learns where it stands when it connects again.
     pub fn order(&self, machine: MachineId, order: ChannelOrder) {
-        let mut channels = self.lock();
-        let Some(held) = channels.get_mut(&machine) else { return };
-        if held.orders.as_ref().is_some_and(|orders| orders.try_send(order).is_err()) {
-            held.orders = None;
+        if let Some(held) = self.lock().get_mut(&machine) {
+            held.order(order);
+        }
+    }
+
+    /// The same, where the channel is still held by whoever proved this key.
+    pub(crate) fn order_holder(&self, machine: MachineId, key: Option<KeyFingerprint>, order: ChannelOrder) {
+        if let Some(held) = self.lock().get_mut(&machine).filter(|held| held.key == key) {
+            held.order(order);
+        }
+    }
+
+    /// The key of whoever holds a machine's channel; `None` inside for a bearer key, outside where nobody holds it.
+    pub(crate) fn holder(&self, machine: MachineId) -> Option<Option<KeyFingerprint>> {
+        self.lock().get(&machine).map(|held| held.key)
+    }
+
+    /// A signal for every machine that holds a channel here.
+    pub(crate) fn signals(&self) -> Vec<Signal> {
+        let signal = |(machine, held): (&MachineId, &Held)| Signal {
+            tenant: held.tenant,
+            machine: *machine,
+            order: None,
+        };
+        self.lock().iter().map(signal).collect()
+    }
+
+    pub(crate) fn take_unheeded(&self) -> Vec<Signal> {
+        std::mem::take(&mut *self.unheeded.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn keep_unheeded(&self, signals: Vec<Signal>) {
+        let mut unheeded = self.unheeded.lock().unwrap_or_else(PoisonError::into_inner);
+        unheeded.extend(signals);
+    }
+
+    /// Has every channel noted again by the next writing of what is not written.
+    pub(crate) fn note_all(&self) {
+        let channels = self.lock();
+        let notes = channels.iter().map(|(machine, held)| (*machine, held.note(*machine)));
+        self.unwritten().extend(notes);
+    }
+
+    /// Whether what a note says is not so any more; then what is so now.
+    fn correction(&self, note: &PresenceNote) -> Option<PresenceNote> {
+        let channels = self.lock();
+        match (channels.get(&note.machine), note.online) {
+            (Some(held), false) => Some(held.note(note.machine)),
+            (None, true) => Some(PresenceNote { online: false, ..note.clone() }),
+            (Some(_), true) | (None, false) => None,
         }
     }
 
@@ -107,6 +159,22 @@ impl Registry {
     }
 }
 
+impl Held {
+    fn order(&mut self, order: ChannelOrder) {
+        if self.orders.as_ref().is_some_and(|orders| orders.try_send(order).is_err()) {
+            self.orders = None;
+        }
+    }
+
+    fn note(&self, machine: MachineId) -> PresenceNote {
+        PresenceNote { tenant: self.tenant, machine, last_seen: heard_at(&self.heard), online: true }
+    }
+}
+
+fn heard_at(heard: &AtomicI64) -> Timestamp {
+    Timestamp::from_millisecond(heard.load(Ordering::Relaxed)).unwrap_or_default()
+}
+
 impl Channel {
     /// Notes that the machine was heard of.
     pub fn heard(&self, now: Timestamp) {
@@ -114,8 +182,7 @@ impl Channel {
     }
 
     fn note(&self, online: bool) -> PresenceNote {
-        let last_seen = Timestamp::from_millisecond(self.heard.load(Ordering::Relaxed)).unwrap_or_default();
-        PresenceNote { tenant: self.tenant, machine: self.machine, last_seen, online }
+        PresenceNote { tenant: self.tenant, machine: self.machine, last_seen: heard_at(&self.heard), online }
     }
 }
 
@@ -138,7 +205,7 @@ impl<S: Store> App<S> {
     }
 
     async fn still_counts(&self, caller: &MachineCaller) -> Result<(), Error> {
-        let machine = self.inner.store.reader().await?.machine(caller.tenant, caller.machine).await?;
+        let machine = self.reader().await?.machine(caller.tenant, caller.machine).await?;
         muster_lifecycle::machine::still_counts(machine.as_ref(), caller.key)?;
         Ok(())
     }
@@ -155,28 +222,31 @@ impl<S: Store> App<S> {
     /// Writes a coming or going. A full disk must not make the fleet look offline, nor lose when a machine was last
     /// seen: presence goes on in memory, and what could not be written is kept for later.
     async fn write_presence(&self, note: PresenceNote) {
-        let machine = note.machine;
-        self.inner.registry.unwritten().remove(&machine);
-        if let Err(error) = self.inner.store.note_presence(vec![note.clone()]).await {
-            tracing::warn!(%machine, %error, "presence is written later");
-            self.inner.registry.unwritten().insert(machine, note);
-        }
+        self.inner.registry.unwritten().remove(&note.machine);
+        self.write_notes(vec![note]).await;
     }
 
     /// Writes what could not be written before. Called every few seconds.
     pub async fn flush_presence(&self) {
-        let notes: Vec<PresenceNote> =
-            self.inner.registry.unwritten().drain().map(|(_, note)| note).collect();
-        if notes.is_empty() {
-            return;
-        }
-        if let Err(error) = self.inner.store.note_presence(notes.clone()).await {
-            tracing::debug!(%error, "presence is still not written");
-            let mut unwritten = self.inner.registry.unwritten();
-            for note in notes {
-                // What came in meanwhile is newer.
-                unwritten.entry(note.machine).or_insert(note);
+        let notes = self.inner.registry.unwritten().drain().map(|(_, note)| note).collect();
+        self.write_notes(notes).await;
+    }
+
+    /// Writes notes, and what became of their machines while they were written: two transactions may commit in another
+    /// order than they were begun in, and whoever writes last must have written what is so.
+    async fn write_notes(&self, mut notes: Vec<PresenceNote>) {
+        let registry = &self.inner.registry;
+        while !notes.is_empty() {
+            if let Err(error) = self.inner.store.note_presence(notes.clone()).await {
+                tracing::warn!(machines = notes.len(), %error, "presence is written later");
+                let mut unwritten = registry.unwritten();
+                for note in notes {
+                    // What came in meanwhile is newer.
+                    unwritten.entry(note.machine).or_insert(note);
+                }
+                return;
             }
+            notes = notes.iter().filter_map(|note| registry.correction(note)).collect();
         }
     }
 }

@@ -55,7 +55,7 @@ impl<S: Store> App<S> {
         let tenant = self.tenant_of(&origin.caller);
         let binding = self.binding("sites", query, origin);
         let page = binding.page(query.cursor.as_deref(), query.limit)?;
-        let mut reads = self.inner.store.reader().await?;
+        let mut reads = self.reader().await?;
         let listed = reads.sites(tenant, page).await?;
         let mut items = Vec::with_capacity(listed.items.len());
         for site in &listed.items {

@@ -8,6 +8,7 @@ use muster_wire::trust::{JoinMethod, Trust};
 use crate::App;
 use crate::caller::Origin;
 use crate::error::Error;
+use crate::mode::Lost;
 
 /// An operator is warned this long before the issuing CA ends.
 const CA_WARNING: SignedDuration = SignedDuration::from_hours(24 * 90);
@@ -20,11 +21,12 @@ impl<S: Store> App<S> {
     pub async fn status(&self, origin: &Origin) -> Result<Status, Error> {
         let tenant = self.tenant_of(&origin.caller);
         let now = self.now();
-        let mut reads = self.inner.store.reader().await?;
+        let mut reads = self.reader().await?;
         let [pending, active, suspended, retired] = reads.machine_counts(tenant).await?;
         let holds_open = reads.open_holds(tenant, now).await?;
         drop(reads);
-        let online = self.inner.registry.online();
+        let alive: Vec<_> = self.replicas().await?.into_iter().filter(|replica| replica.alive).collect();
+        let online = alive.iter().map(|replica| replica.channels).sum();
         let authority = &self.inner.authority;
         Ok(Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -33,6 +35,8 @@ impl<S: Store> App<S> {
             ca_pin: authority.pin(),
             server_time: now,
             started_at: self.inner.started_at,
+            mode: self.mode().as_str().to_owned(),
+            replicas: alive.len() as u64,
             machines: MachineCounts { pending, active, suspended, retired, online },
             holds_open,
             ca_expires: authority.issuing_not_after(),
@@ -46,6 +50,13 @@ impl<S: Store> App<S> {
         let end = self.inner.authority.issuing_not_after();
         if end.duration_since(self.now()) < CA_WARNING {
             warnings.push(format!("the issuing CA ends on {end}"));
+        }
+        if let Some(Lost { gap, .. }) = self.inner.watch.lost() {
+            warnings.push(format!(
+                "the database was put back to an older day: entry {} of the audit log was seen, it ends with {}; \
+                 nothing is changed until: muster restore accept",
+                gap.seen, gap.found
+            ));
         }
         if let Err(error) = self.inner.store.check().await {
             warnings.push(format!("the store cannot be written to: {error}"));

@@ -79,6 +79,13 @@ const UNAVAILABLE: Row = row(
     "The server cannot answer just now.",
     "Ask again after a while: repeating the same request is safe. On the server, muster doctor names the cause.",
 );
+const RESTORED: Row = row(
+    "restored",
+    StatusCode::SERVICE_UNAVAILABLE,
+    AgentAction::Retry,
+    "The database was put back to an older day; nothing is changed until an operator accepts that.",
+    "See in muster status what is missing; to go on without it: muster restore accept.",
+);
 const BROKEN: Row = row(
     "broken",
     StatusCode::INTERNAL_SERVER_ERROR,
@@ -246,6 +253,11 @@ impl Failed {
         Self { retry_after: Some(5), ..Self::of(UNAVAILABLE) }
     }
 
+    /// A person must act first: asking every few seconds would not help.
+    fn restored() -> Self {
+        Self { retry_after: Some(30), ..Self::of(RESTORED) }
+    }
+
     /// The problem document, with what only the middleware knows.
     pub(crate) fn document(self, request_id: &str, now: Timestamp) -> Problem {
         let row = self.row;
@@ -271,12 +283,14 @@ impl From<&Error> for Failed {
         match error {
             Error::Malformed(errors) => Self::malformed(errors),
             Error::Refused(refusal) => Self::refused(refusal),
-            Error::Store(
+            Error::Stale
+            | Error::Store(
                 StoreError::Unavailable { .. }
                 | StoreError::Full { .. }
                 | StoreError::Unknown { .. }
                 | StoreError::Fenced { .. },
             ) => Self::unavailable(),
+            Error::Restored => Self::restored(),
             Error::Store(StoreError::Broken { .. } | StoreError::Invariant { .. })
             | Error::Issue(_)
             | Error::Token(_) => Self::of(BROKEN),
@@ -304,6 +318,8 @@ fn log(error: &Error, row: Row) {
         Error::Malformed(errors) => tracing::debug!(fields = ?errors.0, "malformed request"),
         // The audit log tells of refusals, coalesced: a line each would let anybody fill the disk.
         Error::Refused(refusal) => tracing::debug!(code = row.code, %refusal, "refused"),
+        // Told once, by the look that found it.
+        Error::Stale | Error::Restored => tracing::debug!(%error, "not now"),
         Error::Store(
             cause @ (StoreError::Unavailable { .. }
             | StoreError::Full { .. }
@@ -372,8 +388,14 @@ pub(crate) fn wrong_method() -> Response {
 pub fn problems() -> Vec<Problem> {
     let blank = |row: Row| Failed::of(row).document("", Timestamp::UNIX_EPOCH);
     let refusals = every_refusal();
-    let rows =
-        refusals.iter().map(refusal_row).chain([MALFORMED, TOO_SLOW, WRONG_METHOD, UNAVAILABLE, BROKEN]);
+    let rows = refusals.iter().map(refusal_row).chain([
+        MALFORMED,
+        TOO_SLOW,
+        WRONG_METHOD,
+        UNAVAILABLE,
+        RESTORED,
+        BROKEN,
+    ]);
     rows.map(blank).map(|problem| Problem { request_id: None, server_time: None, ..problem }).collect()
 }
 
@@ -440,8 +462,22 @@ mod tests {
 
     #[test]
     fn an_outage_is_never_an_answer() {
-        let full = Error::Store(StoreError::Full { cause: "disk".into() });
-        let failed = Failed::from(&full);
-        assert_eq!((failed.row.status, failed.retry_after), (StatusCode::SERVICE_UNAVAILABLE, Some(5)));
+        let (what, cause) = ("commit", || "gone".into());
+        let outages = [
+            Error::Stale,
+            Error::Store(StoreError::Full { cause: cause() }),
+            Error::Store(StoreError::Unavailable { what, cause: cause() }),
+            Error::Store(StoreError::Unknown { what, cause: cause() }),
+            Error::Store(StoreError::Fenced { job: "expiry" }),
+        ];
+        for outage in outages {
+            let failed = Failed::from(&outage);
+            let told = (failed.row.code, failed.row.status, failed.retry_after);
+            assert_eq!(told, ("unavailable", StatusCode::SERVICE_UNAVAILABLE, Some(5)), "{outage}");
+            assert!(failed.row.help.contains("repeating the same request is safe"));
+        }
+        let restored = Failed::from(&Error::Restored);
+        assert_eq!((restored.row.code, restored.retry_after), ("restored", Some(30)));
+        assert!(restored.row.help.contains("muster restore accept"));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
@@ -11,7 +11,7 @@ use muster_model::{Entry, ReplicaId, SignedDuration};
 use muster_store::{
     Decision, Fence, Joining, PresenceNote, Prune, SettleError, Signal, Standing, Store, StoreError, Unscoped,
 };
-use muster_store_sql::{View, invariant};
+use muster_store_sql::View;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::checkpoint::Checkpoints;
@@ -41,7 +41,7 @@ struct Inner {
     pool: Arc<Pool>,
     health: Arc<Health>,
     /// Who works on this file, once it joined.
-    replica: OnceLock<ReplicaId>,
+    replica: Mutex<Option<ReplicaId>>,
     _home: Option<tempfile::TempDir>,
 }
 
@@ -103,7 +103,7 @@ impl SqliteStore {
             writer: Mutex::new(Some(spawned.map_err(io)?)),
             pool,
             health,
-            replica: OnceLock::new(),
+            replica: Mutex::new(None),
             _home: home,
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -223,7 +223,7 @@ impl Store for SqliteStore {
     }
 
     async fn join(&self, joining: Joining) -> Result<(), StoreError> {
-        self.inner.replica.set(joining.replica).map_err(|_| invariant("join", "it joined before"))?;
+        *self.inner.replica.lock().unwrap_or_else(PoisonError::into_inner) = Some(joining.replica);
         let (job, answer) = Note::new(move |batch| batch.write(|db| presence::end_all(db.db(), joining.now)));
         self.ask(job, answer).await?
     }
@@ -244,7 +244,8 @@ impl Store for SqliteStore {
 
     /// The one process that has this file does every job.
     async fn lease(&self, job: &'static str, _: SignedDuration) -> Result<Option<Fence>, StoreError> {
-        Ok(self.inner.replica.get().map(|holder| Fence { job, holder: *holder, token: 1 }))
+        let holder = *self.inner.replica.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(holder.map(|holder| Fence { job, holder, token: 1 }))
     }
 
     async fn prune(&self, _: Fence, prune: Prune) -> Result<u64, StoreError> {

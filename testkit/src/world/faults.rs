@@ -11,11 +11,16 @@ use muster_store::{
 use muster_store_sqlite::SqliteStore;
 use tokio::sync::Semaphore;
 
-/// SQLite that fails where it is told to.
+use super::board::{Board, Seat};
+
+/// A store that fails where it is told to. Several replicas of one process may share what is beneath.
 #[derive(Clone)]
-pub struct FaultyStore {
-    inner: SqliteStore,
+pub struct FaultyStore<S = SqliteStore> {
+    inner: S,
     faults: Faults,
+    board: Board,
+    seat: Arc<Seat>,
+    is_first: bool,
 }
 
 /// What goes wrong with decisions, by their names.
@@ -86,14 +91,24 @@ impl Gate {
     }
 }
 
-impl FaultyStore {
+impl<S> FaultyStore<S> {
     /// Around a store that works.
-    pub fn new(inner: SqliteStore) -> Self {
-        Self { inner, faults: Faults::default() }
+    pub fn new(inner: S) -> Self {
+        let board = Board::default();
+        let seat = board.seat();
+        Self { inner, faults: Faults::default(), board, seat, is_first: true }
+    }
+
+    /// The same store as another replica has it. What goes wrong goes wrong for all.
+    pub fn replica(&self) -> Self
+    where
+        S: Clone,
+    {
+        Self { seat: self.board.seat(), is_first: false, ..self.clone() }
     }
 
     /// The store that works.
-    pub fn inner(&self) -> &SqliteStore {
+    pub fn inner(&self) -> &S {
         &self.inner
     }
 
@@ -101,62 +116,89 @@ impl FaultyStore {
     pub fn faults(&self) -> &Faults {
         &self.faults
     }
+
+    /// This replica's place among the others.
+    pub fn seat(&self) -> &Seat {
+        &self.seat
+    }
 }
 
 fn lost() -> SettleError {
     StoreError::Unavailable { what: "settle", cause: "the server died here".into() }.into()
 }
 
-impl Store for FaultyStore {
-    type Reader = <SqliteStore as Store>::Reader;
+impl<S: Store> Store for FaultyStore<S> {
+    type Reader = S::Reader;
 
     async fn reader(&self) -> Result<Self::Reader, StoreError> {
+        self.seat.reached()?;
         self.inner.reader().await
     }
 
     async fn settle<D: Decision>(&self, decision: D) -> Result<Plan<D::Outcome>, SettleError> {
-        match self.faults.next(D::NAME) {
+        self.seat.reached()?;
+        let fault = self.faults.next(D::NAME);
+        match &fault {
             Some(Fault::Before) => return Err(lost()),
-            Some(Fault::After) => return self.inner.settle(decision).await.and(Err(lost())),
             Some(Fault::Wait(gate)) => gate.pass().await,
-            None => {}
+            Some(Fault::After) | None => {}
         }
-        self.inner.settle(decision).await
+        let plan = self.inner.settle(decision).await?;
+        self.board.tell(&self.seat, &plan);
+        match fault {
+            Some(Fault::After) => Err(lost()),
+            _ => Ok(plan),
+        }
     }
 
     async fn note_presence(&self, notes: Vec<PresenceNote>) -> Result<(), StoreError> {
+        self.seat.reached()?;
         self.inner.note_presence(notes).await
     }
 
     async fn tell(&self, entries: Vec<Entry>) -> Result<(), StoreError> {
+        self.seat.reached()?;
         self.inner.tell(entries).await
     }
 
     async fn check(&self) -> Result<(), StoreError> {
+        self.seat.reached()?;
         self.inner.check().await
     }
 
     async fn join(&self, joining: Joining) -> Result<(), StoreError> {
-        self.inner.join(joining).await
+        self.seat.reached()?;
+        // What is beneath takes its first replica for the only one, and would end the presence of the others.
+        if self.is_first { self.inner.join(joining).await } else { Ok(()) }
     }
 
     async fn alive(&self, channels: u64) -> Result<Standing, StoreError> {
-        self.inner.alive(channels).await
+        self.seat.reached()?;
+        let standing = self.inner.alive(channels).await?;
+        Ok(if self.seat.alive() { Standing::Forgotten } else { standing })
     }
 
     async fn signals(&self) -> Result<Vec<Signal>, StoreError> {
-        self.inner.signals().await
+        self.seat.reached()?;
+        let mut signals = self.inner.signals().await?;
+        signals.extend(self.seat.take());
+        Ok(signals)
     }
 
     async fn stirred(&self) {
-        self.inner.stirred().await;
+        tokio::select! {
+            () = self.inner.stirred() => {}
+            () = self.seat.stirred() => {}
+        }
     }
 
     async fn lease(&self, job: &'static str, span: SignedDuration) -> Result<Option<Fence>, StoreError> {
+        self.seat.reached()?;
         self.inner.lease(job, span).await
     }
 
     async fn prune(&self, fence: Fence, prune: Prune) -> Result<u64, StoreError> {
+        self.seat.reached()?;
         self.inner.prune(fence, prune).await
     }
 }

@@ -1,8 +1,10 @@
 //! A whole deployment in one process: SQLite, an authority in a temporary directory, the use cases over both, and a
 //! clock that stands still. Machines are [`Device`]s that made their keys themselves.
 //!
-//! A world may be started again over the same data, as a server is, and its store can be told to fail.
+//! A world may be started again over the same data, as a server is, its store can be told to fail, and further replicas
+//! may work on it. [`World::over`] makes one over any other store.
 
+mod board;
 mod device;
 mod faults;
 mod ports;
@@ -16,6 +18,7 @@ use muster_app::{
 };
 use muster_issuer::{Authority, NewAuthority, SealKey};
 use muster_model::{MachineId, OperatorRole, Pepper, Secret, SignedDuration};
+use muster_store::Store;
 use muster_store_sqlite::SqliteStore;
 use muster_wire::audit::{AuditEntry, AuditQuery};
 use muster_wire::enroll::{EnrollAnswer, EnrollRequest, Enrolled, Held};
@@ -24,6 +27,7 @@ use muster_wire::machine::Machine;
 use muster_wire::site::CreateSite;
 use muster_wire::{ListQuery, machine};
 
+pub use board::Seat;
 pub use device::{Device, Signed};
 pub use faults::{Faults, FaultyStore, Gate};
 pub use ports::FixedPorts;
@@ -34,14 +38,14 @@ use crate::{FixedClock, Ids};
 pub const URL: &str = "https://muster.test:8443";
 
 /// A whole deployment in one process.
-pub struct World {
+pub struct World<S: Store = FaultyStore> {
     /// The use cases.
-    pub app: App<FaultyStore>,
+    pub app: App<S>,
     /// The clock that they see.
     pub clock: FixedClock,
     /// The first tenant and its admin.
     pub founded: Founded,
-    store: FaultyStore,
+    store: S,
     ids: Arc<Ids>,
     settings: Settings,
     home: tempfile::TempDir,
@@ -60,37 +64,13 @@ impl World {
 
     /// The same by a clock that the test chose: TLS libraries go by the real one.
     pub async fn on(clock: FixedClock, change: impl FnOnce(&mut Settings)) -> Self {
-        let private = std::fs::Permissions::from_mode(0o700);
-        let home = tempfile::Builder::new().permissions(private).tempdir().expect("a temporary directory");
-        let ids = Arc::new(Ids::default());
         let store = FaultyStore::new(SqliteStore::in_memory().expect("a database"));
-        let new =
-            NewAuthority { trust_domain: "fleet.test".parse().expect("a trust domain"), now: clock.now() };
-        let authority =
-            Authority::create(&home.path().join("ca"), &SealKey::Beside, &new).expect("an authority");
-        let mut settings = Settings::at(URL);
-        change(&mut settings);
-        let ports = FixedPorts::new(clock.clone(), Arc::clone(&ids));
-        let founded = found(&store, &ports, settings.hold_cap).await.expect("a founded deployment");
-        let app = assemble(&store, authority, ports, settings.clone(), founded);
-        Self { app, clock, founded, store, ids, settings, home }
+        Self::over(store, clock, change).await
     }
 
-    /// The server stops without a word and starts again over the same data.
-    pub fn restart(&mut self) {
-        self.app = self.another();
-    }
-
-    /// Another server over the same data, with nothing in memory.
-    pub fn another(&self) -> App<FaultyStore> {
-        let authority = Authority::open(&self.ca_dir(), &SealKey::Beside).expect("the same authority");
-        let ports = FixedPorts::new(self.clock.clone(), Arc::clone(&self.ids));
-        assemble(&self.store, authority, ports, self.settings.clone(), self.founded)
-    }
-
-    /// Where the authority is.
-    pub fn ca_dir(&self) -> PathBuf {
-        self.home.path().join("ca")
+    /// Another replica on the same store: it joined, and hears of what the others commit.
+    pub async fn replica(&self) -> App<FaultyStore> {
+        self.replica_on(self.store.replica()).await
     }
 
     /// What the store is told to do wrong.
@@ -102,6 +82,56 @@ impl World {
     pub fn writes(&self) -> u64 {
         self.store.inner().writes()
     }
+}
+
+impl<S: Store> World<S> {
+    /// A deployment over a store that nothing was founded on yet.
+    pub async fn over(store: S, clock: FixedClock, change: impl FnOnce(&mut Settings)) -> Self {
+        let private = std::fs::Permissions::from_mode(0o700);
+        let home = tempfile::Builder::new().permissions(private).tempdir().expect("a temporary directory");
+        let ids = Arc::new(Ids::default());
+        let new =
+            NewAuthority { trust_domain: "fleet.test".parse().expect("a trust domain"), now: clock.now() };
+        let authority =
+            Authority::create(&home.path().join("ca"), &SealKey::Beside, &new).expect("an authority");
+        let mut settings = Settings::at(URL);
+        change(&mut settings);
+        let ports = FixedPorts::new(clock.clone(), Arc::clone(&ids));
+        let founded =
+            found(&store, &ports, &pepper(), settings.hold_cap).await.expect("a founded deployment");
+        let app = assemble(store.clone(), authority, ports, settings.clone(), founded);
+        app.join().await.expect("joined");
+        Self { app, clock, founded, store, ids, settings, home }
+    }
+
+    /// The server stops without a word and starts again over the same data.
+    pub async fn restart(&mut self) {
+        self.app = self.another();
+        self.app.join().await.expect("joined");
+    }
+
+    /// Another server over the same data, with nothing in memory, that has not joined.
+    pub fn another(&self) -> App<S> {
+        self.assembled(self.store.clone())
+    }
+
+    /// Another replica, on the same database by a store of its own. It joined.
+    pub async fn replica_on(&self, store: S) -> App<S> {
+        let app = self.assembled(store);
+        app.join().await.expect("joined");
+        app
+    }
+
+    fn assembled(&self, store: S) -> App<S> {
+        let authority = Authority::open(&self.ca_dir(), &SealKey::Beside).expect("the same authority");
+        let ports = FixedPorts::new(self.clock.clone(), Arc::clone(&self.ids));
+        assemble(store, authority, ports, self.settings.clone(), self.founded)
+    }
+
+    /// Where the authority is.
+    pub fn ca_dir(&self) -> PathBuf {
+        self.home.path().join("ca")
+    }
 
     /// The admin at the local socket.
     pub fn admin(&self) -> Origin {
@@ -110,7 +140,7 @@ impl World {
 
     /// The admin's account, with what a token of this role may do.
     pub fn operator(&self, role: OperatorRole) -> Origin {
-        let Founded { tenant, admin } = self.founded;
+        let Founded { tenant, admin, .. } = self.founded;
         let caller = OperatorCaller { tenant, operator: admin, token: None, role, local: false };
         Origin { caller: Caller::Operator(caller), source: None }
     }
@@ -218,21 +248,20 @@ impl World {
     }
 }
 
-fn assemble(
-    store: &FaultyStore,
+fn assemble<S: Store>(
+    store: S,
     authority: Authority,
     ports: FixedPorts,
     settings: Settings,
     founded: Founded,
-) -> App<FaultyStore> {
-    App::new(Parts {
-        store: store.clone(),
-        authority,
-        pepper: Pepper::new([7; 32]),
-        ports: Box::new(ports),
-        settings,
-        tenant: founded.tenant,
-    })
+) -> App<S> {
+    let (ports, tenant) = (Box::new(ports), founded.tenant);
+    App::new(Parts { store, authority, pepper: pepper(), ports, settings, tenant })
+}
+
+/// The pepper of every world.
+pub fn pepper() -> Pepper {
+    Pepper::new([7; 32])
 }
 
 /// The machine that was let in.

@@ -69,7 +69,7 @@ fn a_deployment_is_founded_once() {
     let tenant = Tenant { id: tenant_id(), code: text("default"), created_at: now() };
     let plan = found(tenant.clone(), site(1), None, &by_operator());
     assert_eq!(rows(&plan), ["tenant made", "site made"]);
-    assert_eq!(told(&plan), ("deployment.found", "created"));
+    assert_eq!(told(&plan), ("tenant.found", "created"));
     let other = Tenant { code: text("other"), ..tenant.clone() };
     let again = found(other, site(2), Some(tenant.clone()), &by_operator());
     assert!(again.is_unchanged() && again.outcome() == &tenant);

@@ -35,7 +35,7 @@ async fn a_request_waits_for_a_person_and_goes_on_by_itself() {
     assert_eq!(shown.hold.claimant.words, waiting.words, "what both sides compare");
     assert_eq!(shown.choices, [Choice::New]);
     world.app.approve(id(&waiting), &Approve::default(), &world.admin()).await.expect("approved");
-    world.restart();
+    world.restart().await;
 
     let first = enrolled(poll(&world, &device, id(&waiting)).await.expect("collected"));
     let lost = enrolled(poll(&world, &device, id(&waiting)).await.expect("collected again"));

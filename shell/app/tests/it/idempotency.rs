@@ -61,7 +61,9 @@ async fn a_marked_request_that_is_repeated_gets_the_same_answer_and_writes_nothi
         world.clock.advance(SignedDuration::from_secs(90));
         let writes = world.writes();
         assert_eq!(make(&world, what, "one", Some("k-1"), &admin).await.expect(what), first, "{what}");
-        world.restart();
+        assert_eq!(world.writes(), writes, "{what}");
+        world.restart().await;
+        let writes = world.writes();
         assert_eq!(make(&world, what, "one", Some("k-1"), &admin).await.expect(what), first, "{what}");
         assert_eq!(world.writes(), writes, "{what}");
     }

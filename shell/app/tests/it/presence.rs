@@ -128,7 +128,7 @@ async fn whoever_was_online_when_the_server_died_is_offline_and_was_seen_until_t
     let mut world = World::new().await;
     let (_, _channel) = connected(&world, &Device::new("web-1")).await;
     world.clock.advance(hours(5));
-    world.restart();
+    world.restart().await;
     let started = world.clock.now();
     world.clock.advance(hours(1));
     let machine = world.machines().await.remove(0);

@@ -95,7 +95,7 @@ async fn a_crash_while_renewing_leaves_the_old_certificate_and_the_retry_gets_th
             _ => world.faults().after("credential.issue"),
         }
         renew(&world, &caller).await.expect_err("the server died");
-        world.restart();
+        world.restart().await;
         world.caller(&first).await.expect("the old one is as good as it was");
         let next = renew(&world, &caller).await.expect("renewed");
         world.app.by_certificate(&der(&next.credential)).await.expect("and the new one is good");

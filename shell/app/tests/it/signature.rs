@@ -32,7 +32,7 @@ async fn q_06_a_captured_request_is_refused_also_after_a_restart_and_ten_thousan
     let captured = signed(&world, &device, PATH);
     shown(&world, &captured).await.expect("the first time");
     assert_eq!(refusal(shown(&world, &captured).await), Refusal::NonceNeeded);
-    world.restart();
+    world.restart().await;
     assert_eq!(refusal(shown(&world, &captured).await), Refusal::NonceNeeded, "after a restart");
     for _ in 0..10_000 {
         world.app.nonce();

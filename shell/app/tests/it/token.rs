@@ -20,7 +20,7 @@ async fn q_21_a_token_says_who_for_whom_and_how_long_and_verifies_by_our_keys() 
     let minted = world.app.machine_token(&asks("vault", Some(120)), &caller, &from(caller)).await;
     let minted = minted.expect("a token");
     let now = world.clock.now();
-    world.restart();
+    world.restart().await;
     let expected = Expected { issuer: URL, audience: "vault", now };
     let signer = |world: &World, expected: &Expected<'_>| {
         world.app.authority().tokens().verify(&minted.token, expected)

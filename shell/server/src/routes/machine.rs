@@ -12,7 +12,7 @@ use muster_wire::machine::{
 use muster_wire::{Fields, ListQuery, Page};
 
 use crate::problem::Failure;
-use crate::route::{Body, Key, Named, OptionalBody, Params};
+use crate::route::{Body, Key, Named, NoBody, OptionalBody, Params};
 use crate::state::ServerState;
 
 /// List machines.
@@ -103,6 +103,25 @@ pub(super) async fn retire<S: Store>(
 ) -> Result<Json<Machine>, Failure> {
     let reason: Option<ReasonText> = request.try_into()?;
     Ok(Json(state.app.retire(machine, reason, &origin).await?))
+}
+
+/// Tell a machine to get its next certificate now, whichever server holds its channel.
+#[utoipa::path(
+    post, path = "/v1/machines/{machine}/renew", tag = "machines",
+    params(
+        ("machine" = String, Path),
+        ("Idempotency-Key" = Option<String>, Header, description = "Makes repeating safe.")
+    ),
+    responses((status = 200, body = Machine), (status = "default", body = muster_wire::Problem))
+)]
+pub(super) async fn renew<S: Store>(
+    State(state): State<ServerState<S>>,
+    Extension(origin): Extension<Origin>,
+    Named(machine): Named<MachineId>,
+    Key(key): Key,
+    _: NoBody,
+) -> Result<Json<Machine>, Failure> {
+    Ok(Json(state.app.order_renewal(machine, key.as_deref(), &origin).await?))
 }
 
 /// End one credential of a machine, or all of them.

@@ -10,6 +10,7 @@ mod machine;
 mod machine_self;
 mod pages;
 mod public;
+mod replica;
 mod site;
 
 use axum::Router;
@@ -107,12 +108,15 @@ fn machines_themselves<S: Store>(routes: Routes<S>) -> Routes<S> {
 fn management<S: Store>(routes: Routes<S>) -> Routes<S> {
     routes
         .add::<public::__path_status, _, _>(Read, public::status::<S>)
+        .add::<replica::__path_list, _, _>(Read, replica::list::<S>)
+        .add::<replica::__path_accept_restore, _, _>(Administer, replica::accept_restore::<S>)
         .add::<machine::__path_list, _, _>(Read, machine::list::<S>)
         .add::<machine::__path_create, _, _>(Operate, machine::create::<S>)
         .add::<machine::__path_show, _, _>(Read, machine::show::<S>)
         .add::<machine::__path_suspend, _, _>(Operate, machine::suspend::<S>)
         .add::<machine::__path_resume, _, _>(Operate, machine::resume::<S>)
         .add::<machine::__path_retire, _, _>(Operate, machine::retire::<S>)
+        .add::<machine::__path_renew, _, _>(Operate, machine::renew::<S>)
         .add::<machine::__path_revoke, _, _>(Operate, machine::revoke::<S>)
         .add::<hold::__path_list, _, _>(Read, hold::list::<S>)
         .add::<hold::__path_show, _, _>(Read, hold::show::<S>)

@@ -4,8 +4,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use http::{StatusCode, header};
-use muster_app::Origin;
-use muster_app::Store;
+use muster_app::{Mode, Origin, Store};
 use muster_wire::Page;
 use muster_wire::status::{Status, Version};
 use muster_wire::trust::{JoinMethod, Nonce, Trust};
@@ -37,18 +36,23 @@ pub(super) async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// Whether the server can do its work: the store answers and takes writes.
+/// Whether the server can do its work: the store answers, takes writes, and knows all that was seen of it.
 #[utoipa::path(
     get, path = "/readyz", tag = "operations",
     responses((status = 200, body = String), (status = 503, body = String))
 )]
 pub(super) async fn readyz<S: Store>(State(state): State<ServerState<S>>) -> (StatusCode, &'static str) {
-    match state.app.ready().await {
-        Ok(()) => (StatusCode::OK, "store: ok\n"),
-        Err(error) => {
-            tracing::warn!(%error, "not ready");
-            (StatusCode::SERVICE_UNAVAILABLE, "store: unavailable\n")
-        }
+    let unready = |said| (StatusCode::SERVICE_UNAVAILABLE, said);
+    match state.app.mode() {
+        Mode::Stale => unready("store: unavailable\nmode: stale\n"),
+        Mode::Restored => unready("store: older than it was\nmode: restored\n"),
+        Mode::Normal => match state.app.ready().await {
+            Ok(()) => (StatusCode::OK, "store: ok\nmode: normal\n"),
+            Err(error) => {
+                tracing::warn!(%error, "not ready");
+                unready("store: unavailable\nmode: normal\n")
+            }
+        },
     }
 }
 

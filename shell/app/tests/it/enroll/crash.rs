@@ -26,7 +26,7 @@ async fn whenever_the_server_dies_the_same_request_gets_one_machine_and_spends_o
         let lost = world.ask(device.by_token(&token)).await;
         assert!(matches!(lost, Err(Error::Store(StoreError::Unavailable { .. }))), "{when}: {lost:?}");
         assert_eq!(world.machines().await.len(), machines, "{when}");
-        world.restart();
+        world.restart().await;
 
         let first = enrolled(world.ask(device.by_token(&token)).await.expect(when));
         let again = enrolled(world.ask(device.by_token(&token)).await.expect(when));

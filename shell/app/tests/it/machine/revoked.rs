@@ -44,7 +44,7 @@ async fn q_07_nothing_a_machine_has_works_once_it_was_revoked_or_retired() {
             let opened = world.app.channel_open(&stale).await.map(|_| "a channel");
             assert_eq!(refusal(opened), Refusal::Revoked, "{how} {round}: channel");
             assert_eq!(world.app.registry().online(), 0);
-            world.restart();
+            world.restart().await;
             if round == "after a restart" {
                 world.clock.advance(SignedDuration::from_hours(24 * 30));
             }
