@@ -15,6 +15,7 @@ mod engine;
 mod failure;
 mod rows;
 pub mod sql;
+pub mod transfer;
 mod view;
 pub mod words;
 

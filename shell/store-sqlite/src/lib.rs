@@ -22,12 +22,14 @@ mod search;
 mod store;
 #[cfg(test)]
 mod tests;
+mod transfer;
 mod writer;
 
 pub use engine::{Source, Sqlite};
 pub use open::OpenError;
 pub use pool::Pooled;
 pub use store::SqliteStore;
+pub use transfer::{Found, ImportError};
 
 /// A consistent view for reading. Give it back soon: there are only so many.
 pub type Reader = muster_store_sql::View<Sqlite<Pooled>>;

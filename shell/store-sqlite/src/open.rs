@@ -95,24 +95,40 @@ pub(crate) struct Opened {
 
 /// Makes a database that is not there yet: beside its place, whole, and then moved there in one step.
 pub(crate) fn create(path: &Path) -> Result<Opened, OpenError> {
+    let db = draft(path)?;
+    publish(db, path)?;
+    open(path)
+}
+
+/// Makes a database with nothing in it beside the place where it is to be.
+pub(crate) fn draft(path: &Path) -> Result<Connection, OpenError> {
     let io = |cause| OpenError::Io { path: path.to_owned(), cause };
     if path.try_exists().map_err(io)? {
         return Err(OpenError::Exists(path.to_owned()));
     }
     let draft = path.with_added_extension("new");
-    if draft.try_exists().map_err(io)? {
-        fs::remove_file(&draft).map_err(io)?;
+    for left in ["", "-wal", "-shm"] {
+        let left = PathBuf::from(format!("{}{left}", draft.display()));
+        if left.try_exists().map_err(io)? {
+            fs::remove_file(&left).map_err(io)?;
+        }
     }
     private(&draft).map_err(io)?;
     let sqlite = |cause| OpenError::Sqlite { path: path.to_owned(), cause };
     let mut db = connect(&draft).map_err(sqlite)?;
     settings(&db).map_err(sqlite)?;
     migrate(&mut db, 0).map_err(sqlite)?;
+    Ok(db)
+}
+
+/// Moves a draft to its place.
+pub(crate) fn publish(db: Connection, path: &Path) -> Result<(), OpenError> {
+    let io = |cause| OpenError::Io { path: path.to_owned(), cause };
+    let sqlite = |cause| OpenError::Sqlite { path: path.to_owned(), cause };
     db.execute_batch("UPDATE meta SET clean = 1; PRAGMA wal_checkpoint(TRUNCATE);").map_err(sqlite)?;
     db.close().map_err(|(_, cause)| sqlite(cause))?;
-    fs::rename(&draft, path).map_err(io)?;
-    sync_directory(path).map_err(io)?;
-    open(path)
+    fs::rename(path.with_added_extension("new"), path).map_err(io)?;
+    sync_directory(path).map_err(io)
 }
 
 /// Opens a database that is there.
@@ -159,7 +175,7 @@ fn refused(path: &Path, cause: rusqlite::Error) -> OpenError {
     }
 }
 
-fn recognise(db: &Connection, path: &Path) -> Result<i64, OpenError> {
+pub(crate) fn recognise(db: &Connection, path: &Path) -> Result<i64, OpenError> {
     let pragma = |sql| db.query_row(sql, [], |row| row.get(0)).map_err(|cause| refused(path, cause));
     let application: i64 = pragma("PRAGMA application_id")?;
     let found: i64 = pragma("PRAGMA user_version")?;

@@ -25,7 +25,11 @@ pub struct Head {
 }
 
 impl Head {
-    pub(super) fn new(deployment: &Deployment, newest: Option<EntryPlace>, counts: Vec<(&'static str, u64)>) -> Self {
+    pub(super) fn new(
+        deployment: &Deployment,
+        newest: Option<EntryPlace>,
+        counts: Vec<(&'static str, u64)>,
+    ) -> Self {
         Self { deployment: deployment.id, proof: deployment.proof, newest, counts }
     }
 
@@ -61,7 +65,9 @@ impl Head {
         let head = || {
             let newest = match &json["newest"] {
                 Json::Null => None,
-                place => Some(EntryPlace { seq: place["seq"].as_u64()?, id: place["id"].as_str()?.parse().ok()? }),
+                place => {
+                    Some(EntryPlace { seq: place["seq"].as_u64()?, id: place["id"].as_str()?.parse().ok()? })
+                }
             };
             let counts = json["rows"].as_object()?;
             let count = |table: &Table| Some((table.name, counts.get(table.name)?.as_u64()?));

@@ -8,12 +8,13 @@ use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
 
 use super::format::{Head, parse_row, sum, table_line, tail_line};
-use super::table::{ALL, BATCH, Datum, PRESENCE_WITH_FLAG, Texts};
+use super::table::{ALL, BATCH, Datum, Texts};
 use super::{Landing, Source, TransferError};
-use crate::engine::{Engine, Value};
+use crate::cells::Cells;
+use crate::engine::{Engine, Row, Value};
 use crate::rows::{deployment, machine};
 use crate::words::Words;
-use crate::{invariant, sql};
+use crate::{invariant, machine_columns, sql};
 
 const WHAT: &str = "import";
 /// How many machines are taken at a time when their words are written.
@@ -100,8 +101,6 @@ pub async fn import<E: Landing, S: Source>(
     }
     let mut rows = 0;
     for texts in ALL.iter() {
-        let flagged = texts.table.is_presence() && E::PRESENCE_FLAG;
-        let texts = if flagged { &*PRESENCE_WITH_FLAG } else { texts };
         incoming.table(texts).await?;
         let count = incoming.head.counts.iter().find(|(table, _)| *table == texts.table.name);
         let mut left = count.map_or(0, |(_, count)| *count);
@@ -158,18 +157,31 @@ async fn derive<E: Landing>(engine: &mut E) -> Result<(), TransferError> {
     let mut counts: BTreeMap<(TenantId, SiteId, &'static str), i64> = BTreeMap::new();
     let mut after = i64::MIN;
     loop {
-        let page: Vec<(Machine, i64)> = machine::numbered(engine, after, MACHINES).await?;
+        let page: Vec<(Machine, i64)> = numbered(engine, after).await?;
         let Some((_, last)) = page.last() else { break };
         after = *last;
         for (machine, _) in &page {
-            engine.note_words(machine, Words::of(machine), false).await?;
+            // Nothing was indexed yet; but the row was not written just now either.
+            engine.note_words(machine, Words::of(machine), true).await?;
             *counts.entry((machine.tenant, machine.site, machine.state.as_str())).or_default() += 1;
         }
+        engine.words_noted().await?;
     }
     for ((tenant, site, state), count) in counts {
         engine.keep_count(tenant, site, state, count).await?;
     }
     Ok(())
+}
+
+/// Machines that came after a number, with theirs.
+async fn numbered<E: Engine>(engine: &mut E, after: i64) -> Result<Vec<(Machine, i64)>, StoreError> {
+    const SQL: &str =
+        concat!("SELECT ", machine_columns!(), ", m.n FROM machines m WHERE m.n > ?1 ORDER BY m.n LIMIT ?2");
+    let parse = |row: &dyn Row| {
+        let mut cells = Cells::of(&machine::MACHINES, row);
+        Ok((machine::cells(&mut cells)?, cells.get("n")?))
+    };
+    engine.query(WHAT, SQL, &[Value::Int(after), Value::Int(MACHINES)], parse).await
 }
 
 /// Whether everything is there: by number of rows, by deployment, and by the newest audit entry.

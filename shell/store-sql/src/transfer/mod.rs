@@ -38,8 +38,8 @@ pub trait Source: Send {
 
 /// A database that takes an import, within the one transaction of it.
 pub trait Landing: WriteDialect {
-    /// Whether a column of presence rows says that the machine is online; they come in as offline.
-    const PRESENCE_FLAG: bool;
+    /// Words were noted for many machines: they need not be kept in memory.
+    fn words_noted(&mut self) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Every row is there: what counts on by itself goes on after the last of them.
     fn landed(&mut self) -> impl Future<Output = Result<(), StoreError>> + Send;

@@ -88,20 +88,13 @@ tables! {
     incarnations (n Int, id Bytes, at Int) by (n);
 }
 
-/// The statements of every table, in order.
-pub(super) static ALL: LazyLock<Vec<Texts>> = LazyLock::new(|| TABLES.iter().map(|t| texts(t, "", "")).collect());
+/// Columns that are not carried, with what they are on the other side: nobody is online there.
+const ANEW: [(&str, &str, &str); 1] = [("presence", ", online", ", 0")];
 
-/// Those of presence where a column says who is online.
-pub(super) static PRESENCE_WITH_FLAG: LazyLock<Texts> = LazyLock::new(|| {
-    let table = TABLES.iter().find(|table| table.is_presence()).expect("presence is one of them");
-    texts(table, ", online", ", 0")
-});
+/// The statements of every table, in order.
+pub(super) static ALL: LazyLock<Vec<Texts>> = LazyLock::new(|| TABLES.iter().map(texts).collect());
 
 impl Table {
-    pub(super) fn is_presence(&self) -> bool {
-        self.name == "presence"
-    }
-
     /// The names of its columns.
     pub(super) fn names(&self) -> impl Iterator<Item = &'static str> {
         self.columns.iter().map(|(name, _)| *name)
@@ -124,8 +117,8 @@ impl Table {
     }
 }
 
-fn texts(table: &'static Table, more: &str, values: &str) -> Texts {
-    let Table { name, columns, key } = table;
+fn texts(table: &'static Table) -> Texts {
+    let Table { name, key, .. } = table;
     let names = table.names().collect::<Vec<_>>().join(", ");
     let (keys, marks) = (key.join(", "), marks(0, key.len()));
     let last = key.len() + 1;
@@ -133,20 +126,14 @@ fn texts(table: &'static Table, more: &str, values: &str) -> Texts {
         table,
         count: format!("SELECT count(*) FROM {name}"),
         page: format!("SELECT {names} FROM {name} WHERE ({keys}) > ({marks}) ORDER BY {keys} LIMIT ?{last}"),
-        insert: insert(table, &names, more, values, 1),
-        insert_batch: insert(table, &names, more, values, BATCH),
-    }
-    .checked(columns.len())
-}
-
-impl Texts {
-    fn checked(self, columns: usize) -> Self {
-        debug_assert!(columns * BATCH < 32_766, "{}", self.table.name);
-        self
+        insert: insert(table, &names, 1),
+        insert_batch: insert(table, &names, BATCH),
     }
 }
 
-fn insert(table: &Table, names: &str, more: &str, values: &str, rows: usize) -> String {
+fn insert(table: &Table, names: &str, rows: usize) -> String {
+    let anew = ANEW.iter().find(|(name, ..)| *name == table.name);
+    let (more, values) = anew.map_or(("", ""), |(_, more, values)| (*more, *values));
     let mut text = format!("INSERT INTO {} ({names}{more}) VALUES ", table.name);
     for row in 0..rows {
         let comma = if row == 0 { "" } else { ", " };
@@ -179,6 +166,29 @@ impl Datum {
             (Cell::Text(text), Kind::Text) => Some(Self::Text(text.to_owned())),
             (Cell::Bytes(bytes), Kind::Bytes) => Some(Self::Bytes(bytes.to_owned())),
             _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statements_name_every_column_once_and_fit_into_sqlite() {
+        let presence = ALL.iter().find(|texts| texts.table.name == "presence").expect("it is carried");
+        assert_eq!(
+            presence.insert,
+            "INSERT INTO presence (tenant_id, machine_id, last_seen, online) VALUES (?1, ?2, ?3, 0)"
+        );
+        assert_eq!(
+            presence.page,
+            "SELECT tenant_id, machine_id, last_seen FROM presence WHERE (tenant_id, machine_id) > (?1, ?2) \
+             ORDER BY tenant_id, machine_id LIMIT ?3"
+        );
+        for texts in ALL.iter() {
+            assert!(texts.table.columns.len() * BATCH <= 32_766, "{}", texts.table.name);
+            assert!(texts.insert_batch.contains(&format!("?{}", texts.table.columns.len() * BATCH)));
         }
     }
 }

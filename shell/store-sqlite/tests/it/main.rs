@@ -5,3 +5,4 @@ mod crash;
 mod file;
 mod many;
 mod support;
+mod transfer;
