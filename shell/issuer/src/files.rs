@@ -147,6 +147,11 @@ pub fn write_new(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     write(path, bytes).map_err(|e| io_problem(e).at(path))
 }
 
+/// Writes a private file whole and durably, in the place of one that may be there.
+pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    write(path, bytes).map_err(|e| io_problem(e).at(path))
+}
+
 /// Puts a finished directory in its place, durably. What is there may only be an empty directory.
 pub fn publish_dir(from: &Path, to: &Path) -> Result<(), FileError> {
     match fs::rename(from, to) {
@@ -229,6 +234,9 @@ mod tests {
         assert_eq!(fs::read_dir(dir.path()).expect("listed").count(), 1, "no temporary file is left");
         assert!(matches!(write_new(&path, b"other"), Err(FileError { problem: FileProblem::Exists, .. })));
         assert_eq!(read(&path).expect("read").as_slice(), b"secret");
+        chmod(&path, 0o644);
+        replace(&path, b"other").expect("written");
+        assert_eq!(read(&path).expect("private again").as_slice(), b"other");
     }
 
     #[test]
