@@ -2,17 +2,19 @@
 
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use muster_lifecycle::{Change, GrantChange, MachineChange, Plan, SiteChange, TenantChange};
 use muster_model::{Entry, Grant, GrantId, KeyFingerprint, Machine, Refusal, Site};
 use muster_store::{Decision, Lists, PresenceNote, Reads, SettleError, Store, StoreError, Unscoped};
+use muster_store_sql::Dialect;
 use muster_testkit::{Kit, at, public_key};
 use rusqlite::ffi;
 
-use crate::SqliteStore;
+use crate::engine::Sqlite;
 use crate::failure::failed;
 use crate::job::Note;
-use crate::open;
+use crate::{Pooled, SqliteStore, open};
 
 struct Write {
     changes: Vec<Change>,
@@ -298,4 +300,32 @@ async fn a_large_file_that_was_not_closed_is_checked_beside_the_work() {
     crate::store::check_beside(&path, &health).expect("a thread");
     health.damaged().await;
     assert!(health.sound().is_err());
+}
+
+/// A list that goes on until another task of the same runtime says so.
+async fn list_until_let_go() -> Result<(), mpsc::RecvTimeoutError> {
+    let (go, wait) = mpsc::channel();
+    let wait = Mutex::new(wait);
+    tokio::spawn(async move { go.send(()) });
+    let list = async move { wait.lock().expect("nobody panics").recv_timeout(Duration::from_secs(20)) };
+    <Sqlite<Pooled> as Dialect>::aside(list).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_list_keeps_no_other_task_from_running() {
+    let done = tokio::spawn(list_until_let_go()).await.expect("no panic");
+    assert_eq!(done, Ok(()), "the other task had no thread to run on");
+}
+
+#[tokio::test]
+async fn a_list_is_answered_where_there_is_one_thread_and_where_it_waits() {
+    let store = SqliteStore::in_memory().expect("a new database");
+    let (kit, ..) = founded(&store).await;
+    let mut reads = store.reader().await.expect("a reader");
+    assert_eq!(reads.machine_counts(kit.tenant).await.expect("an answer"), [0; 4]);
+    let waits = async {
+        tokio::task::yield_now().await;
+        7
+    };
+    assert_eq!(<Sqlite<Pooled> as Dialect>::aside(waits).await, 7);
 }

@@ -1,6 +1,7 @@
 //! The rules of every adapter.
 
-use muster_store::conformance::{Fixture, Odd};
+use muster_store::Store;
+use muster_store::conformance::{Fixture, Odd, joining};
 use muster_store_sqlite::SqliteStore;
 use rusqlite::Connection;
 use rusqlite::types::Value;
@@ -13,7 +14,9 @@ impl Fixture for Sqlite {
     type Store = SqliteStore;
 
     async fn fresh() -> Self {
-        Self { store: SqliteStore::in_memory().expect("a new database") }
+        let store = SqliteStore::in_memory().expect("a new database");
+        store.join(joining(1)).await.expect("nobody else has it");
+        Self { store }
     }
 
     fn store(&self) -> &SqliteStore {

@@ -3,12 +3,15 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use muster_store::{Reads, SettleError, Store, StoreError};
+use muster_lifecycle::DeploymentChange;
+use muster_model::{Deployment, DeploymentId, IncarnationId, Machine, Site, Timestamp};
+use muster_store::{Reads, SettleError, Store, StoreError, Unscoped};
 use muster_store_sqlite::{OpenError, SqliteStore};
-use rusqlite::Connection;
+use muster_testkit::Kit;
+use rusqlite::{Connection, params};
 use tempfile::TempDir;
 
-use crate::support::{enroll, founded};
+use crate::support::{enroll, founded, write};
 
 fn place() -> (TempDir, PathBuf) {
     let home = tempfile::tempdir().expect("a directory");
@@ -102,6 +105,78 @@ fn databases_of_others_and_of_newer_versions_are_refused() {
     db.close().expect("closed");
     let error = refused(&path);
     assert!(matches!(error, OpenError::Newer { found: 1000, .. }), "{error:?}");
+}
+
+/// A database as the first version made it, with a machine in it.
+fn of_the_first_version(path: &Path, kit: &Kit, site: &Site, machine: &Machine) {
+    let db = Connection::open(path).expect("a database");
+    db.execute_batch(include_str!("../../migrations/0001_start.sql")).expect("the first schema");
+    let millis = |time: Timestamp| time.as_millisecond();
+    let (tenant, state) = (kit.tenant(), &machine.state);
+    db.execute(
+        "INSERT INTO tenants (id, code, created_at) VALUES (?1, ?2, ?3)",
+        params![tenant.id.as_bytes(), tenant.code.as_str(), millis(tenant.created_at)],
+    )
+    .expect("a tenant");
+    db.execute(
+        "INSERT INTO sites (tenant_id, id, code, approval, requests, reimage, seats, hold_cap, created_at)
+            VALUES (?1, ?2, ?3, 0, 1, 'never', NULL, 5, ?4)",
+        params![tenant.id.as_bytes(), site.id.as_bytes(), site.code.as_str(), millis(site.created_at)],
+    )
+    .expect("a site");
+    db.execute(
+        "INSERT INTO machines (tenant_id, id, site_id, name, kind, generation, labels, attributes, state, state_since,
+            created_at) VALUES (?1, ?2, ?3, ?4, ?5, 1, '{}', '{}', ?6, ?7, ?8)",
+        params![
+            tenant.id.as_bytes(),
+            machine.id.as_bytes(),
+            site.id.as_bytes(),
+            machine.name.as_str(),
+            machine.kind.as_str(),
+            state.as_str(),
+            millis(state.since()),
+            millis(machine.created_at),
+        ],
+    )
+    .expect("a machine");
+    db.execute("UPDATE meta SET clean = 1", []).expect("closed in good order");
+    db.close().expect("closed");
+}
+
+#[tokio::test]
+async fn a_database_of_the_first_version_is_brought_up_to_date_with_all_that_is_in_it() {
+    let (_home, path) = place();
+    let kit = Kit::default();
+    let site = kit.site();
+    let machine = kit.machine(&site);
+    of_the_first_version(&path, &kit, &site, &machine);
+    let store = SqliteStore::open(&path).expect("it opens");
+    let mut reads = store.reader().await.expect("a reader");
+    let found = reads.machine(kit.tenant, machine.id).await.expect("an answer").expect("the machine");
+    assert_eq!((found.id, found.name, found.state), (machine.id, machine.name, machine.state));
+    assert_eq!(reads.deployment().await.expect("an answer"), None, "it was founded before this was kept");
+    drop(reads);
+    let deployment = founding(&kit);
+    write(&store, &kit, vec![deployment.clone().into()]).await.expect("written");
+    store.close().await;
+    drop(store);
+    let version: i64 = Connection::open(&path)
+        .and_then(|db| db.query_row("PRAGMA user_version", [], |row| row.get(0)))
+        .expect("an answer");
+    assert_eq!(version, 2);
+    let store = SqliteStore::open(&path).expect("it opens again");
+    let mut reads = store.reader().await.expect("a reader");
+    let found = reads.deployment().await.expect("an answer").expect("the deployment");
+    let DeploymentChange::Found { id, proof, incarnation, .. } = deployment else {
+        unreachable!("it founds")
+    };
+    assert_eq!(found, Deployment { id, proof, incarnations: vec![incarnation] });
+}
+
+fn founding(kit: &Kit) -> DeploymentChange {
+    let now = kit.tenant().created_at;
+    let (id, incarnation) = (DeploymentId::from_bytes([3; 16]), IncarnationId::from_bytes([4; 16]));
+    DeploymentChange::Found { id, proof: [5; 32], incarnation, at: now }
 }
 
 #[tokio::test]

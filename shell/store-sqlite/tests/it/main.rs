@@ -3,6 +3,7 @@
 mod conformance;
 mod crash;
 mod file;
+mod join;
 mod many;
 mod support;
 mod transfer;

@@ -1,7 +1,8 @@
 //! Rows that no version of Muster writes are reported with table and column, and never read as something else.
 
 use muster_lifecycle::{
-    AccessChange, CredentialChange, GrantChange, HoldChange, KeyChange, MemoryChange, Remembered,
+    AccessChange, CredentialChange, DeploymentChange, GrantChange, HoldChange, KeyChange, MemoryChange,
+    Remembered,
 };
 use muster_model::{
     AccessKind, Actor, CredentialKind, CredentialState, Grant, GrantKind, Hold, HoldState, Machine,
@@ -119,6 +120,9 @@ const CASES: &[(&str, &str, &[Odd])] = &[
     ("remembered", "request", &[SHORT]),
     ("remembered", "at", &[BEYOND]),
     ("nonces", "issued", &[Odd::Number(-1)]),
+    ("deployment", "id", &[SHORT]),
+    ("deployment", "proof", &[SHORT]),
+    ("incarnations", "id", &[SHORT]),
     ("audit", "id", &[SHORT]),
     ("audit", "at", &[BEYOND]),
     ("audit", "detail", &[EMPTY, Odd::Text("[]"), Odd::Text("{\"a\":1}")]),
@@ -156,7 +160,10 @@ async fn rows<S: Store>(store: &S) -> Rows {
     let operator = things.operator();
     let token = things.token(&operator, AccessKind::Api);
     let remembered = Remembered { key: REQUEST, request: [1; 32], object: machine.id.to_string(), at: at(0) };
+    let founded =
+        DeploymentChange::Found { id: things.id(), proof: [1; 32], incarnation: things.id(), at: at(0) };
     let changes = vec![
+        founded.into(),
         GrantChange::Create(grant.clone()).into(),
         created(&machine),
         KeyChange::Register(key.clone()).into(),
@@ -196,6 +203,8 @@ async fn read_all<S: Store>(store: &S, rows: &Rows) -> Vec<StoreError> {
         reads.remembered(tenant, &REQUEST).await.err(),
         reads.last_nonce(tenant, rows.key.key.fingerprint()).await.err(),
         reads.audit(tenant, &log).await.err(),
+        reads.deployment().await.err(),
+        reads.newest_entry().await.err(),
     ];
     answers.into_iter().flatten().collect()
 }

@@ -1,0 +1,138 @@
+//! The deployment itself, the places of its log, and what is forgotten with time.
+
+use muster_lifecycle::{AccessChange, Change, DeploymentChange, MemoryChange, Remembered};
+use muster_model::{
+    AccessKind, AccessToken, AuditId, Deployment, DeploymentId, EntryPlace, IncarnationId, Operator,
+    SignedDuration,
+};
+
+use super::Fixture;
+use super::decisions::{Write, write};
+use super::things::{Things, at};
+use crate::{Prune, Reads, SettleError, Store, StoreError, Unscoped};
+
+async fn told<S: Store>(store: &S) -> Option<Deployment> {
+    store.reader().await.expect("a reader").deployment().await.expect("an answer")
+}
+
+/// Founding a second time, and beginning an incarnation twice, fails and changes nothing.
+pub async fn the_deployment_is_founded_once_and_remembers_its_incarnations<F: Fixture>(fixture: &F) {
+    let store = fixture.store();
+    let (things, _) = Things::in_store(store, 1).await;
+    assert_eq!(told(store).await, None);
+    let found = |proof: u8| {
+        let (id, incarnation) = (things.id::<DeploymentId>(), things.id::<IncarnationId>());
+        DeploymentChange::Found { id, proof: [proof; 32], incarnation, at: at(0) }
+    };
+    let accept = |incarnation| DeploymentChange::Accept { incarnation, at: at(1) };
+    let founding = found(7);
+    write(store, &things, vec![founding.clone().into()]).await;
+    let DeploymentChange::Found { id, proof, incarnation: first, .. } = founding else {
+        unreachable!("it founds")
+    };
+    let mut deployment = Deployment { id, proof, incarnations: vec![first] };
+    assert_eq!(told(store).await.as_ref(), Some(&deployment));
+    // The later ones are of no rising order: what counts is when each began.
+    let (last, middle) = (things.id::<IncarnationId>(), things.id::<IncarnationId>());
+    write(store, &things, vec![accept(middle).into(), accept(last).into()]).await;
+    deployment.incarnations.extend([middle, last]);
+    assert_eq!(told(store).await.as_ref(), Some(&deployment));
+    for again in [found(8), accept(first)] {
+        let plan = Write { changes: vec![again.into()], entries: vec![things.entry()] };
+        let settled = store.settle(plan).await;
+        assert!(matches!(settled, Err(SettleError::Store(StoreError::Invariant { .. }))), "{settled:?}");
+        assert_eq!(told(store).await.as_ref(), Some(&deployment));
+    }
+}
+
+/// The newest entry is that of whichever tenant wrote last; an entry is where it is and nowhere else.
+pub async fn an_entry_is_found_at_its_place_alone<F: Fixture>(fixture: &F) {
+    let store = fixture.store();
+    assert_eq!(store.reader().await.expect("a reader").newest_entry().await.expect("an answer"), None);
+    let (things, _) = Things::in_store(store, 1).await;
+    let (others, _) = Things::in_store(store, 2).await;
+    let mut places: Vec<EntryPlace> = Vec::new();
+    for from in [&things, &others, &things] {
+        let entry = from.entry();
+        store.tell(vec![from.entry(), entry.clone()]).await.expect("told");
+        let newest = store.reader().await.expect("a reader").newest_entry().await.expect("an answer");
+        let newest = newest.expect("there are entries");
+        assert_eq!(newest.id, entry.id);
+        assert!(places.last().is_none_or(|before| before.seq < newest.seq), "{places:?} and {newest:?}");
+        places.push(newest);
+    }
+    let mut reads = store.reader().await.expect("a reader");
+    for place in &places {
+        assert!(reads.has_entry(*place).await.expect("an answer"), "{place:?}");
+    }
+    let (first, last) = (places[0], places[2]);
+    for nowhere in [
+        EntryPlace { seq: last.seq + 1, id: last.id },
+        EntryPlace { seq: first.seq, id: last.id },
+        EntryPlace { seq: last.seq, id: things.id::<AuditId>() },
+        EntryPlace { seq: u64::MAX, id: last.id },
+        EntryPlace { seq: 0, id: first.id },
+    ] {
+        assert!(!reads.has_entry(nowhere).await.expect("an answer"), "{nowhere:?}");
+    }
+}
+
+const OLD: [u8; 32] = [1; 32];
+const OLDER: [u8; 32] = [2; 32];
+const NEW: [u8; 32] = [3; 32];
+
+/// Tokens of one operator: three that are old enough to go, and those that stay.
+fn tokens(things: &Things, operator: &Operator) -> ([AccessToken; 3], [AccessToken; 4]) {
+    let token = |kind, expires, ended: Option<i64>| AccessToken {
+        expires_at: at(expires),
+        ended_at: ended.map(at),
+        ..things.token(operator, kind)
+    };
+    let gone = [
+        token(AccessKind::Login, 9_000, Some(999)),
+        token(AccessKind::Session, 998, None),
+        token(AccessKind::Session, 9_000, Some(10)),
+    ];
+    let kept = [
+        token(AccessKind::Api, 10, Some(5)),
+        token(AccessKind::Session, 9_000, Some(1_000)),
+        token(AccessKind::Login, 1_000, None),
+        token(AccessKind::Session, 9_000, None),
+    ];
+    (gone, kept)
+}
+
+/// What is before the edge goes, a bounded number at a time; tokens of the API, and what is at the edge, stay.
+pub async fn pruning_takes_what_is_old_and_nothing_else<F: Fixture>(fixture: &F) {
+    let store = fixture.store();
+    let (things, site) = Things::in_store(store, 1).await;
+    let operator = things.operator();
+    let (gone, kept) = tokens(&things, &operator);
+    let remember = |key, millis| {
+        let remembered = Remembered { key, request: [0; 32], object: site.id.to_string(), at: at(millis) };
+        Change::from(MemoryChange::Request(remembered))
+    };
+    let made = gone.iter().chain(&kept).map(|token| AccessChange::CreateToken(token.clone()).into());
+    let requests = [remember(OLD, 1_999), remember(OLDER, 0), remember(NEW, 2_000)];
+    let first = Change::from(AccessChange::CreateOperator(operator.clone()));
+    write(store, &things, std::iter::once(first).chain(made).chain(requests).collect()).await;
+    let span = SignedDuration::from_secs(30);
+    let fence = store.lease("expiry", span).await.expect("an answer").expect("nobody else has it");
+    let prune =
+        Prune { remembered_before: at(2_000), access_before: at(1_000), replicas_before: at(0), limit: 2 };
+    let counts = [store.prune(fence, prune).await, store.prune(fence, prune).await];
+    assert_eq!(counts.map(|count| count.expect("pruned")), [4, 1]);
+    assert_eq!(store.prune(fence, prune).await.expect("nothing is left"), 0);
+    let mut reads = store.reader().await.expect("a reader");
+    for (key, stays) in [(OLD, false), (OLDER, false), (NEW, true)] {
+        let found = reads.remembered(things.tenant, &key).await.expect("an answer");
+        assert_eq!(found.is_some(), stays, "{key:?}");
+    }
+    for token in &gone {
+        assert_eq!(reads.access_token(things.tenant, token.id).await.expect("an answer"), None);
+    }
+    for token in kept {
+        assert_eq!(reads.access_token(things.tenant, token.id).await.expect("an answer"), Some(token));
+    }
+    assert_eq!(reads.operator(things.tenant, operator.id).await.expect("an answer"), Some(operator));
+}
