@@ -8,8 +8,12 @@ use muster_issuer::parse_spki;
 use muster_model::{KeyFingerprint, PublicKey};
 use muster_wire::enroll::{CredentialForm, EnrollRequest, PreviousKey, REKEY_CONTEXT};
 use muster_wire::signature::{SignedHeader, SignedRequest, Statement};
-use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PublicKeyData, SigningKey};
+use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ED25519, PublicKeyData, SigningKey};
 use sha2::{Digest, Sha256};
+
+/// DER of an Ed25519 private key up to its seed (RFC 8410 §7).
+const ED25519_HEAD: [u8; 16] =
+    [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
 
 /// A machine at the door.
 pub struct Device {
@@ -40,6 +44,14 @@ impl Device {
     /// A machine with a new key and this name, which is that of its hardware too.
     pub fn new(name: &str) -> Self {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).expect("a key pair");
+        Self { key, hardware_id: Some(format!("hw_{name}")), hostname: name.to_owned() }
+    }
+
+    /// The same with the key that this seed gives: it signs the same each time.
+    pub fn seeded(seed: [u8; 32], name: &str) -> Self {
+        let der = [&ED25519_HEAD[..], &seed].concat();
+        let key = KeyPair::from_pkcs8_der_and_sign_algo(&der.as_slice().into(), &PKCS_ED25519);
+        let key = key.expect("any 32 bytes are a key");
         Self { key, hardware_id: Some(format!("hw_{name}")), hostname: name.to_owned() }
     }
 

@@ -1,0 +1,322 @@
+//! A plan, change by change. Each says beside it what must hold; what does not hold is our own mistake.
+
+use std::collections::BTreeMap;
+
+use muster_lifecycle::{
+    AccessChange, Change, CredentialChange, DeploymentChange, GrantChange, HoldChange, KeyChange,
+    MachineChange, MemoryChange, Plan, SiteChange, TenantChange,
+};
+use muster_model::{
+    Credential, CredentialId, CredentialKind, CredentialState, Deployment, Grant, GrantId, GrantKind, Hold,
+    HoldId, HoldState, KeyRecord, KeyStanding, Machine, MachineState, Minted, SecretId, Site, Tenant,
+    TenantId, Uses,
+};
+use muster_store::StoreError;
+
+use super::cut::Cut;
+use super::tables::{Tables, of, wrong};
+
+type Applied = Result<(), StoreError>;
+
+/// Fails the plan where this does not hold.
+fn holds(holds: bool, what: &'static str, otherwise: &'static str) -> Applied {
+    if holds { Ok(()) } else { Err(wrong(what, otherwise)) }
+}
+
+/// A new row under a key of its own.
+fn add<K: Ord, V>(map: &mut BTreeMap<K, V>, key: K, value: V, what: &'static str) -> Applied {
+    holds(map.insert(key, value).is_none(), what, "there is one already")
+}
+
+/// A row that must be there.
+fn known<'m, K: Ord, V>(
+    map: &'m mut BTreeMap<K, V>,
+    key: &K,
+    what: &'static str,
+) -> Result<&'m mut V, StoreError> {
+    map.get_mut(key).ok_or_else(|| wrong(what, "there is no such row"))
+}
+
+impl Tables {
+    /// Applies a plan that changes or tells something. It writes in the tenant that its entries tell of, and in no other.
+    pub(super) fn apply<O>(&mut self, plan: &Plan<O>) -> Applied {
+        let what = "apply a plan";
+        let first = plan.entries().first().ok_or_else(|| wrong(what, "it tells nothing"))?;
+        let tenant = first.tenant;
+        holds(plan.entries().iter().all(|entry| entry.tenant == tenant), what, "it tells of two tenants")?;
+        for change in plan.changes() {
+            self.change(tenant, change.clone())?;
+        }
+        self.tell(plan.entries().iter().cloned());
+        Ok(())
+    }
+
+    fn change(&mut self, tenant: TenantId, change: Change) -> Applied {
+        match change {
+            Change::Deployment(change) => self.change_deployment(change),
+            Change::Tenant(TenantChange::Create(new)) => self.create_tenant(tenant, new),
+            Change::Site(SiteChange::Create(site)) => self.create_site(tenant, site),
+            Change::Grant(change) => self.change_grant(tenant, change),
+            Change::Machine(change) => self.change_machine(tenant, change),
+            Change::Key(change) => self.change_key(tenant, change),
+            Change::Hold(change) => self.change_hold(tenant, change),
+            Change::Credential(change) => self.change_credential(tenant, change),
+            Change::Access(change) => self.change_access(tenant, change),
+            Change::Memory(change) => self.change_memory(tenant, change),
+        }
+    }
+
+    /// There is one deployment, and no two of its incarnations are the same.
+    fn change_deployment(&mut self, change: DeploymentChange) -> Applied {
+        match change {
+            DeploymentChange::Found { id, proof, incarnation, .. } => {
+                holds(self.deployment.is_none(), "found the deployment", "it was founded before")?;
+                self.deployment = Some(Deployment { id, proof, incarnations: vec![incarnation] });
+            }
+            DeploymentChange::Accept { incarnation, .. } => {
+                let what = "begin an incarnation";
+                let Some(deployment) = &mut self.deployment else {
+                    return Err(wrong(what, "there is no deployment"));
+                };
+                holds(!deployment.incarnations.contains(&incarnation), what, "it began before")?;
+                deployment.incarnations.push(incarnation);
+            }
+        }
+        Ok(())
+    }
+
+    /// No two tenants share a code.
+    fn create_tenant(&mut self, tenant: TenantId, new: Tenant) -> Applied {
+        let what = "create a tenant";
+        holds(new.id == tenant, what, "it is told in another tenant")?;
+        holds(self.tenants.values().all(|other| other.code != new.code), what, "its code is taken")?;
+        add(&mut self.tenants, new.id, new.cut(), what)
+    }
+
+    /// No two sites of a tenant share a code.
+    fn create_site(&mut self, tenant: TenantId, site: Site) -> Applied {
+        let what = "create a site";
+        holds(site.tenant == tenant, what, "it is of another tenant")?;
+        holds(self.tenants.contains_key(&tenant), what, "there is no such tenant")?;
+        holds(of(&self.sites, tenant).all(|other| other.code != site.code), what, "its code is taken")?;
+        add(&mut self.sites, (tenant, site.id), site.cut(), what)
+    }
+
+    fn change_grant(&mut self, tenant: TenantId, change: GrantChange) -> Applied {
+        match change {
+            GrantChange::Create(grant) => self.create_grant(tenant, grant),
+            GrantChange::Draw { grant, uses } => self.draw(tenant, grant, uses),
+            GrantChange::End { grant, state } => {
+                known(&mut self.grants, &(tenant, grant), "end a grant")?.state = state.cut();
+                Ok(())
+            }
+        }
+    }
+
+    /// No two grants share a secret, and no two keys of a site a version.
+    fn create_grant(&mut self, tenant: TenantId, grant: Grant) -> Applied {
+        let what = "create a grant";
+        holds(grant.tenant == tenant, what, "it is of another tenant")?;
+        holds(self.sites.contains_key(&(tenant, grant.site)), what, "there is no such site")?;
+        holds(self.grants.values().all(|other| other.secret != grant.secret), what, "its secret is taken")?;
+        let version = |grant: &Grant| match grant.kind {
+            GrantKind::SiteKey { version, .. } => Some((grant.site, version)),
+            GrantKind::Token | GrantKind::Machine(_) => None,
+        };
+        let mine = version(&grant);
+        let taken = mine.is_some() && of(&self.grants, tenant).any(|other| version(other) == mine);
+        holds(!taken, what, "its version is taken")?;
+        add(&mut self.grants, (tenant, grant.id), grant.cut(), what)
+    }
+
+    /// What is spent stays spent: a bound token is not bound again, and a count only rises.
+    fn draw(&mut self, tenant: TenantId, grant: GrantId, uses: Uses) -> Applied {
+        let what = "draw on a grant";
+        let grant = known(&mut self.grants, &(tenant, grant), what)?;
+        let fits = match (grant.uses, uses) {
+            (Uses::Once(bound), Uses::Once(_)) => bound.is_none(),
+            (Uses::Capped { used: before, .. }, Uses::Capped { used, .. }) => before < used,
+            (Uses::Unlimited, Uses::Unlimited) => true,
+            (Uses::Once(_) | Uses::Capped { .. } | Uses::Unlimited, _) => false,
+        };
+        holds(fits, what, "it is spent, or of another kind")?;
+        grant.uses = uses.cut();
+        Ok(())
+    }
+
+    fn change_machine(&mut self, tenant: TenantId, change: MachineChange) -> Applied {
+        match change {
+            MachineChange::Create(machine) => {
+                let what = "create a machine";
+                self.machine_fits(tenant, &machine, what)?;
+                self.came.push((tenant, machine.id));
+                add(&mut self.machines, (tenant, machine.id), machine.cut(), what)
+            }
+            MachineChange::Update(machine) => {
+                let what = "update a machine";
+                self.machine_fits(tenant, &machine, what)?;
+                let row = known(&mut self.machines, &(tenant, machine.id), what)?;
+                holds(machine.generation >= row.generation, what, "its generation falls")?;
+                *row = machine.cut();
+                Ok(())
+            }
+            // Whoever holds its channel is told; nothing is kept.
+            MachineChange::Order { .. } => Ok(()),
+        }
+    }
+
+    /// No two live machines of a tenant share their hardware.
+    fn machine_fits(&self, tenant: TenantId, machine: &Machine, what: &'static str) -> Applied {
+        holds(machine.tenant == tenant, what, "it is of another tenant")?;
+        holds(self.sites.contains_key(&(tenant, machine.site)), what, "there is no such site")?;
+        let is_live = |machine: &Machine| !matches!(machine.state, MachineState::Retired(_));
+        let same = |other: &Machine| {
+            other.id != machine.id
+                && is_live(other)
+                && other.hardware_id.is_some()
+                && other.hardware_id == machine.hardware_id
+        };
+        let taken = is_live(machine) && of(&self.machines, tenant).any(same);
+        holds(!taken, what, "its hardware is taken")
+    }
+
+    fn change_key(&mut self, tenant: TenantId, change: KeyChange) -> Applied {
+        match change {
+            KeyChange::Register(record) => {
+                let what = "register a key";
+                holds(self.machines.contains_key(&(tenant, record.machine)), what, "there is no such machine")?;
+                let machine = record.machine;
+                add(&mut self.keys, (tenant, record.key.fingerprint()), record, what)?;
+                self.one_current_key(tenant, machine, what)
+            }
+            KeyChange::Standing { key, standing } => {
+                let what = "change the standing of a key";
+                let record = known(&mut self.keys, &(tenant, key), what)?;
+                record.standing = standing;
+                let machine = record.machine;
+                self.one_current_key(tenant, machine, what)
+            }
+        }
+    }
+
+    fn one_current_key(
+        &self,
+        tenant: TenantId,
+        machine: muster_model::MachineId,
+        what: &'static str,
+    ) -> Applied {
+        let current =
+            |record: &&KeyRecord| record.machine == machine && record.standing == KeyStanding::Current;
+        holds(of(&self.keys, tenant).filter(current).count() <= 1, what, "its machine has a current key")
+    }
+
+    fn change_hold(&mut self, tenant: TenantId, change: HoldChange) -> Applied {
+        match change {
+            HoldChange::Open(hold) => self.open_hold(tenant, hold),
+            HoldChange::Decide { hold, state } => self.decide_hold(tenant, hold, state),
+        }
+    }
+
+    /// No two holds share an identifier, not even those of two tenants.
+    fn open_hold(&mut self, tenant: TenantId, hold: Hold) -> Applied {
+        let what = "open a hold";
+        holds(hold.tenant == tenant, what, "it is of another tenant")?;
+        holds(self.sites.contains_key(&(tenant, hold.site)), what, "there is no such site")?;
+        holds(self.holds.values().all(|other| other.id != hold.id), what, "there is one already")?;
+        add(&mut self.holds, (tenant, hold.id), hold.cut(), what)
+    }
+
+    /// The first decision stands.
+    fn decide_hold(&mut self, tenant: TenantId, hold: HoldId, state: HoldState) -> Applied {
+        let what = "decide a hold";
+        holds(state != HoldState::Open, what, "open is no decision")?;
+        let hold = known(&mut self.holds, &(tenant, hold), what)?;
+        holds(hold.state == HoldState::Open, what, "it was decided before")?;
+        hold.state = state.cut();
+        Ok(())
+    }
+
+    fn change_credential(&mut self, tenant: TenantId, change: CredentialChange) -> Applied {
+        match change {
+            CredentialChange::Reserve(credential) => self.reserve(tenant, credential),
+            CredentialChange::State { credential, state } => self.change_state(tenant, credential, state),
+        }
+    }
+
+    /// No two bearer keys share a secret.
+    fn reserve(&mut self, tenant: TenantId, credential: Credential) -> Applied {
+        let what = "reserve a credential";
+        holds(credential.tenant == tenant, what, "it is of another tenant")?;
+        let has_machine = self.machines.contains_key(&(tenant, credential.machine));
+        holds(has_machine, what, "there is no such machine")?;
+        let mine = secret(&credential);
+        let taken = mine.is_some() && self.credentials.values().any(|other| secret(other) == mine);
+        holds(!taken, what, "its secret is taken")?;
+        add(&mut self.credentials, (tenant, credential.id), credential.cut(), what)
+    }
+
+    /// What has ended stays ended, and a credential is issued as what it is.
+    fn change_state(&mut self, tenant: TenantId, id: CredentialId, state: CredentialState) -> Applied {
+        let what = "change the state of a credential";
+        let credential = known(&mut self.credentials, &(tenant, id), what)?;
+        holds(credential.is_open(), what, "it has ended")?;
+        let fits = match (&state, &credential.kind) {
+            (CredentialState::Issued(Minted::Certificate(_)), CredentialKind::Bearer { .. })
+            | (CredentialState::Issued(Minted::Bearer), CredentialKind::Certificate { .. }) => false,
+            (CredentialState::Reserved | CredentialState::Issued(_) | CredentialState::Ended { .. }, _) => true,
+        };
+        holds(fits, what, "it is of another kind")?;
+        credential.state = state.cut();
+        Ok(())
+    }
+
+    /// No two tokens share a secret; what has ended stays ended.
+    fn change_access(&mut self, tenant: TenantId, change: AccessChange) -> Applied {
+        match change {
+            AccessChange::CreateOperator(operator) => {
+                let what = "create an operator";
+                holds(operator.tenant == tenant, what, "it is of another tenant")?;
+                holds(self.tenants.contains_key(&tenant), what, "there is no such tenant")?;
+                add(&mut self.operators, (tenant, operator.id), operator.cut(), what)
+            }
+            AccessChange::CreateToken(token) => {
+                let what = "create an access token";
+                holds(token.tenant == tenant, what, "it is of another tenant")?;
+                let has_operator = self.operators.contains_key(&(tenant, token.operator));
+                holds(has_operator, what, "there is no such operator")?;
+                let taken = self.tokens.values().any(|other| other.secret == token.secret);
+                holds(!taken, what, "its secret is taken")?;
+                add(&mut self.tokens, (tenant, token.id), token.cut(), what)
+            }
+            AccessChange::EndToken { token, at } => {
+                let what = "end an access token";
+                let token = known(&mut self.tokens, &(tenant, token), what)?;
+                holds(token.ended_at.is_none(), what, "it has ended")?;
+                token.ended_at = Some(at.cut());
+                Ok(())
+            }
+        }
+    }
+
+    /// A request is remembered once, and a nonce is newer than the last one of its key.
+    fn change_memory(&mut self, tenant: TenantId, change: MemoryChange) -> Applied {
+        match change {
+            MemoryChange::Request(request) => {
+                add(&mut self.remembered, (tenant, request.key), request.cut(), "remember a request")
+            }
+            MemoryChange::Nonce { key, issued } => {
+                let what = "remember a nonce";
+                holds(i64::try_from(issued).is_ok(), what, "its place is beyond 63 bits")?;
+                let last = self.nonces.insert((tenant, key), issued);
+                holds(last.is_none_or(|last| last < issued), what, "it is not newer than the last one")
+            }
+        }
+    }
+}
+
+fn secret(credential: &Credential) -> Option<SecretId> {
+    match credential.kind {
+        CredentialKind::Bearer { secret, .. } => Some(secret),
+        CredentialKind::Certificate { .. } => None,
+    }
+}

@@ -1,0 +1,162 @@
+//! Times as they are kept: whole milliseconds, what is finer is cut off.
+
+use muster_lifecycle::Remembered;
+use muster_model::{
+    AccessToken, Active, Binding, Credential, CredentialState, Grant, GrantState, Hold, HoldState, Machine,
+    MachineState, Operator, Pending, Retired, Site, Suspended, Tenant, Timestamp, Uses,
+};
+
+/// The same with every time cut to the millisecond.
+pub(super) trait Cut {
+    fn cut(self) -> Self;
+}
+
+impl Cut for Timestamp {
+    fn cut(self) -> Self {
+        // The last millisecond that there is has no whole one of its own.
+        Self::from_millisecond(self.as_millisecond()).unwrap_or(self)
+    }
+}
+
+impl<T: Cut> Cut for Option<T> {
+    fn cut(self) -> Self {
+        self.map(Cut::cut)
+    }
+}
+
+impl Cut for Tenant {
+    fn cut(self) -> Self {
+        Self { created_at: self.created_at.cut(), ..self }
+    }
+}
+
+impl Cut for Site {
+    fn cut(self) -> Self {
+        Self { created_at: self.created_at.cut(), ..self }
+    }
+}
+
+impl Cut for Binding {
+    fn cut(self) -> Self {
+        Self { at: self.at.cut(), ..self }
+    }
+}
+
+impl Cut for Uses {
+    fn cut(self) -> Self {
+        match self {
+            Self::Once(binding) => Self::Once(binding.cut()),
+            Self::Capped { .. } | Self::Unlimited => self,
+        }
+    }
+}
+
+impl Cut for GrantState {
+    fn cut(self) -> Self {
+        match self {
+            Self::Live => Self::Live,
+            Self::RotatedOut(at) => Self::RotatedOut(at.cut()),
+            Self::Revoked(at) => Self::Revoked(at.cut()),
+        }
+    }
+}
+
+impl Cut for Grant {
+    fn cut(self) -> Self {
+        Self {
+            uses: self.uses.cut(),
+            expires_at: self.expires_at.cut(),
+            state: self.state.cut(),
+            created_at: self.created_at.cut(),
+            ..self
+        }
+    }
+}
+
+impl Cut for MachineState {
+    fn cut(self) -> Self {
+        match self {
+            Self::Pending(Pending { since }) => Self::Pending(Pending { since: since.cut() }),
+            Self::Active(Active { since }) => Self::Active(Active { since: since.cut() }),
+            Self::Suspended(Suspended { since, cause }) => {
+                Self::Suspended(Suspended { since: since.cut(), cause })
+            }
+            Self::Retired(Retired { since, cause }) => Self::Retired(Retired { since: since.cut(), cause }),
+        }
+    }
+}
+
+impl Cut for Machine {
+    fn cut(self) -> Self {
+        Self {
+            state: self.state.cut(),
+            created_at: self.created_at.cut(),
+            enrolled_at: self.enrolled_at.cut(),
+            ..self
+        }
+    }
+}
+
+impl Cut for HoldState {
+    fn cut(self) -> Self {
+        match self {
+            Self::Open => Self::Open,
+            Self::Approved { machine, at, by } => Self::Approved { machine, at: at.cut(), by },
+            Self::Rejected { at, by, reason } => Self::Rejected { at: at.cut(), by, reason },
+        }
+    }
+}
+
+impl Cut for Hold {
+    fn cut(self) -> Self {
+        Self {
+            state: self.state.cut(),
+            created_at: self.created_at.cut(),
+            expires_at: self.expires_at.cut(),
+            ..self
+        }
+    }
+}
+
+impl Cut for CredentialState {
+    fn cut(self) -> Self {
+        match self {
+            Self::Ended { at, reason } => Self::Ended { at: at.cut(), reason },
+            Self::Reserved | Self::Issued(_) => self,
+        }
+    }
+}
+
+impl Cut for Credential {
+    fn cut(self) -> Self {
+        Self {
+            not_before: self.not_before.cut(),
+            not_after: self.not_after.cut(),
+            state: self.state.cut(),
+            ..self
+        }
+    }
+}
+
+impl Cut for Operator {
+    fn cut(self) -> Self {
+        Self { created_at: self.created_at.cut(), ..self }
+    }
+}
+
+impl Cut for AccessToken {
+    fn cut(self) -> Self {
+        Self {
+            created_at: self.created_at.cut(),
+            expires_at: self.expires_at.cut(),
+            ended_at: self.ended_at.cut(),
+            ..self
+        }
+    }
+}
+
+impl Cut for Remembered {
+    fn cut(self) -> Self {
+        Self { at: self.at.cut(), ..self }
+    }
+}

@@ -1,0 +1,173 @@
+//! Pages and counts for people.
+
+use muster_model::{
+    AccessKind, AccessToken, Credential, CredentialState, Grant, Hold, HoldReason, HoldState, Machine,
+    MachineId, PublicKey, Site, SiteId, TenantId, Timestamp,
+};
+use muster_store::{
+    AuditFilter, AuditRecord, Listed, Lists, MachineFilter, MachineRow, PageRequest, StoreError,
+};
+
+use super::cut::Cut;
+use super::tables::of;
+use super::{Moment, words};
+
+type Answered<T> = Result<T, StoreError>;
+
+/// A page of what is left of a list.
+fn listed<T>(rest: impl Iterator<Item = T>, page: PageRequest, key: impl Fn(&T) -> [u8; 16]) -> Listed<T> {
+    let mut items: Vec<T> = rest.collect();
+    let more = items.len() > page.limit as usize;
+    items.truncate(page.limit as usize);
+    let next = items.last().filter(|_| more).map(key);
+    Listed { items, next }
+}
+
+/// What comes after a page, in a list that rises or falls by its identifiers.
+fn rising(page: &PageRequest, key: &[u8; 16]) -> bool {
+    page.after.is_none_or(|after| *key > after)
+}
+
+fn falling(page: &PageRequest, key: &[u8; 16]) -> bool {
+    page.after.is_none_or(|after| *key < after)
+}
+
+impl Moment {
+    fn row(&self, machine: &Machine) -> MachineRow {
+        let tables = &self.tables;
+        let site = tables.sites.get(&(machine.tenant, machine.site)).expect("a machine has a site");
+        let credentials = of(&tables.credentials, machine.tenant).rev();
+        let mut issued = credentials
+            .filter(|credential| credential.machine == machine.id)
+            .filter(|credential| matches!(credential.state, CredentialState::Issued(_)));
+        let contested = of(&tables.holds, machine.tenant).rev().find(|hold| contests(hold, machine));
+        let presence = tables.presence.get(&(machine.tenant, machine.id)).copied().unwrap_or_default();
+        MachineRow {
+            machine: machine.clone(),
+            site: site.code.clone(),
+            presence,
+            credential_expires: issued.next().map(|credential| credential.not_after),
+            contested_by: contested.map(|hold| (hold.id, hold.expires_at)),
+        }
+    }
+
+    /// In the order of their identifiers.
+    fn walked(&self, tenant: TenantId, page: PageRequest) -> Vec<&Machine> {
+        let machines = of(&self.tables.machines, tenant);
+        machines.filter(|machine| rising(&page, machine.id.as_bytes())).collect()
+    }
+
+    /// In the order in which they came.
+    fn in_order(&self, tenant: TenantId, page: PageRequest) -> Vec<&Machine> {
+        let came: Vec<_> = self.tables.came.iter().filter(|(owner, _)| *owner == tenant).collect();
+        let place = |after: [u8; 16]| came.iter().position(|(_, id)| *id.as_bytes() == after);
+        let start = page.after.and_then(place).map_or(0, |place| place + 1);
+        came[start..].iter().filter_map(|key| self.tables.machines.get(key)).collect()
+    }
+}
+
+/// Whether somebody else waits to be this machine, or its own caller under another key.
+fn contests(hold: &Hold, machine: &Machine) -> bool {
+    let key = hold.claimant.key.as_ref().map(PublicKey::fingerprint);
+    hold.existing == Some(machine.id)
+        && hold.state == HoldState::Open
+        && (key != machine.key || hold.reason == HoldReason::KeyMismatch)
+}
+
+impl Lists for Moment {
+    async fn machines(
+        &mut self,
+        tenant: TenantId,
+        filter: &MachineFilter,
+        page: PageRequest,
+    ) -> Answered<Listed<MachineRow>> {
+        let asked = words::asked(filter.search.as_deref().unwrap_or_default());
+        let rest =
+            if asked.is_empty() { self.walked(tenant, page) } else { self.in_order(tenant, page) }.into_iter();
+        let rest = rest
+            .filter(|machine| filter.site.is_none_or(|site| machine.site == site))
+            .filter(|machine| filter.takes(&machine.state))
+            .filter(|machine| words::finds(&asked, machine));
+        Ok(listed(rest.map(|machine| self.row(machine)), page, |row| *row.machine.id.as_bytes()))
+    }
+
+    async fn machine_row(&mut self, tenant: TenantId, id: MachineId) -> Answered<Option<MachineRow>> {
+        Ok(self.tables.machines.get(&(tenant, id)).map(|machine| self.row(machine)))
+    }
+
+    async fn machine_counts(&mut self, tenant: TenantId) -> Answered<[u64; 4]> {
+        Ok(["pending", "active", "suspended", "retired"].map(|state| {
+            of(&self.tables.machines, tenant).filter(|machine| machine.state.as_str() == state).count() as u64
+        }))
+    }
+
+    async fn credentials(
+        &mut self,
+        tenant: TenantId,
+        machine: MachineId,
+        limit: u32,
+    ) -> Answered<Vec<Credential>> {
+        let newest = of(&self.tables.credentials, tenant).rev();
+        let of_machine = newest.filter(|credential| credential.machine == machine);
+        Ok(of_machine.take(limit as usize).cloned().collect())
+    }
+
+    async fn sites(&mut self, tenant: TenantId, page: PageRequest) -> Answered<Listed<Site>> {
+        let rest = of(&self.tables.sites, tenant).filter(|site| rising(&page, site.id.as_bytes()));
+        Ok(listed(rest.cloned(), page, |site| *site.id.as_bytes()))
+    }
+
+    async fn grants(
+        &mut self,
+        tenant: TenantId,
+        site: Option<SiteId>,
+        page: PageRequest,
+    ) -> Answered<Listed<Grant>> {
+        let newest = of(&self.tables.grants, tenant).rev();
+        let rest = newest
+            .filter(|grant| site.is_none_or(|site| grant.site == site))
+            .filter(|grant| falling(&page, grant.id.as_bytes()));
+        Ok(listed(rest.cloned(), page, |grant| *grant.id.as_bytes()))
+    }
+
+    async fn holds(
+        &mut self,
+        tenant: TenantId,
+        open_at: Option<Timestamp>,
+        page: PageRequest,
+    ) -> Answered<Listed<Hold>> {
+        let newest = of(&self.tables.holds, tenant).rev();
+        let rest = newest
+            .filter(|hold| open_at.is_none_or(|now| hold.is_open(now.cut())))
+            .filter(|hold| falling(&page, hold.id.as_bytes()));
+        Ok(listed(rest.cloned(), page, |hold| *hold.id.as_bytes()))
+    }
+
+    async fn open_holds(&mut self, tenant: TenantId, now: Timestamp) -> Answered<u64> {
+        Ok(of(&self.tables.holds, tenant).filter(|hold| hold.is_open(now.cut())).count() as u64)
+    }
+
+    async fn access_tokens(&mut self, tenant: TenantId, page: PageRequest) -> Answered<Listed<AccessToken>> {
+        let newest = of(&self.tables.tokens, tenant).rev();
+        let rest = newest
+            .filter(|token| token.kind != AccessKind::Login)
+            .filter(|token| falling(&page, token.id.as_bytes()));
+        Ok(listed(rest.cloned(), page, |token| *token.id.as_bytes()))
+    }
+
+    async fn audit(&mut self, tenant: TenantId, filter: &AuditFilter) -> Answered<Vec<AuditRecord>> {
+        let of_tenant = self.tables.audit.iter().filter(|(owner, _, _)| *owner == tenant);
+        let fits = of_tenant
+            .map(|(_, _, record)| record)
+            .filter(|record| filter.object.as_ref().is_none_or(|object| record.object == *object))
+            .filter(|record| filter.actor.as_ref().is_none_or(|actor| record.actor == *actor));
+        let limit = filter.limit as usize;
+        Ok(match (filter.after, filter.before) {
+            (Some(after), _) => fits.filter(|record| record.seq > after).take(limit).cloned().collect(),
+            (None, before) => {
+                let older = fits.rev().filter(|record| before.is_none_or(|before| record.seq < before));
+                older.take(limit).cloned().collect()
+            }
+        })
+    }
+}

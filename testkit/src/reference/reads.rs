@@ -1,0 +1,193 @@
+//! The queries of decisions: each a filter over a map.
+
+use muster_lifecycle::Remembered;
+use muster_model::{
+    AccessToken, AccessTokenId, Credential, CredentialId, CredentialKind, Deployment, EntryPlace, Grant,
+    GrantId, GrantKind, HardwareId, Hold, HoldId, KeyFingerprint, KeyRecord, KeyStanding, Machine, MachineId,
+    MachineState, Operator, OperatorId, Presence, PublicKey, Replica, SecretId, Site, SiteCode, SiteId,
+    SiteUse, Tenant, TenantId, Timestamp,
+};
+use muster_store::{Reads, StoreError, Unscoped};
+
+use super::Moment;
+use super::cut::Cut;
+use super::tables::of;
+
+type Answered<T> = Result<T, StoreError>;
+
+/// So many holds are read of one caller or about one machine.
+const HOLDS: usize = 16;
+
+impl Moment {
+    /// The newest first.
+    fn holds_that(&self, tenant: TenantId, fits: impl Fn(&Hold) -> bool) -> Vec<Hold> {
+        of(&self.tables.holds, tenant).rev().filter(|hold| fits(hold)).take(HOLDS).cloned().collect()
+    }
+}
+
+impl Reads for Moment {
+    async fn site(&mut self, tenant: TenantId, id: SiteId) -> Answered<Option<Site>> {
+        Ok(self.tables.sites.get(&(tenant, id)).cloned())
+    }
+
+    async fn site_by_code(&mut self, tenant: TenantId, code: &SiteCode) -> Answered<Option<Site>> {
+        Ok(of(&self.tables.sites, tenant).find(|site| site.code == *code).cloned())
+    }
+
+    async fn only_site(&mut self, tenant: TenantId) -> Answered<Option<Site>> {
+        let sites: Vec<&Site> = of(&self.tables.sites, tenant).collect();
+        Ok(if let [only] = *sites { Some(only.clone()) } else { None })
+    }
+
+    async fn site_use(&mut self, tenant: TenantId, id: SiteId, now: Timestamp) -> Answered<SiteUse> {
+        let is_live = |machine: &&Machine| !matches!(machine.state, MachineState::Retired(_));
+        let machines = of(&self.tables.machines, tenant).filter(|machine| machine.site == id).filter(is_live);
+        let holds = of(&self.tables.holds, tenant).filter(|hold| hold.site == id && hold.is_open(now.cut()));
+        Ok(SiteUse { machines: machines.count() as u64, open_holds: holds.count() as u64 })
+    }
+
+    async fn site_key(&mut self, tenant: TenantId, site: SiteId) -> Answered<Option<Grant>> {
+        let version = |grant: &&Grant| match grant.kind {
+            GrantKind::SiteKey { version, .. } => Some(version),
+            GrantKind::Token | GrantKind::Machine(_) => None,
+        };
+        let of_site = of(&self.tables.grants, tenant).filter(|grant| grant.site == site);
+        Ok(of_site.filter(|grant| version(grant).is_some()).max_by_key(version).cloned())
+    }
+
+    async fn grant(&mut self, tenant: TenantId, id: GrantId) -> Answered<Option<Grant>> {
+        Ok(self.tables.grants.get(&(tenant, id)).cloned())
+    }
+
+    async fn grants_of_machine(&mut self, tenant: TenantId, machine: MachineId) -> Answered<Vec<Grant>> {
+        let of_machine = |grant: &&Grant| grant.kind == GrantKind::Machine(machine);
+        Ok(of(&self.tables.grants, tenant).filter(of_machine).cloned().collect())
+    }
+
+    async fn machine(&mut self, tenant: TenantId, id: MachineId) -> Answered<Option<Machine>> {
+        Ok(self.tables.machines.get(&(tenant, id)).cloned())
+    }
+
+    async fn machine_by_hardware(&mut self, tenant: TenantId, id: &HardwareId) -> Answered<Option<Machine>> {
+        let came = self.tables.came.iter().filter(|(owner, _)| *owner == tenant);
+        let machines = came.filter_map(|key| self.tables.machines.get(key));
+        let same: Vec<&Machine> =
+            machines.filter(|machine| machine.hardware_id.as_ref() == Some(id)).collect();
+        let live = same.iter().find(|machine| !matches!(machine.state, MachineState::Retired(_)));
+        // Of two that were retired at the same time, the one that came last.
+        let last = || same.iter().max_by_key(|machine| machine.state.since());
+        Ok(live.or_else(last).map(|machine| Machine::clone(machine)))
+    }
+
+    async fn key(&mut self, tenant: TenantId, key: KeyFingerprint) -> Answered<Option<KeyRecord>> {
+        Ok(self.tables.keys.get(&(tenant, key)).cloned())
+    }
+
+    async fn keys_of_machine(&mut self, tenant: TenantId, machine: MachineId) -> Answered<Vec<KeyRecord>> {
+        let standing = |wanted| {
+            let keys = of(&self.tables.keys, tenant);
+            keys.filter(move |record| record.machine == machine && record.standing == wanted)
+        };
+        let mut revoked: Vec<&KeyRecord> = standing(KeyStanding::Revoked).collect();
+        revoked.sort_by_key(|record| std::cmp::Reverse(record.generation));
+        Ok(standing(KeyStanding::Current).chain(revoked).cloned().collect())
+    }
+
+    async fn presence(&mut self, tenant: TenantId, machine: MachineId) -> Answered<Presence> {
+        Ok(self.tables.presence.get(&(tenant, machine)).copied().unwrap_or_default())
+    }
+
+    async fn hold(&mut self, tenant: TenantId, id: HoldId) -> Answered<Option<Hold>> {
+        Ok(self.tables.holds.get(&(tenant, id)).cloned())
+    }
+
+    async fn holds_by_key(&mut self, tenant: TenantId, key: KeyFingerprint) -> Answered<Vec<Hold>> {
+        Ok(self.holds_that(tenant, |hold| hold.claimant.key.as_ref().map(PublicKey::fingerprint) == Some(key)))
+    }
+
+    async fn holds_by_hardware(&mut self, tenant: TenantId, id: &HardwareId) -> Answered<Vec<Hold>> {
+        Ok(self.holds_that(tenant, |hold| {
+            hold.claimant.key.is_none() && hold.claimant.hardware_id.as_ref() == Some(id)
+        }))
+    }
+
+    async fn holds_about(&mut self, tenant: TenantId, machine: MachineId) -> Answered<Vec<Hold>> {
+        Ok(self.holds_that(tenant, |hold| hold.existing == Some(machine)))
+    }
+
+    async fn credential(&mut self, tenant: TenantId, id: CredentialId) -> Answered<Option<Credential>> {
+        Ok(self.tables.credentials.get(&(tenant, id)).cloned())
+    }
+
+    async fn open_credentials(&mut self, tenant: TenantId, machine: MachineId) -> Answered<Vec<Credential>> {
+        let open = |credential: &&Credential| credential.machine == machine && credential.is_open();
+        Ok(of(&self.tables.credentials, tenant).rev().filter(open).cloned().collect())
+    }
+
+    async fn operator(&mut self, tenant: TenantId, id: OperatorId) -> Answered<Option<Operator>> {
+        Ok(self.tables.operators.get(&(tenant, id)).cloned())
+    }
+
+    async fn access_token(&mut self, tenant: TenantId, id: AccessTokenId) -> Answered<Option<AccessToken>> {
+        Ok(self.tables.tokens.get(&(tenant, id)).cloned())
+    }
+
+    async fn remembered(&mut self, tenant: TenantId, key: &[u8; 32]) -> Answered<Option<Remembered>> {
+        Ok(self.tables.remembered.get(&(tenant, *key)).cloned())
+    }
+
+    async fn last_nonce(&mut self, tenant: TenantId, key: KeyFingerprint) -> Answered<Option<u64>> {
+        Ok(self.tables.nonces.get(&(tenant, key)).copied())
+    }
+}
+
+impl Unscoped for Moment {
+    async fn tenants(&mut self) -> Answered<Vec<Tenant>> {
+        Ok(self.tables.tenants.values().take(1000).cloned().collect())
+    }
+
+    async fn operators(&mut self, tenant: TenantId) -> Answered<Vec<Operator>> {
+        Ok(of(&self.tables.operators, tenant).take(1000).cloned().collect())
+    }
+
+    async fn grant_by_secret(&mut self, secret: SecretId) -> Answered<Option<Grant>> {
+        Ok(self.tables.grants.values().find(|grant| grant.secret == secret).cloned())
+    }
+
+    async fn access_by_secret(&mut self, secret: SecretId) -> Answered<Option<AccessToken>> {
+        Ok(self.tables.tokens.values().find(|token| token.secret == secret).cloned())
+    }
+
+    async fn credential_by_secret(&mut self, secret: SecretId) -> Answered<Option<Credential>> {
+        let has = |credential: &&Credential| {
+            matches!(credential.kind, CredentialKind::Bearer { secret: id, .. } if id == secret)
+        };
+        Ok(self.tables.credentials.values().find(has).cloned())
+    }
+
+    async fn keys(&mut self, key: KeyFingerprint) -> Answered<Vec<(TenantId, KeyRecord)>> {
+        let same = self.tables.keys.iter().filter(|((_, other), _)| *other == key);
+        Ok(same.map(|((tenant, _), record)| (*tenant, record.clone())).take(1000).collect())
+    }
+
+    async fn hold_anywhere(&mut self, id: HoldId) -> Answered<Option<Hold>> {
+        Ok(self.tables.holds.values().find(|hold| hold.id == id).cloned())
+    }
+
+    async fn deployment(&mut self) -> Answered<Option<Deployment>> {
+        Ok(self.tables.deployment.clone())
+    }
+
+    async fn newest_entry(&mut self) -> Answered<Option<EntryPlace>> {
+        Ok(self.tables.audit.last().map(|(_, place, _)| *place))
+    }
+
+    async fn has_entry(&mut self, place: EntryPlace) -> Answered<bool> {
+        Ok(self.tables.audit.iter().any(|(_, known, _)| *known == place))
+    }
+
+    async fn replicas(&mut self) -> Answered<Vec<Replica>> {
+        // It belongs to one process, which knows itself.
+        Ok(Vec::new())
+    }
+}

@@ -1,0 +1,88 @@
+//! What is kept, and the facts that are noted without a decision.
+
+use std::collections::BTreeMap;
+
+use muster_lifecycle::Remembered;
+use muster_model::{
+    AccessToken, AccessTokenId, Credential, CredentialId, Deployment, EntryPlace, Entry, Grant, GrantId, Hold,
+    HoldId, KeyFingerprint, KeyRecord, Machine, MachineId, Operator, OperatorId, Presence, ReplicaId, Site,
+    SiteId, Tenant, TenantId, Timestamp,
+};
+use muster_store::{AuditRecord, PresenceNote, StoreError};
+
+use super::cut::Cut;
+
+/// Everything, by tenant and identifier.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Tables {
+    pub(super) deployment: Option<Deployment>,
+    pub(super) replica: Option<ReplicaId>,
+    pub(super) tenants: BTreeMap<TenantId, Tenant>,
+    pub(super) sites: BTreeMap<(TenantId, SiteId), Site>,
+    pub(super) grants: BTreeMap<(TenantId, GrantId), Grant>,
+    pub(super) machines: BTreeMap<(TenantId, MachineId), Machine>,
+    /// Machines in the order in which they came.
+    pub(super) came: Vec<(TenantId, MachineId)>,
+    pub(super) keys: BTreeMap<(TenantId, KeyFingerprint), KeyRecord>,
+    pub(super) holds: BTreeMap<(TenantId, HoldId), Hold>,
+    pub(super) credentials: BTreeMap<(TenantId, CredentialId), Credential>,
+    pub(super) operators: BTreeMap<(TenantId, OperatorId), Operator>,
+    pub(super) tokens: BTreeMap<(TenantId, AccessTokenId), AccessToken>,
+    pub(super) remembered: BTreeMap<(TenantId, [u8; 32]), Remembered>,
+    pub(super) nonces: BTreeMap<(TenantId, KeyFingerprint), u64>,
+    pub(super) presence: BTreeMap<(TenantId, MachineId), Presence>,
+    /// In the order in which they were written.
+    pub(super) audit: Vec<(TenantId, EntryPlace, AuditRecord)>,
+}
+
+/// A plan that violates the schema: our own mistake.
+pub(super) fn wrong(what: &'static str, why: &'static str) -> StoreError {
+    StoreError::Invariant { what, cause: why.into() }
+}
+
+impl Tables {
+    /// Appends entries.
+    pub(super) fn tell(&mut self, entries: impl IntoIterator<Item = Entry>) {
+        for entry in entries {
+            let seq = self.audit.len() as u64 + 1;
+            let record = AuditRecord {
+                seq,
+                id: entry.id.to_string(),
+                at: entry.at.cut(),
+                actor: entry.actor.to_string(),
+                action: entry.action.to_owned(),
+                object: entry.object.to_string(),
+                reason: entry.reason.0.to_owned(),
+                source: entry.source.map(|source| source.to_string()),
+                detail: entry.detail.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
+            };
+            self.audit.push((entry.tenant, EntryPlace { seq, id: entry.id }, record));
+        }
+    }
+
+    /// A machine came or went. What was heard never goes back; a machine that is not there has no presence.
+    pub(super) fn note(&mut self, note: PresenceNote) {
+        let key = (note.tenant, note.machine);
+        if !self.machines.contains_key(&key) {
+            return;
+        }
+        let presence = self.presence.entry(key).or_default();
+        presence.last_seen = presence.last_seen.max(Some(note.last_seen.cut()));
+        presence.online = note.online;
+    }
+
+    /// Whoever was online counts as seen until now.
+    pub(super) fn end_presence(&mut self, now: Timestamp) {
+        for presence in self.presence.values_mut().filter(|presence| presence.online) {
+            *presence = Presence { last_seen: presence.last_seen.max(Some(now)), online: false };
+        }
+    }
+}
+
+/// Those of one tenant.
+pub(super) fn of<K, V>(
+    map: &BTreeMap<(TenantId, K), V>,
+    tenant: TenantId,
+) -> impl DoubleEndedIterator<Item = &V> {
+    map.iter().filter(move |((owner, _), _)| *owner == tenant).map(|(_, value)| value)
+}
