@@ -25,7 +25,7 @@ pub(crate) struct RefusalLog {
     lines: Mutex<HashMap<Line, Counted>>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Line {
     code: &'static str,
     action: &'static str,
@@ -54,11 +54,14 @@ impl RefusalLog {
         is_first
     }
 
-    /// Takes what was counted, and forgets lines on which nothing happened since the last time.
+    /// Takes what was counted, in the order of the lines, and forgets those on which nothing happened since the last
+    /// time.
     fn take(&self) -> Vec<(Line, BTreeMap<&'static str, u64>)> {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         lines.retain(|_, counted| !counted.causes.is_empty());
-        lines.iter_mut().map(|(line, counted)| (*line, std::mem::take(&mut counted.causes))).collect()
+        let taken: BTreeMap<_, _> =
+            lines.iter_mut().map(|(line, counted)| (*line, std::mem::take(&mut counted.causes))).collect();
+        taken.into_iter().collect()
     }
 }
 
