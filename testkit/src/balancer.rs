@@ -70,6 +70,14 @@ impl Balancer {
     pub fn set(&self, replicas: Vec<SocketAddr>) {
         *self.shared.replicas() = replicas;
     }
+
+    /// Cuts every connection that stands.
+    pub fn cut(&self) {
+        for stream in self.shared.streams().values().flatten() {
+            // One that has ended already needs no cut.
+            stream.shutdown(Shutdown::Both).ok();
+        }
+    }
 }
 
 impl Shared {
@@ -85,6 +93,10 @@ impl Shared {
     fn pass(&self, client: &TcpStream) {
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
         let Some(replica) = self.connect(turn) else { return };
+        // Small packets go on at once, as they came.
+        if client.set_nodelay(true).and(replica.set_nodelay(true)).is_err() {
+            return;
+        }
         let (Ok(a), Ok(b)) = (client.try_clone(), replica.try_clone()) else { return };
         self.streams().insert(turn, [a, b]);
         thread::scope(|scope| {
@@ -114,9 +126,7 @@ fn copy(mut from: &TcpStream, mut to: &TcpStream) {
 impl Drop for Balancer {
     fn drop(&mut self) {
         self.shared.ended.store(true, Ordering::SeqCst);
-        for stream in self.shared.streams().values().flatten() {
-            stream.shutdown(Shutdown::Both).ok();
-        }
+        self.cut();
         // Wakes the listener, which then sees that it has ended.
         TcpStream::connect_timeout(&self.address, PATIENCE).ok();
         if let Some(listening) = self.listening.take() {
@@ -151,6 +161,21 @@ mod tests {
         answer
     }
 
+    /// Answers every connection with one byte, and keeps it open.
+    fn patient_replica(answer: u8) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("its address");
+        thread::spawn(move || {
+            let mut kept = Vec::new();
+            for stream in listener.incoming() {
+                let mut stream = stream.expect("a connection");
+                stream.write_all(&[answer]).expect("somebody reads");
+                kept.push(stream);
+            }
+        });
+        address
+    }
+
     fn nobody() -> SocketAddr {
         TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port")
     }
@@ -164,5 +189,20 @@ mod tests {
         assert_eq!(answers, [1, 2]);
         balancer.set(vec![nobody()]);
         assert_eq!(ask(&balancer), [0; 0]);
+    }
+    #[test]
+    fn what_stands_stays_when_the_replicas_change_and_ends_when_it_is_cut() {
+        let balancer = Balancer::start(vec![patient_replica(1)]).expect("a balancer");
+        let mut stream = TcpStream::connect(balancer.address()).expect("it listens");
+        let mut answer = [0];
+        stream.read_exact(&mut answer).expect("an answer");
+        balancer.set(Vec::new());
+        stream.set_read_timeout(Some(Duration::from_millis(50))).expect("a socket");
+        let quiet = stream.read(&mut answer).expect_err("it stands");
+        assert!(matches!(quiet.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut), "{quiet}");
+        balancer.cut();
+        stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+        assert!(matches!(stream.read(&mut answer), Ok(0) | Err(_)));
+        assert_eq!(ask(&balancer), [0; 0], "nobody comes in while it is shut");
     }
 }
