@@ -67,12 +67,21 @@ impl Server {
     /// # Panics
     /// Where it does not start, or `MUSTER_TEST_REQUIRE` asks for what is missing.
     pub fn start() -> Option<Self> {
+        Self::start_in(&std::env::temp_dir(), &[])
+    }
+
+    /// The same with its files in another directory, and with settings, `name=value`, that win over the usual ones.
+    ///
+    /// # Panics
+    /// As [`Server::start`].
+    pub fn start_in(parent: &Path, settings: &[&str]) -> Option<Self> {
         let Some(programs) = programs() else {
             missing();
             return None;
         };
-        let directory = tempfile::Builder::new().prefix("muster-pg-").tempdir().expect("a directory");
-        let files = Files::new(directory.path(), programs);
+        let directory = tempfile::Builder::new().prefix("muster-pg-").tempdir_in(parent).expect("a directory");
+        let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
+        let files = Files { settings, ..Files::new(directory.path(), programs) };
         files.make();
         Some(Self::run(files, directory))
     }
@@ -236,6 +245,8 @@ pub(super) struct Files {
     pub(super) port: u16,
     programs: PathBuf,
     user: User,
+    /// What is set beyond [`OPTIONS`].
+    settings: Vec<String>,
 }
 
 impl Files {
@@ -250,7 +261,8 @@ impl Files {
         fs::set_permissions(directory.join("data"), fs::Permissions::from_mode(0o700)).expect("it is ours");
         fs::write(directory.join("log"), "").expect("it is ours");
         user.own(&directory.join("log"));
-        Self { directory: directory.to_owned(), port: free_port().expect("a port"), programs, user }
+        let port = free_port().expect("a port");
+        Self { directory: directory.to_owned(), port, programs, user, settings: Vec::new() }
     }
 
     fn data(&self) -> PathBuf {
@@ -266,7 +278,7 @@ impl Files {
 
     pub(super) fn start(&self) {
         let mut options = format!("-p {} -k {}", self.port, self.directory.join("socket").display());
-        for option in OPTIONS {
+        for option in OPTIONS.into_iter().chain(self.settings.iter().map(String::as_str)) {
             options.extend([" -c ", option]);
         }
         let log = self.directory.join("log");
