@@ -199,6 +199,52 @@ fn a_channel_that_drops_at_once_backs_off_and_a_good_one_starts_anew() {
     assert_eq!(running.channel, Channel::Down { attempt: 1 });
 }
 
+#[test]
+fn a_channel_that_was_lost_is_opened_again_at_a_drawn_moment_of_the_first_second() {
+    // A server that dies leaves thousands of agents at once: none waits long, and they do not come together.
+    for (draw, millis) in [(0, 50), (u32::MAX / 4, 250), (u32::MAX / 2, 500), (u32::MAX, 1000)] {
+        let mut agent = up();
+        let effects = agent
+            .step(Event::ChannelClosed(Verdict::later("lost")), &Fresh { jitter: Draw(draw), ..fresh(3600) });
+        let [Effect::Wake { timer: Timer::Channel, after }] = effects[..] else { panic!("{effects:?}") };
+        assert!(after.as_millis().abs_diff(millis) <= 1, "{after:?} for {draw}");
+    }
+}
+
+#[test]
+fn a_server_that_says_when_to_come_back_is_asked_again_within_a_fifth_of_that() {
+    let unavailable = |retry_after| {
+        let body = br#"{"type":"t","title":"T","status":503,"code":"restored","action":"retry","help":"H"}"#;
+        let content_type = Some("application/problem+json");
+        Answer { status: 503, content_type, retry_after, body, authenticated: true }.classify()
+    };
+    let after = |event: Event, draw: u32| {
+        let mut agent = running();
+        agent.step(Event::Due(Timer::Renew), &fresh(DAY - 1));
+        let effects = agent.step(event, &Fresh { jitter: Draw(draw), ..fresh(DAY - 1) });
+        let [Effect::Wake { after, .. }] = effects[..] else { panic!("{effects:?}") };
+        after.as_secs_f64()
+    };
+    for event in [Event::ChannelClosed, Event::RenewFailed] {
+        for (draw, seconds) in [(0, 24.0), (u32::MAX / 2, 30.0), (u32::MAX, 36.0)] {
+            let waited = after(event(unavailable(Some(30))), draw);
+            assert!((waited - seconds).abs() < 0.01, "{waited} s for {draw}");
+        }
+        assert!(after(event(unavailable(None)), u32::MAX) <= 1.0, "where nothing is said: as after any loss");
+    }
+}
+
+#[test]
+fn an_order_to_renew_is_carried_out_at_once_even_while_a_renewal_waits_after_a_failure() {
+    let mut agent = up();
+    agent.step(Event::Due(Timer::Renew), &fresh(DAY - 1));
+    agent.step(Event::RenewFailed(Verdict::later("lost")), &fresh(DAY - 1));
+    let effects = agent.step(Event::Ordered { id: 7, order: Order::Renew }, &fresh(DAY - 1));
+    assert_eq!(effects, [Effect::Renew(Proof::Certificate)]);
+    let effects = agent.step(Event::Renewed(life(DAY)), &fresh(DAY));
+    assert_eq!(effects[0], hook(Hook::Renewed, Some(7)), "acknowledged once it is there");
+}
+
 fn harmless() -> impl Strategy<Value = Verdict> {
     prop_oneof![
         any::<Option<u32>>().prop_map(|retry_after| Verdict::Later { what: "503".into(), retry_after }),

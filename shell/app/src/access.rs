@@ -12,6 +12,7 @@ use muster_wire::access as wire;
 use muster_wire::{ListQuery, Page};
 
 use crate::App;
+use crate::act::recalled;
 use crate::caller::{Caller, Origin};
 use crate::error::Error;
 use crate::ports::draw;
@@ -68,6 +69,7 @@ impl<S: Store> App<S> {
         request: &wire::Login,
         origin: &Origin,
     ) -> Result<(String, SignedDuration), Error> {
+        self.may_change()?;
         let refused = Refusal::NotAuthenticated { cause: "login_secret" };
         let link: Secret = match request.login.parse() {
             Ok(link) => link,
@@ -178,8 +180,7 @@ impl Decision for CreateToken {
 
     async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<Self::Facts, StoreError> {
         let tenant = self.context.tenant;
-        let Some(mark) = &self.mark else { return Ok((None, None)) };
-        let remembered = reads.remembered(tenant, &mark.key).await?;
+        let remembered = recalled(reads, tenant, self.mark.as_ref(), Some(self.token.secret)).await?;
         let earlier = match remembered.as_ref().and_then(|known| known.object.parse().ok()) {
             Some(id) => reads.access_token(tenant, id).await?,
             None => None,

@@ -1,8 +1,8 @@
 //! What every use case that writes has in common: its context, its mark, its secrets, settling and what follows.
 
 use muster_lifecycle::repeat::Mark;
-use muster_lifecycle::{Change, Context, Plan};
-use muster_model::{Entry, Reason, Refusal, Secret, SecretKind, SiteCode, TenantId};
+use muster_lifecycle::{Change, Context, Plan, Remembered};
+use muster_model::{Entry, Reason, Refusal, Secret, SecretId, SecretKind, SiteCode, TenantId, Timestamp};
 use muster_store::{Decision, Reads, SettleError, Store, StoreError, Unscoped};
 
 use crate::App;
@@ -128,6 +128,28 @@ impl<S: Store> App<S> {
                 .ok_or_else(|| Error::field("site", "is needed: there are several sites")),
         }
     }
+}
+
+/// What is remembered under a mark. The memory of a request goes after a while, and what it made stays, under the secret
+/// that was derived from the mark: from then on the mark counts as used for something else, because deriving the same
+/// secret twice would make two things of one name.
+pub(crate) async fn recalled<R: Reads + Unscoped>(
+    reads: &mut R,
+    tenant: TenantId,
+    mark: Option<&Mark>,
+    derived: Option<SecretId>,
+) -> Result<Option<Remembered>, StoreError> {
+    let Some(mark) = mark else { return Ok(None) };
+    if let Some(known) = reads.remembered(tenant, &mark.key).await? {
+        return Ok(Some(known));
+    }
+    let Some(secret) = derived else { return Ok(None) };
+    let is_taken =
+        reads.grant_by_secret(secret).await?.is_some() || reads.access_by_secret(secret).await?.is_some();
+    // No request has this MAC.
+    let forgotten =
+        || Remembered { key: mark.key, request: [0; 32], object: String::new(), at: Timestamp::UNIX_EPOCH };
+    Ok(is_taken.then(forgotten))
 }
 
 /// A decision of somebody who has shown who they are: its refusal is told by this entry.

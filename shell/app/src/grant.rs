@@ -4,7 +4,8 @@ use muster_lifecycle::grant::{self, NewGrant};
 use muster_lifecycle::repeat::{self, Mark};
 use muster_lifecycle::{Context, Plan, Remembered};
 use muster_model::{
-    Grant, GrantId, GrantKind, Object, ReasonText, Refusal, Secret, SecretKind, SignedDuration, Site, SiteId,
+    Grant, GrantId, GrantKind, Object, ReasonText, Refusal, Secret, SecretId, SecretKind, SignedDuration,
+    Site, SiteId,
 };
 use muster_store::{Decision, Lists, Reads, Store, StoreError, Unscoped};
 use muster_wire::grant as wire;
@@ -12,6 +13,7 @@ use muster_wire::invite::Invite;
 use muster_wire::{ListQuery, Page};
 
 use crate::App;
+use crate::act::recalled;
 use crate::caller::Origin;
 use crate::error::Error;
 use crate::ports::draw;
@@ -126,7 +128,8 @@ impl Decision for CreateGrant {
     }
 
     async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<Self::Facts, StoreError> {
-        let (remembered, earlier) = earlier_grant(reads, &self.context, self.mark.as_ref()).await?;
+        let (remembered, earlier) =
+            earlier_grant(reads, &self.context, self.mark.as_ref(), self.new.secret).await?;
         Ok((remembered, earlier, reads.site(self.context.tenant, self.site).await?))
     }
 
@@ -140,13 +143,13 @@ impl Decision for CreateGrant {
 }
 
 /// What a marked request made before, where it made a grant.
-pub(crate) async fn earlier_grant<R: Reads>(
+pub(crate) async fn earlier_grant<R: Reads + Unscoped>(
     reads: &mut R,
     context: &Context,
     mark: Option<&Mark>,
+    derived: SecretId,
 ) -> Result<(Option<Remembered>, Option<Grant>), StoreError> {
-    let Some(mark) = mark else { return Ok((None, None)) };
-    let remembered = reads.remembered(context.tenant, &mark.key).await?;
+    let remembered = recalled(reads, context.tenant, mark, Some(derived)).await?;
     let grant = match remembered.as_ref().and_then(|known| known.object.parse().ok()) {
         Some(id) => reads.grant(context.tenant, id).await?,
         None => None,

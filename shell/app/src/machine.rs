@@ -12,6 +12,7 @@ use muster_wire::machine as wire;
 use muster_wire::{ListQuery, Page};
 
 use crate::App;
+use crate::act::recalled;
 use crate::caller::Origin;
 use crate::error::Error;
 use crate::ports::draw;
@@ -323,10 +324,7 @@ where
     }
 
     async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<Self::Facts, StoreError> {
-        let remembered = match &self.mark {
-            Some(mark) => reads.remembered(self.act.context.tenant, &mark.key).await?,
-            None => None,
-        };
+        let remembered = recalled(reads, self.act.context.tenant, self.mark.as_ref(), None).await?;
         Ok((remembered, self.act.load(reads).await?))
     }
 
@@ -365,7 +363,8 @@ impl Decision for CreateMachine {
 
     async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<CreateFacts, StoreError> {
         let tenant = self.context.tenant;
-        let remembered = self.context_memory(reads).await?;
+        let derived = Some(self.new.grant.secret);
+        let remembered = recalled(reads, tenant, self.mark.as_ref(), derived).await?;
         let earlier = match remembered.as_ref().and_then(|known| known.object.parse().ok()) {
             Some(id) => {
                 let end =
@@ -390,14 +389,5 @@ impl Decision for CreateMachine {
         let plan = machine::create(self.new.clone(), facts.site, facts.by_hardware.as_ref(), &self.context)?;
         let object = self.new.id.to_string();
         Ok(repeat::remember(plan, self.mark.as_ref(), object, &self.context).map(|machine| (machine, end)))
-    }
-}
-
-impl CreateMachine {
-    async fn context_memory<R: Reads>(&self, reads: &mut R) -> Result<Option<Remembered>, StoreError> {
-        match &self.mark {
-            Some(mark) => reads.remembered(self.context.tenant, &mark.key).await,
-            None => Ok(None),
-        }
     }
 }

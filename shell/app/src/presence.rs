@@ -282,6 +282,18 @@ mod tests {
     }
 
     #[test]
+    fn a_note_that_was_overtaken_while_it_was_written_is_corrected() {
+        let registry = Registry::default();
+        let channel = registry.connect(&caller(1), at(1));
+        let (came, went) = (channel.note(true), channel.note(false));
+        assert_eq!(registry.correction(&came), None);
+        assert_eq!(registry.correction(&went), Some(came.clone()), "it came back meanwhile");
+        registry.disconnect(&channel);
+        assert_eq!(registry.correction(&went), None);
+        assert_eq!(registry.correction(&came), Some(went), "it went meanwhile");
+    }
+
+    #[test]
     fn a_machine_online_is_heard_of_without_any_write() {
         let registry = Registry::default();
         let channel = registry.connect(&caller(1), at(1));

@@ -14,6 +14,7 @@ use muster_store::Store;
 
 use crate::App;
 use crate::caller::Origin;
+use crate::mode::Mode;
 use crate::ports::draw;
 
 /// How many lines are counted at once.
@@ -71,6 +72,11 @@ impl<S: Store> App<S> {
         count(refusal);
         let line = Line { code: refusal.code(), action, source: origin.source.map(network) };
         if !origin.caller.is_operator() && !self.inner.refusals.count(line, cause_of(refusal)) {
+            return;
+        }
+        if self.mode() == Mode::Stale {
+            // An answer must not wait for a store that is not there: it is told with those that follow.
+            self.inner.refusals.count(line, cause_of(refusal));
             return;
         }
         let entry = Entry {

@@ -4,6 +4,8 @@
 //! A signal is a hint to look again; what a machine is told follows from its row as it is when it is looked at. A signal
 //! that is lost, doubled or late therefore does no harm, and one whose machine could not be read is kept.
 
+use std::collections::HashSet;
+
 use muster_model::{CredentialKind, KeyFingerprint, Machine, ReplicaId, SignedDuration};
 use muster_store::{Joining, Prune, Reads, Signal, Standing, Store, StoreError, Unscoped};
 use muster_wire::replica::Replica;
@@ -69,10 +71,6 @@ impl<S: Store> App<S> {
     /// # Errors
     /// What the store says. What could not be looked at is looked at the next time.
     pub async fn heed(&self) -> Result<(), StoreError> {
-        // Rows of an older day are no reason to start a workload again: nothing is ordered by them.
-        if self.mode() == Mode::Restored {
-            return Ok(());
-        }
         let mut signals = self.inner.registry.take_unheeded();
         match self.inner.store.signals().await {
             Ok(new) => signals.extend(new),
@@ -86,11 +84,17 @@ impl<S: Store> App<S> {
 
     async fn heed_all(&self, signals: Vec<Signal>) -> Result<(), StoreError> {
         let mut here: Vec<(Signal, Option<KeyFingerprint>)> = Vec::new();
+        let mut known = HashSet::new();
         for signal in signals {
             let Some(key) = self.inner.registry.holder(signal.machine) else { continue };
-            if !here.contains(&(signal, key)) {
+            if known.insert((signal.machine, signal.order.is_some())) {
                 here.push((signal, key));
             }
+        }
+        // Rows of an older day are no reason to start a workload again: nothing is ordered by them.
+        if self.mode() == Mode::Restored {
+            self.inner.registry.keep_unheeded(here.into_iter().map(|(signal, _)| signal).collect());
+            return Ok(());
         }
         let mut left = here.as_slice();
         while !left.is_empty() {

@@ -7,6 +7,7 @@ use muster_store::{Decision, Reads, Store, StoreError, Unscoped};
 use muster_wire::replica as wire;
 
 use crate::App;
+use crate::act::recalled;
 use crate::caller::Origin;
 use crate::error::Error;
 use crate::mode::{Lost, Mode};
@@ -77,10 +78,7 @@ impl Decision for AcceptRestore {
     type Outcome = Accepted;
 
     async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<Self::Facts, StoreError> {
-        let remembered = match &self.repeat {
-            Some(mark) => reads.remembered(self.context.tenant, &mark.key).await?,
-            None => None,
-        };
+        let remembered = recalled(reads, self.context.tenant, self.repeat.as_ref(), None).await?;
         Ok((remembered, reads.deployment().await?))
     }
 

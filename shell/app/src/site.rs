@@ -11,6 +11,7 @@ use muster_wire::site as wire;
 use muster_wire::{ListQuery, Page};
 
 use crate::App;
+use crate::act::recalled;
 use crate::caller::Origin;
 use crate::error::Error;
 use crate::grant::earlier_grant;
@@ -116,10 +117,7 @@ impl Decision for CreateSite {
 
     async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<Self::Facts, StoreError> {
         let tenant = self.context.tenant;
-        let remembered = match &self.mark {
-            Some(mark) => reads.remembered(tenant, &mark.key).await?,
-            None => None,
-        };
+        let remembered = recalled(reads, tenant, self.mark.as_ref(), None).await?;
         Ok((remembered, reads.site_by_code(tenant, &self.site.code).await?))
     }
 
@@ -158,7 +156,8 @@ impl Decision for RotateKey {
 
     async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<RotateFacts, StoreError> {
         let tenant = self.context.tenant;
-        let (remembered, earlier) = earlier_grant(reads, &self.context, self.mark.as_ref()).await?;
+        let (remembered, earlier) =
+            earlier_grant(reads, &self.context, self.mark.as_ref(), self.new.secret).await?;
         let site = reads.site(tenant, self.site).await?;
         Ok(RotateFacts { remembered, earlier, site, newest: reads.site_key(tenant, self.site).await? })
     }

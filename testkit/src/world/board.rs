@@ -20,6 +20,7 @@ pub struct Seat {
     stirred: Notify,
     forgotten: AtomicBool,
     cut_off: AtomicBool,
+    blind: AtomicBool,
     said_alive: AtomicU64,
 }
 
@@ -76,6 +77,11 @@ impl Seat {
         self.cut_off.store(is_cut, Ordering::SeqCst);
     }
 
+    /// Lets this replica read nothing, or everything again. What else it asks of its store is answered.
+    pub fn blind(&self, is_blind: bool) {
+        self.blind.store(is_blind, Ordering::SeqCst);
+    }
+
     /// How often it said that it is alive.
     pub fn said_alive(&self) -> u64 {
         self.said_alive.load(Ordering::SeqCst)
@@ -97,8 +103,20 @@ impl Seat {
 
     pub(crate) fn reached(&self) -> Result<(), StoreError> {
         match self.cut_off.load(Ordering::SeqCst) {
-            true => Err(StoreError::Unavailable { what: "reach the store", cause: "cut off".into() }),
+            true => Err(unreachable()),
             false => Ok(()),
         }
     }
+
+    pub(crate) fn readable(&self) -> Result<(), StoreError> {
+        self.reached()?;
+        match self.blind.load(Ordering::SeqCst) {
+            true => Err(unreachable()),
+            false => Ok(()),
+        }
+    }
+}
+
+fn unreachable() -> StoreError {
+    StoreError::Unavailable { what: "reach the store", cause: "cut off".into() }
 }

@@ -91,6 +91,18 @@ impl Gate {
     }
 }
 
+impl FaultyStore {
+    /// Around a database of its own.
+    pub fn in_memory() -> Self {
+        Self::new(SqliteStore::in_memory().expect("a database"))
+    }
+
+    /// How many transactions that wrote something were committed.
+    pub fn writes(&self) -> u64 {
+        self.inner.writes()
+    }
+}
+
 impl<S> FaultyStore<S> {
     /// Around a store that works.
     pub fn new(inner: S) -> Self {
@@ -131,7 +143,7 @@ impl<S: Store> Store for FaultyStore<S> {
     type Reader = S::Reader;
 
     async fn reader(&self) -> Result<Self::Reader, StoreError> {
-        self.seat.reached()?;
+        self.seat.readable()?;
         self.inner.reader().await
     }
 

@@ -19,7 +19,6 @@ use muster_app::{
 use muster_issuer::{Authority, NewAuthority, SealKey};
 use muster_model::{MachineId, OperatorRole, Pepper, Secret, SignedDuration};
 use muster_store::Store;
-use muster_store_sqlite::SqliteStore;
 use muster_wire::audit::{AuditEntry, AuditQuery};
 use muster_wire::enroll::{EnrollAnswer, EnrollRequest, Enrolled, Held};
 use muster_wire::grant::CreateGrant;
@@ -64,8 +63,7 @@ impl World {
 
     /// The same by a clock that the test chose: TLS libraries go by the real one.
     pub async fn on(clock: FixedClock, change: impl FnOnce(&mut Settings)) -> Self {
-        let store = FaultyStore::new(SqliteStore::in_memory().expect("a database"));
-        Self::over(store, clock, change).await
+        Self::over(FaultyStore::in_memory(), clock, change).await
     }
 
     /// Another replica on the same store: it joined, and hears of what the others commit.
@@ -80,7 +78,7 @@ impl World {
 
     /// How many transactions that wrote something were committed.
     pub fn writes(&self) -> u64 {
-        self.store.inner().writes()
+        self.store.writes()
     }
 }
 

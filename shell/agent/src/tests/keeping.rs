@@ -52,6 +52,25 @@ async fn q_14_whatever_a_stranger_answers_the_identity_stays() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_server_that_says_when_to_come_back_is_not_asked_sooner() {
+    let (machine, stub) = (Machine::new(), Stub::new());
+    machine.enrolled(&stub).await;
+    let resident = machine.run(&stub, None);
+    online(&machine, &stub).await;
+    let told = problem_text(503, "restored", "retry").replacen('{', r#"{"retry_after":100,"#, 1);
+    let content_type = "application/problem+json";
+    stub.get().mode = Mode::Says { status: 503, content_type, body: told };
+    until("the channel is lost", || stub.get().channels == 0).await;
+    let dialed = stub.dials().len();
+    pass(HALF_AN_HOUR).await;
+    let attempts = stub.dials().len() - dialed;
+    assert!((1800 / 120..=1800 / 80 + 1).contains(&attempts), "{attempts} attempts in half an hour");
+    stub.get().mode = Mode::Well;
+    online(&machine, &stub).await;
+    resident.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn q_14_a_foreign_server_on_our_address_cannot_end_the_identity() {
     let (machine, mut stub) = (Machine::new(), Stub::new());
     machine.enrolled(&stub).await;

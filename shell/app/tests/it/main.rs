@@ -3,11 +3,14 @@
 mod access;
 mod audit;
 mod enroll;
+mod found;
 mod hold;
 mod idempotency;
 mod machine;
+mod mode;
 mod presence;
 mod renew;
+mod replica;
 mod signature;
 mod support;
 mod token;

@@ -30,6 +30,8 @@ fn well_formed(path: &str, face_token: &str) -> Value {
         | "/v1/tokens/{token}/revoke"
         | "/v1/login-links"
         | "/v1/machines/self/renew"
+        | "/v1/machines/{machine}/renew"
+        | "/v1/restore/accept"
         | "/v1/machines/self/leave"
         | "/v1/session/close" => json!({}),
         other => panic!("{other} has no example here"),
@@ -37,15 +39,15 @@ fn well_formed(path: &str, face_token: &str) -> Value {
 }
 
 /// A face with one of each thing, and a POST to every route that would be carried out.
-struct Stage {
-    face: Face,
+pub(crate) struct Stage {
+    pub(crate) face: Face,
     machine: Peer,
     ids: Vec<(&'static str, String)>,
     token: String,
 }
 
 impl Stage {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let face = Face::new().await;
         let enrolled = face.world.enroll(&Device::new("web-1")).await;
         let der = leaf(enrolled.credential.certificate.as_deref().expect("a certificate"));
@@ -68,20 +70,20 @@ impl Stage {
     fn peer(&self, path: &str) -> Peer {
         match path {
             "/v1/enroll" | "/v1/session" | "/v1/session/close" => stranger(),
-            path if path.starts_with("/v1/machines/self/") => self.machine.clone(),
+            path if path.starts_with("/v1/machines/self") => self.machine.clone(),
             _ => local(OWN_UID),
         }
     }
 
-    fn filled(&self, path: &str) -> String {
+    pub(crate) fn filled(&self, path: &str) -> String {
         self.ids.iter().fold(path.to_owned(), |path, (name, id)| path.replace(name, id))
     }
 
-    async fn send(&self, path: &str, request: Request<Body>) -> Answer {
+    pub(crate) async fn send(&self, path: &str, request: Request<Body>) -> Answer {
         self.face.send(self.peer(path), request).await
     }
 
-    fn example(&self, path: &str) -> Value {
+    pub(crate) fn example(&self, path: &str) -> Value {
         well_formed(path, &self.token)
     }
 }
@@ -105,7 +107,9 @@ async fn the_examples_are_taken() {
         let stage = Stage::new().await;
         let answer = stage.send(&path, post(&stage.filled(&path), &stage.example(&path))).await;
         let refused_for_its_content = path == "/v1/session" && answer.status == StatusCode::UNAUTHORIZED;
-        assert!(answer.status.is_success() || refused_for_its_content, "{path}: {answer:?}");
+        let nothing_to_accept = path == "/v1/restore/accept" && answer.status == StatusCode::CONFLICT;
+        let taken = answer.status.is_success() || refused_for_its_content || nothing_to_accept;
+        assert!(taken, "{path}: {answer:?}");
     }
 }
 

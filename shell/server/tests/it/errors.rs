@@ -117,6 +117,7 @@ fn the_table_of_problems() {
         "429 slow_down Retry",
         "429 too_many_holds Retry",
         "500 broken Retry",
+        "503 restored Retry",
         "503 unavailable Retry",
     ];
     assert_eq!(rows, expected.into_iter().map(str::to_owned).collect());

@@ -10,7 +10,7 @@ use crate::face::{Face, get, post, with_certificate};
 async fn health_and_version_say_as_little_as_they_can() {
     let face = Face::new().await;
     assert_eq!(face.stranger(get("/healthz")).await.text(), "ok\n");
-    assert_eq!(face.stranger(get("/readyz")).await.text(), "store: ok\n");
+    assert_eq!(face.stranger(get("/readyz")).await.text(), "store: ok\nmode: normal\n");
     assert_eq!(face.stranger(get("/version")).await.json()["protocols"], json!(["muster/1"]));
 }
 
