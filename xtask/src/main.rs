@@ -11,6 +11,7 @@
 mod bench;
 mod ci;
 mod generate;
+mod proof;
 mod run;
 mod test;
 mod tidy;
@@ -27,6 +28,7 @@ cargo xtask <chore>
   tidy                 the house rules that no compiler lint holds
   generate [--check]   write docs/reference from the program itself, or compare with what is there
   bench NAME [ARGS]    a benchmark in the release profile
+  differential [ARGS]  compares the stores by generated sequences of operations: --cases N, --seed S, --store A,B
 
 environment
   MUSTER_TEST_REQUIRE  comma-separated list of `postgres`, `browser`: fail where one is missing, instead of skipping
@@ -55,6 +57,7 @@ fn chore() -> Result<()> {
         "tidy" => no_arguments(rest).and_then(|()| tidy::run()),
         "generate" => generate::run(rest),
         "bench" => bench::run(rest),
+        "differential" => proof::run(chore, rest),
         "help" | "--help" | "-h" => {
             println!("{USAGE}");
             Ok(())

@@ -184,7 +184,11 @@ impl Tables {
         match change {
             KeyChange::Register(record) => {
                 let what = "register a key";
-                holds(self.machines.contains_key(&(tenant, record.machine)), what, "there is no such machine")?;
+                holds(
+                    self.machines.contains_key(&(tenant, record.machine)),
+                    what,
+                    "there is no such machine",
+                )?;
                 let machine = record.machine;
                 add(&mut self.keys, (tenant, record.key.fingerprint()), record, what)?;
                 self.one_current_key(tenant, machine, what)
@@ -263,7 +267,9 @@ impl Tables {
         let fits = match (&state, &credential.kind) {
             (CredentialState::Issued(Minted::Certificate(_)), CredentialKind::Bearer { .. })
             | (CredentialState::Issued(Minted::Bearer), CredentialKind::Certificate { .. }) => false,
-            (CredentialState::Reserved | CredentialState::Issued(_) | CredentialState::Ended { .. }, _) => true,
+            (CredentialState::Reserved | CredentialState::Issued(_) | CredentialState::Ended { .. }, _) => {
+                true
+            }
         };
         holds(fits, what, "it is of another kind")?;
         credential.state = state.cut();

@@ -82,8 +82,8 @@ impl Lists for Moment {
         page: PageRequest,
     ) -> Answered<Listed<MachineRow>> {
         let asked = words::asked(filter.search.as_deref().unwrap_or_default());
-        let rest =
-            if asked.is_empty() { self.walked(tenant, page) } else { self.in_order(tenant, page) }.into_iter();
+        let rest = if asked.is_empty() { self.walked(tenant, page) } else { self.in_order(tenant, page) }
+            .into_iter();
         let rest = rest
             .filter(|machine| filter.site.is_none_or(|site| machine.site == site))
             .filter(|machine| filter.takes(&machine.state))

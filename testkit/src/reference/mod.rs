@@ -78,7 +78,8 @@ impl Store for ReferenceStore {
     async fn settle<D: Decision>(&self, decision: D) -> Result<Plan<D::Outcome>, SettleError> {
         let mut tables = self.lock();
         let run = AssertUnwindSafe(|| decide(&decision, &tables));
-        let decided = catch_unwind(run).unwrap_or_else(|_| Err(wrong(D::NAME, "the decision panicked").into()));
+        let decided =
+            catch_unwind(run).unwrap_or_else(|_| Err(wrong(D::NAME, "the decision panicked").into()));
         let mut copy = Tables::clone(&tables);
         match &decided {
             Ok(plan) if plan.is_unchanged() => return decided,
@@ -111,9 +112,6 @@ impl Store for ReferenceStore {
     /// It belongs to one process: whoever was online before is not any more.
     async fn join(&self, joining: Joining) -> Result<(), StoreError> {
         self.write(|tables| {
-            if tables.replica.is_some() {
-                return Err(wrong("join", "it joined before"));
-            }
             tables.replica = Some(joining.replica);
             tables.end_presence(joining.now.cut());
             Ok(())
@@ -129,7 +127,7 @@ impl Store for ReferenceStore {
     }
 
     async fn stirred(&self) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     async fn lease(&self, job: &'static str, _: SignedDuration) -> Result<Option<Fence>, StoreError> {
@@ -146,14 +144,17 @@ impl Tables {
     fn prune(&mut self, prune: &Prune) -> u64 {
         let most = prune.limit as usize;
         let before = prune.remembered_before.cut();
-        let mut requests: Vec<_> = self.remembered.iter().filter(|(_, request)| request.at < before).collect();
+        let mut requests: Vec<_> =
+            self.remembered.iter().filter(|(_, request)| request.at < before).collect();
         requests.sort_by_key(|(_, request)| request.at);
         let requests: Vec<_> = requests.into_iter().map(|(key, _)| *key).take(most).collect();
         let before = prune.access_before.cut();
-        let mut sessions: Vec<_> = self.tokens.values().filter(|token| token.kind != AccessKind::Api).collect();
+        let mut sessions: Vec<_> =
+            self.tokens.values().filter(|token| token.kind != AccessKind::Api).collect();
         sessions.sort_by_key(|token| token.ended_at.unwrap_or(token.expires_at));
         sessions.retain(|token| token.ended_at.unwrap_or(token.expires_at) < before);
-        let sessions: Vec<_> = sessions.into_iter().map(|token| (token.tenant, token.id)).take(most).collect();
+        let sessions: Vec<_> =
+            sessions.into_iter().map(|token| (token.tenant, token.id)).take(most).collect();
         requests.iter().for_each(|key| drop(self.remembered.remove(key)));
         sessions.iter().for_each(|key| drop(self.tokens.remove(key)));
         (requests.len() + sessions.len()) as u64

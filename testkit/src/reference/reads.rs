@@ -102,7 +102,8 @@ impl Reads for Moment {
     }
 
     async fn holds_by_key(&mut self, tenant: TenantId, key: KeyFingerprint) -> Answered<Vec<Hold>> {
-        Ok(self.holds_that(tenant, |hold| hold.claimant.key.as_ref().map(PublicKey::fingerprint) == Some(key)))
+        Ok(self
+            .holds_that(tenant, |hold| hold.claimant.key.as_ref().map(PublicKey::fingerprint) == Some(key)))
     }
 
     async fn holds_by_hardware(&mut self, tenant: TenantId, id: &HardwareId) -> Answered<Vec<Hold>> {
@@ -159,9 +160,7 @@ impl Unscoped for Moment {
     }
 
     async fn credential_by_secret(&mut self, secret: SecretId) -> Answered<Option<Credential>> {
-        let has = |credential: &&Credential| {
-            matches!(credential.kind, CredentialKind::Bearer { secret: id, .. } if id == secret)
-        };
+        let has = |credential: &&Credential| matches!(credential.kind, CredentialKind::Bearer { secret: id, .. } if id == secret);
         Ok(self.tables.credentials.values().find(has).cloned())
     }
 

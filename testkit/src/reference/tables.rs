@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use muster_lifecycle::Remembered;
 use muster_model::{
-    AccessToken, AccessTokenId, Credential, CredentialId, Deployment, EntryPlace, Entry, Grant, GrantId, Hold,
-    HoldId, KeyFingerprint, KeyRecord, Machine, MachineId, Operator, OperatorId, Presence, ReplicaId, Site,
-    SiteId, Tenant, TenantId, Timestamp,
+    AccessToken, AccessTokenId, Credential, CredentialId, Deployment, Entry, EntryPlace, Grant, GrantId,
+    Hold, HoldId, KeyFingerprint, KeyRecord, Machine, MachineId, Operator, OperatorId, Presence, ReplicaId,
+    Site, SiteId, Tenant, TenantId, Timestamp,
 };
 use muster_store::{AuditRecord, PresenceNote, StoreError};
 

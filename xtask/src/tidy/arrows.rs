@@ -10,7 +10,7 @@ use super::Finding;
 /// A member by its path, its package, and the packages of ours it may import.
 type Arrows = (&'static str, &'static str, &'static [&'static str]);
 
-const ROOMS: [Arrows; 18] = [
+const ROOMS: [Arrows; 19] = [
     ("core/model", "muster-model", &[]),
     ("core/lifecycle", "muster-lifecycle", &["muster-model"]),
     ("core/doors", "muster-doors", &["muster-model"]),
@@ -35,6 +35,7 @@ const ROOMS: [Arrows; 18] = [
     ("shell/muster", "muster-cli", ALL),
     ("sdk/client", "muster-client", &["muster-model", "muster-wire"]),
     ("testkit", "muster-testkit", ALL),
+    ("proof", "muster-proof", PROOF),
     ("bench", "muster-bench", ALL),
     ("xtask", "xtask", &[]),
 ];
@@ -58,6 +59,19 @@ const ALL: &[&str] = &[
     "muster-server",
     "muster-agent",
     "muster-client",
+];
+
+/// What compares the stores: the use cases over each of them, with the kit that tests are made of.
+const PROOF: &[&str] = &[
+    "muster-model",
+    "muster-lifecycle",
+    "muster-wire",
+    "muster-store",
+    "muster-store-sqlite",
+    "muster-store-postgres",
+    "muster-issuer",
+    "muster-app",
+    "muster-testkit",
 ];
 
 /// A library and the only members that may name it in production code; the benchmarks may name any.

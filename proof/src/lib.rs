@@ -1,0 +1,23 @@
+//! What must hold on every store, shown by comparing them and by racing on them.
+//!
+//! [`compare_all`] plays generated sequences of operations over the reference store and over each database, and compares
+//! every answer and, in the end, everything that can be read.
+//!
+//! Never part of a release. The stores here are real ones; the use cases are those of `muster-app`, without HTTP.
+
+mod cases;
+mod differential;
+mod fold;
+mod ground;
+mod op;
+mod pairs;
+mod plain;
+mod player;
+mod side;
+mod spy;
+
+pub use cases::{Cases, run as compare_all};
+pub use differential::{Difference, Finding};
+pub use op::{Kind, Op};
+pub use pairs::{Outcomes, Pairs};
+pub use side::Which;

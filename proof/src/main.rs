@@ -1,0 +1,74 @@
+//! The proofs by hand, for as long as somebody likes: `proof differential --cases N`, `proof races --rounds N`.
+
+use std::process::ExitCode;
+
+use muster_proof::{Cases, Kind, Pairs, Which, compare_all};
+
+const USAGE: &str = "\
+proof differential [--cases N] [--seed S] [--store sqlite] [--workers N]
+";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    match runtime.block_on(prove(&args)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn prove(args: &[String]) -> Result<(), String> {
+    match args.split_first() {
+        Some((proof, rest)) if proof == "differential" => differential(rest).await,
+        _ => Err(USAGE.to_owned()),
+    }
+}
+
+async fn differential(args: &[String]) -> Result<(), String> {
+    let mut cases = Cases { seed: 0, count: 2000, which: Which::ALL.to_vec(), workers: 2 };
+    for pair in args.chunks(2) {
+        let [name, value] = pair else { return Err(USAGE.to_owned()) };
+        match name.as_str() {
+            "--cases" => cases.count = number(value)?,
+            "--seed" => cases.seed = number(value)?,
+            "--workers" => cases.workers = number(value)?,
+            "--store" => cases.which = stores(value)?,
+            _ => return Err(USAGE.to_owned()),
+        }
+    }
+    let pairs = Box::pin(compare_all(cases, tell)).await.map_err(|finding| finding.to_string())?;
+    report(&pairs);
+    Ok(())
+}
+
+fn number(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|error| format!("`{text}` is no number: {error}\n{USAGE}"))
+}
+
+fn stores(text: &str) -> Result<Vec<Which>, String> {
+    let store = |name: &str| Which::ALL.into_iter().find(|which| which.as_str() == name);
+    text.split(',').map(|name| store(name).ok_or_else(|| format!("there is no store `{name}`"))).collect()
+}
+
+fn tell(done: u64, of: u64) {
+    if done.is_multiple_of(100) || done == of {
+        eprintln!("{done} of {of}");
+    }
+}
+
+fn report(pairs: &Pairs) {
+    eprintln!("{:16} {:>10} {:>10} {:>10}", "operation", "done", "refused", "nothing");
+    for kind in Kind::ALL {
+        let outcomes = pairs.outcomes(*kind);
+        let name = format!("{kind:?}");
+        eprintln!("{name:16} {:>10} {:>10} {:>10}", outcomes.done, outcomes.refused, outcomes.nothing);
+    }
+    eprintln!(
+        "{} operations; pairs of operations that never came: {:?}",
+        pairs.operations(),
+        pairs.missing()
+    );
+}
