@@ -78,7 +78,7 @@ pub trait WriteDialect: Engine {
 /// before (among them `machines m`), and what follows.
 #[macro_export]
 macro_rules! select_machine_rows {
-    ($join:literal, $presence:literal, $with:literal, $from:expr, $tail:expr) => {
+    ($join:expr, $presence:expr, $with:expr, $from:expr, $tail:expr) => {
         concat!(
             "SELECT ",
             $crate::machine_columns!(),
@@ -109,7 +109,7 @@ macro_rules! select_machine_rows {
 /// The [`Texts`] of a database: the first three of [`select_machine_rows!`](crate::select_machine_rows).
 #[macro_export]
 macro_rules! texts {
-    ($join:literal, $presence:literal, $with:literal) => {
+    ($join:expr, $presence:expr, $with:expr) => {
         $crate::Texts {
             presence: concat!(
                 "SELECT ",
@@ -140,7 +140,7 @@ macro_rules! texts {
                 "WHERE m.tenant_id = ?1 AND m.state = ?2 AND m.n > ?3 AND m.site_id = ?4"),
         }
     };
-    (@of $join:literal, $presence:literal, $with:literal, $tail:literal) => {
+    (@of $join:expr, $presence:expr, $with:expr, $tail:literal) => {
         $crate::select_machine_rows!($join, $presence, $with, "machines m", $tail)
     };
     (@walk $state:literal) => {
