@@ -1,3 +1,4 @@
+<<<<<<< HEAD
 //! The proofs by hand, for as long as somebody likes: `proof differential --cases N`, `proof races --rounds N`.
 
 use std::process::ExitCode;
@@ -71,4 +72,31 @@ fn report(pairs: &Pairs) {
         pairs.operations(),
         pairs.missing()
     );
+=======
+//! x
+use std::sync::Arc;
+use muster_proof::differential::{compare, shrink};
+use muster_proof::op::sequence;
+use muster_proof::{Ground, Sides, Which};
+#[tokio::main(flavor = "multi_thread")]
+async fn main() {
+    let args: Vec<u64> = std::env::args().skip(1).map(|a| a.parse().unwrap()).collect();
+    let ground = Arc::new(Ground::new());
+    let mut sides = Sides::new(&ground, &Which::ALL).await;
+    let mut kinds = std::collections::BTreeMap::<String, [u32; 4]>::new();
+    for seed in args[0]..args[0] + args[1] {
+        let ops = sequence(seed);
+        match compare(&mut sides, &ops).await {
+            Ok(t) => {
+                for (op, a) in ops.iter().zip(&t.answers) {
+                    let k = kinds.entry(format!("{:?}", op.kind)).or_default();
+                    let i = match a { muster_proof::Answer::Nothing => 0, muster_proof::Answer::Done(_) => 1, muster_proof::Answer::Refused(_) => 2, _ => 3};
+                    k[i] += 1;
+                }
+            }
+            Err(d) => { let f = shrink(&mut sides, seed, ops, d).await; eprintln!("{f}"); return; }
+        }
+    }
+    for (k, v) in kinds { eprintln!("{k:20} nothing {} done {} refused {} other {}", v[0], v[1], v[2], v[3]); }
+>>>>>>> 6bca64d (wip)
 }
