@@ -16,19 +16,11 @@ use crate::side::Sides;
 
 /// What a store made of a sequence.
 #[derive(Debug, PartialEq, Eq)]
-<<<<<<< HEAD
 pub(crate) struct Transcript {
     /// What each operation was answered.
     pub(crate) answers: Vec<Answer>,
     /// Everything that could be read in the end.
     pub(crate) fold: Vec<String>,
-=======
-pub struct Transcript {
-    /// What each operation was answered.
-    pub answers: Vec<Answer>,
-    /// Everything that could be read in the end.
-    pub fold: Vec<String>,
->>>>>>> 6bca64d (wip)
 }
 
 /// Two stores do not answer the same, or one of them failed.
@@ -56,11 +48,7 @@ pub struct Finding {
 }
 
 /// Plays a sequence over a store that may hold anything.
-<<<<<<< HEAD
 pub(crate) async fn play<S: Store>(store: S, ground: &Arc<Ground>, run: u64, ops: &[Op]) -> Transcript {
-=======
-pub async fn play<S: Store>(store: S, ground: &Arc<Ground>, run: u64, ops: &[Op]) -> Transcript {
->>>>>>> 6bca64d (wip)
     let mut player = match Player::new(store, ground, run).await {
         Ok(player) => player,
         Err(error) => return failed(Vec::new(), format!("{error:?}")),
@@ -95,12 +83,8 @@ impl Transcript {
         if let Some((expected, found)) = lines {
             return Some(("what can be read".to_owned(), expected.clone(), found.clone()));
         }
-<<<<<<< HEAD
         let lengths =
             [self, other].map(|one| format!("{} answers, {} lines", one.answers.len(), one.fold.len()));
-=======
-        let lengths = [self, other].map(|one| format!("{} answers, {} lines", one.answers.len(), one.fold.len()));
->>>>>>> 6bca64d (wip)
         let [expected, found] = lengths;
         (expected != found).then(|| ("how much can be read".to_owned(), expected, found))
     }
@@ -110,23 +94,14 @@ impl Transcript {
 ///
 /// # Errors
 /// The first difference.
-<<<<<<< HEAD
 pub(crate) async fn compare(sides: &mut Sides, ops: &[Op]) -> Result<Transcript, Difference> {
     let run = sides.next_run().await;
-=======
-pub async fn compare(sides: &mut Sides, ops: &[Op]) -> Result<Transcript, Difference> {
-    let run = sides.next_run();
->>>>>>> 6bca64d (wip)
     let reference = ReferenceStore::default();
     join(&reference, 0).await.expect("the reference takes everybody");
     let expected = play(reference, &sides.ground, run, ops).await;
     for (side, found) in sides.play(run, ops).await {
         if let Some((what, expected, found)) = expected.difference(&found, ops) {
-<<<<<<< HEAD
             return Err(Difference { side: side.to_owned(), what, expected, found });
-=======
-            return Err(Difference { side, what, expected, found });
->>>>>>> 6bca64d (wip)
         }
     }
     match expected.answers.iter().find(|answer| matches!(answer, Answer::Failed(_))) {
@@ -141,11 +116,7 @@ pub async fn compare(sides: &mut Sides, ops: &[Op]) -> Result<Transcript, Differ
 }
 
 /// Leaves out operations as long as a difference is left, the larger pieces first.
-<<<<<<< HEAD
 pub(crate) async fn shrink(sides: &mut Sides, seed: u64, ops: Vec<Op>, difference: Difference) -> Finding {
-=======
-pub async fn shrink(sides: &mut Sides, seed: u64, ops: Vec<Op>, difference: Difference) -> Finding {
->>>>>>> 6bca64d (wip)
     let mut finding = Finding { seed, ops, difference };
     let mut size = finding.ops.len().div_ceil(2);
     while size > 0 {
@@ -177,7 +148,6 @@ impl fmt::Display for Finding {
         write!(f, "again: cargo xtask differential --cases 1 --seed {seed}")
     }
 }
-<<<<<<< HEAD
 
 #[cfg(test)]
 mod tests {
@@ -261,5 +231,3 @@ mod tests {
         panic!("a hundred sequences did not show it");
     }
 }
-=======
->>>>>>> 6bca64d (wip)

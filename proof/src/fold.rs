@@ -91,13 +91,7 @@ impl Named {
             | Change::Hold(HoldChange::Decide { .. })
             | Change::Credential(CredentialChange::State { .. })
             | Change::Access(AccessChange::CreateOperator(_) | AccessChange::EndToken { .. })
-<<<<<<< HEAD
             | Change::Grant(GrantChange::Create(_) | GrantChange::Draw { .. } | GrantChange::End { .. })
-=======
-            | Change::Grant(
-                GrantChange::Create(_) | GrantChange::Draw { .. } | GrantChange::End { .. },
-            )
->>>>>>> 6bca64d (wip)
             | Change::Deployment(_)
             | Change::Tenant(_)
             | Change::Site(_) => {}
@@ -137,12 +131,8 @@ impl<R: Reads + Unscoped + Lists> Fold<R> {
         self.say("tenant", &known);
         for site in &sites {
             self.say("site", site);
-<<<<<<< HEAD
             let read =
                 (self.reads.site(tenant, site.id).await?, self.reads.site_by_code(tenant, &site.code).await?);
-=======
-            let read = (self.reads.site(tenant, site.id).await?, self.reads.site_by_code(tenant, &site.code).await?);
->>>>>>> 6bca64d (wip)
             self.say("by id and code", &read);
             let used = self.reads.site_use(tenant, site.id, now).await?;
             self.say("used", &used);
@@ -173,12 +163,8 @@ impl<R: Reads + Unscoped + Lists> Fold<R> {
         let grants = pages!(self, grants, None);
         for grant in grants {
             self.say("grant", &grant);
-<<<<<<< HEAD
             let read =
                 (self.reads.grant(tenant, grant.id).await?, self.reads.grant_by_secret(grant.secret).await?);
-=======
-            let read = (self.reads.grant(tenant, grant.id).await?, self.reads.grant_by_secret(grant.secret).await?);
->>>>>>> 6bca64d (wip)
             self.say("by id and secret", &read);
         }
         Ok(())
@@ -307,15 +293,10 @@ impl<R: Reads + Unscoped + Lists> Fold<R> {
         }
         let objects: BTreeSet<&String> = all.iter().map(|record| &record.object).collect();
         let actors: BTreeSet<&String> = all.iter().map(|record| &record.actor).collect();
-<<<<<<< HEAD
         let of_object =
             objects.iter().map(|object| AuditFilter { object: Some((*object).clone()), ..forth.clone() });
         let of_actor =
             actors.iter().map(|actor| AuditFilter { actor: Some((*actor).clone()), ..plain.clone() });
-=======
-        let of_object = objects.iter().map(|object| AuditFilter { object: Some((*object).clone()), ..forth.clone() });
-        let of_actor = actors.iter().map(|actor| AuditFilter { actor: Some((*actor).clone()), ..plain.clone() });
->>>>>>> 6bca64d (wip)
         for filter in of_object.chain(of_actor) {
             let told = self.reads.audit(self.tenant, &filter).await?;
             self.say("told of", &told.iter().map(|record| &record.id).collect::<Vec<_>>());

@@ -9,33 +9,19 @@ use muster_app::{Founded, Ports};
 use muster_issuer::{Authority, NewAuthority, SealKey};
 use muster_lifecycle::{AccessChange, Change, Context, Plan, SiteChange, TenantChange};
 use muster_model::id::Draw;
-<<<<<<< HEAD
 use muster_model::{Actor, Object, Operator, OperatorRole, Refusal, ReimagePolicy, Site, Tenant, TenantId};
-=======
-use muster_model::{
-    Actor, Object, Operator, OperatorRole, Refusal, ReimagePolicy, Site, Tenant, TenantId,
-};
->>>>>>> 6bca64d (wip)
 use muster_store::{Decision, Reads, SettleError, Store, StoreError, Unscoped};
 use muster_testkit::FixedClock;
 use tempfile::TempDir;
 
 /// The authority's directory.
-<<<<<<< HEAD
 pub(crate) struct Ground {
-=======
-pub struct Ground {
->>>>>>> 6bca64d (wip)
     home: TempDir,
 }
 
 impl Ground {
     /// Makes an authority.
-<<<<<<< HEAD
     pub(crate) fn new() -> Self {
-=======
-    pub fn new() -> Self {
->>>>>>> 6bca64d (wip)
         let private = std::fs::Permissions::from_mode(0o700);
         let home = tempfile::Builder::new().permissions(private).tempdir().expect("a temporary directory");
         let now = FixedClock::default().now();
@@ -46,11 +32,7 @@ impl Ground {
     }
 
     /// The authority, once more.
-<<<<<<< HEAD
     pub(crate) fn authority(&self) -> Authority {
-=======
-    pub fn authority(&self) -> Authority {
->>>>>>> 6bca64d (wip)
         Authority::open(&self.ca_dir(), &SealKey::Beside).expect("the authority")
     }
 
@@ -84,15 +66,11 @@ fn text<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
 ///
 /// # Errors
 /// What the store says.
-<<<<<<< HEAD
 pub(crate) async fn settle<S: Store>(
     store: &S,
     ports: &dyn Ports,
     code: &str,
 ) -> Result<Founded, SettleError> {
-=======
-pub(crate) async fn settle<S: Store>(store: &S, ports: &dyn Ports, code: &str) -> Result<Founded, SettleError> {
->>>>>>> 6bca64d (wip)
     let now = ports.now();
     let tenant = Tenant { id: draw(ports), code: text(code), created_at: now };
     let open = Site {
@@ -124,11 +102,7 @@ pub(crate) async fn settle<S: Store>(store: &S, ports: &dyn Ports, code: &str) -
     };
     let entry = draw(ports);
     let context = Context { tenant: tenant.id, actor: Actor::System, source: None, now, entry };
-<<<<<<< HEAD
     let founded = Founded { tenant: tenant.id, admin: admin.id, deployment: draw(ports) };
-=======
-    let founded = Founded { tenant: tenant.id, admin: admin.id };
->>>>>>> 6bca64d (wip)
     store.settle(Settle { tenant, sites: [open, small], admin, context }).await?;
     Ok(founded)
 }

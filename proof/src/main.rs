@@ -1,12 +1,12 @@
-<<<<<<< HEAD
 //! The proofs by hand, for as long as somebody likes: `proof differential --cases N`, `proof races --rounds N`.
 
 use std::process::ExitCode;
 
-use muster_proof::{Cases, Kind, Pairs, Which, compare_all};
+use muster_proof::{Cases, Kind, Pairs, Which, compare_all, race_all};
 
 const USAGE: &str = "\
 proof differential [--cases N] [--seed S] [--store sqlite] [--workers N]
+proof races [--rounds N] [--store sqlite]
 ";
 
 fn main() -> ExitCode {
@@ -24,8 +24,26 @@ fn main() -> ExitCode {
 async fn prove(args: &[String]) -> Result<(), String> {
     match args.split_first() {
         Some((proof, rest)) if proof == "differential" => differential(rest).await,
+        Some((proof, rest)) if proof == "races" => races(rest).await,
         _ => Err(USAGE.to_owned()),
     }
+}
+
+async fn races(args: &[String]) -> Result<(), String> {
+    let (mut rounds, mut which) = (200, Which::ALL.to_vec());
+    for pair in args.chunks(2) {
+        let [name, value] = pair else { return Err(USAGE.to_owned()) };
+        match name.as_str() {
+            "--rounds" => rounds = number(value)?,
+            "--store" => which = stores(value)?,
+            _ => return Err(USAGE.to_owned()),
+        }
+    }
+    for which in which {
+        eprintln!("{}", which.as_str());
+        Box::pin(race_all(which, rounds, tell)).await?;
+    }
+    Ok(())
 }
 
 async fn differential(args: &[String]) -> Result<(), String> {
@@ -72,31 +90,4 @@ fn report(pairs: &Pairs) {
         pairs.operations(),
         pairs.missing()
     );
-=======
-//! x
-use std::sync::Arc;
-use muster_proof::differential::{compare, shrink};
-use muster_proof::op::sequence;
-use muster_proof::{Ground, Sides, Which};
-#[tokio::main(flavor = "multi_thread")]
-async fn main() {
-    let args: Vec<u64> = std::env::args().skip(1).map(|a| a.parse().unwrap()).collect();
-    let ground = Arc::new(Ground::new());
-    let mut sides = Sides::new(&ground, &Which::ALL).await;
-    let mut kinds = std::collections::BTreeMap::<String, [u32; 4]>::new();
-    for seed in args[0]..args[0] + args[1] {
-        let ops = sequence(seed);
-        match compare(&mut sides, &ops).await {
-            Ok(t) => {
-                for (op, a) in ops.iter().zip(&t.answers) {
-                    let k = kinds.entry(format!("{:?}", op.kind)).or_default();
-                    let i = match a { muster_proof::Answer::Nothing => 0, muster_proof::Answer::Done(_) => 1, muster_proof::Answer::Refused(_) => 2, _ => 3};
-                    k[i] += 1;
-                }
-            }
-            Err(d) => { let f = shrink(&mut sides, seed, ops, d).await; eprintln!("{f}"); return; }
-        }
-    }
-    for (k, v) in kinds { eprintln!("{k:20} nothing {} done {} refused {} other {}", v[0], v[1], v[2], v[3]); }
->>>>>>> 6bca64d (wip)
 }

@@ -13,11 +13,7 @@ pub struct Op {
 }
 
 /// The longest sequence.
-<<<<<<< HEAD
 pub(crate) const LONGEST: usize = 60;
-=======
-pub const LONGEST: usize = 60;
->>>>>>> 6bca64d (wip)
 /// The shortest.
 const SHORTEST: usize = 24;
 
@@ -148,15 +144,11 @@ impl Kind {
         match self {
             Self::EnrollByToken | Self::EnrollBySiteKey | Self::EnrollByRequest => 4,
             Self::CreateGrant | Self::RotateKey | Self::Approve | Self::Collect => 3,
-<<<<<<< HEAD
             Self::EnrollKeyless
             | Self::EnrollByInvite
             | Self::CreateMachine
             | Self::Connect
             | Self::Disconnect => 2,
-=======
-            Self::EnrollKeyless | Self::EnrollByInvite | Self::CreateMachine | Self::Connect | Self::LoginLink => 2,
->>>>>>> 6bca64d (wip)
             _ => 1,
         }
     }
@@ -164,28 +156,16 @@ impl Kind {
 
 /// Numbers from a seed: SplitMix64 (Steele, Lea, Flood 2014). The same ones on every machine, for ever.
 #[derive(Debug, Clone)]
-<<<<<<< HEAD
 pub(crate) struct Draws(u64);
 
 impl Draws {
     /// Those of this seed.
     pub(crate) fn new(seed: u64) -> Self {
-=======
-pub struct Draws(u64);
-
-impl Draws {
-    /// Those of this seed.
-    pub fn new(seed: u64) -> Self {
->>>>>>> 6bca64d (wip)
         Self(seed)
     }
 
     /// The next one.
-<<<<<<< HEAD
     pub(crate) fn next(&mut self) -> u64 {
-=======
-    pub fn next(&mut self) -> u64 {
->>>>>>> 6bca64d (wip)
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -194,11 +174,7 @@ impl Draws {
     }
 
     /// One below a bound.
-<<<<<<< HEAD
     pub(crate) fn below(&mut self, bound: u64) -> u64 {
-=======
-    pub fn below(&mut self, bound: u64) -> u64 {
->>>>>>> 6bca64d (wip)
         self.next() % bound
     }
 
@@ -221,11 +197,7 @@ impl Draws {
 }
 
 /// The sequence of a seed.
-<<<<<<< HEAD
 pub(crate) fn sequence(seed: u64) -> Vec<Op> {
-=======
-pub fn sequence(seed: u64) -> Vec<Op> {
->>>>>>> 6bca64d (wip)
     let mut draws = Draws::new(seed);
     let length = SHORTEST as u64 + draws.below((LONGEST - SHORTEST) as u64 + 1);
     (0..length).map(|_| draws.op()).collect()

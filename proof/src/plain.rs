@@ -13,11 +13,7 @@ use sha2::{Digest, Sha256};
 
 /// What an operation was answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
-<<<<<<< HEAD
 pub(crate) enum Answer {
-=======
-pub enum Answer {
->>>>>>> 6bca64d (wip)
     /// There was nothing to do it with.
     Nothing,
     /// It was done.
@@ -32,11 +28,7 @@ pub enum Answer {
 
 impl Answer {
     /// Of a use case.
-<<<<<<< HEAD
     pub(crate) fn of<T: Serialize>(result: &Result<T, Error>) -> Self {
-=======
-    pub fn of<T: Serialize>(result: &Result<T, Error>) -> Self {
->>>>>>> 6bca64d (wip)
         match result {
             Ok(value) => Self::done(value),
             Err(error) => Self::error(error),
@@ -44,22 +36,14 @@ impl Answer {
     }
 
     /// Of what was done.
-<<<<<<< HEAD
     pub(crate) fn done(value: &impl Serialize) -> Self {
-=======
-    pub fn done(value: &impl Serialize) -> Self {
->>>>>>> 6bca64d (wip)
         let mut value = serde_json::to_value(value).expect("an answer can be written");
         plain(&mut value);
         Self::Done(value.to_string())
     }
 
     /// Of what was not.
-<<<<<<< HEAD
     pub(crate) fn error(error: &Error) -> Self {
-=======
-    pub fn error(error: &Error) -> Self {
->>>>>>> 6bca64d (wip)
         match error {
             Error::Refused(refusal) => Self::Refused(format!("{refusal:?}")),
             Error::Malformed(fields) => Self::Malformed(format!("{fields:?}")),

@@ -1,17 +1,11 @@
 //! The stores that are compared with the reference.
 
-<<<<<<< HEAD
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use muster_store::Store;
-=======
-use std::path::Path;
-use std::sync::Arc;
-
->>>>>>> 6bca64d (wip)
 use muster_store_sqlite::SqliteStore;
 use tempfile::TempDir;
 
@@ -20,13 +14,8 @@ use crate::ground::Ground;
 use crate::op::Op;
 use crate::player::join;
 
-<<<<<<< HEAD
 /// After so many runs the databases begin anew: the port tells of the first thousand tenants, and each run has one.
 const RUNS: u64 = 900;
-=======
-/// After so many runs a database begins anew, so that a long comparison does not fill the disk.
-const RUNS: u64 = 4000;
->>>>>>> 6bca64d (wip)
 
 /// A database to compare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +36,6 @@ impl Which {
     }
 }
 
-<<<<<<< HEAD
 type Playing<'a> = Pin<Box<dyn Future<Output = Transcript> + Send + 'a>>;
 
 /// A store under a name.
@@ -87,31 +75,10 @@ impl Sides {
     pub(crate) async fn new(ground: &Arc<Ground>, which: &[Which]) -> Self {
         let mut sides = Self::of(ground, Vec::new());
         sides.which = which.to_vec();
-=======
-/// One database of each kind that is asked for, with whatever earlier runs left in it.
-pub struct Sides {
-    /// What all of them stand on.
-    pub ground: Arc<Ground>,
-    which: Vec<Which>,
-    run: u64,
-    sqlite: Option<Sqlite>,
-}
-
-struct Sqlite {
-    store: SqliteStore,
-    _home: TempDir,
-}
-
-impl Sides {
-    /// Makes the databases.
-    pub async fn new(ground: &Arc<Ground>, which: &[Which]) -> Self {
-        let mut sides = Self { ground: Arc::clone(ground), which: which.to_vec(), run: 0, sqlite: None };
->>>>>>> 6bca64d (wip)
         sides.open().await;
         sides
     }
 
-<<<<<<< HEAD
     /// These stores.
     pub(crate) fn of(ground: &Arc<Ground>, sides: Vec<Box<dyn Side>>) -> Self {
         Self { ground: Arc::clone(ground), which: Vec::new(), run: 0, sides }
@@ -124,51 +91,28 @@ impl Sides {
             };
             self.sides.retain(|other| other.name() != which.as_str());
             self.sides.push(side);
-=======
-    async fn open(&mut self) {
-        self.sqlite = None;
-        if self.which.contains(&Which::Sqlite) {
-            self.sqlite = Some(Sqlite::create().await);
->>>>>>> 6bca64d (wip)
         }
     }
 
     /// The number of the next run, which nobody had before on these databases.
-<<<<<<< HEAD
     pub(crate) async fn next_run(&mut self) -> u64 {
         self.run += 1;
         if self.run.is_multiple_of(RUNS) {
             self.open().await;
         }
-=======
-    pub fn next_run(&mut self) -> u64 {
-        self.run += 1;
->>>>>>> 6bca64d (wip)
         self.run
     }
 
     /// Plays a sequence over each of them.
-<<<<<<< HEAD
     pub(crate) async fn play(&self, run: u64, ops: &[Op]) -> Vec<(&'static str, Transcript)> {
         let mut transcripts = Vec::with_capacity(self.sides.len());
         for side in &self.sides {
             transcripts.push((side.name(), side.play(&self.ground, run, ops).await));
-=======
-    pub async fn play(&mut self, run: u64, ops: &[Op]) -> Vec<(String, Transcript)> {
-        if run.is_multiple_of(RUNS) {
-            self.open().await;
-        }
-        let mut transcripts = Vec::new();
-        if let Some(sqlite) = &self.sqlite {
-            let transcript = play(sqlite.store.clone(), &self.ground, run, ops).await;
-            transcripts.push((Which::Sqlite.as_str().to_owned(), transcript));
->>>>>>> 6bca64d (wip)
         }
         transcripts
     }
 }
 
-<<<<<<< HEAD
 /// In memory, where the system has a directory for that: what a disk does is tested elsewhere.
 pub(crate) fn directory() -> TempDir {
     let memory = Path::new("/dev/shm");
@@ -178,23 +122,9 @@ pub(crate) fn directory() -> TempDir {
     home.expect("a temporary directory")
 }
 
-async fn sqlite() -> Kept<SqliteStore> {
+pub(crate) async fn sqlite() -> Kept<SqliteStore> {
     let home = directory();
     let store = SqliteStore::create(home.path().join("proof.db")).expect("a database");
     join(&store, 1).await.expect("joined");
     Kept { name: Which::Sqlite.as_str(), store, _home: Some(home) }
-=======
-impl Sqlite {
-    /// In memory, where the system has a directory for that: what a disk does is tested elsewhere.
-    async fn create() -> Self {
-        let memory = Path::new("/dev/shm");
-        let mut home = tempfile::Builder::new();
-        let home = home.prefix("muster-proof-");
-        let home = if memory.is_dir() { home.tempdir_in(memory) } else { home.tempdir() };
-        let home = home.expect("a temporary directory");
-        let store = SqliteStore::create(home.path().join("proof.db")).expect("a database");
-        join(&store, 1).await.expect("joined");
-        Self { store, _home: home }
-    }
->>>>>>> 6bca64d (wip)
 }

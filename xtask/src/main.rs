@@ -29,6 +29,7 @@ cargo xtask <chore>
   generate [--check]   write docs/reference from the program itself, or compare with what is there
   bench NAME [ARGS]    a benchmark in the release profile
   differential [ARGS]  compares the stores by generated sequences of operations: --cases N, --seed S, --store A,B
+  races [ARGS]         many clients at the same moment, at three replicas of each store: --rounds N, --store A,B
 
 environment
   MUSTER_TEST_REQUIRE  comma-separated list of `postgres`, `browser`: fail where one is missing, instead of skipping
@@ -57,7 +58,7 @@ fn chore() -> Result<()> {
         "tidy" => no_arguments(rest).and_then(|()| tidy::run()),
         "generate" => generate::run(rest),
         "bench" => bench::run(rest),
-        "differential" => proof::run(chore, rest),
+        "differential" | "races" => proof::run(chore, rest),
         "help" | "--help" | "-h" => {
             println!("{USAGE}");
             Ok(())

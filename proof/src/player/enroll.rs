@@ -59,10 +59,7 @@ impl<S: Store> Player<S> {
                     self.memory.machines.push(machine);
                 }
                 self.learn_credential(machine, &enrolled.credential);
-<<<<<<< HEAD
                 self.memory.keys.extend(key);
-=======
->>>>>>> 6bca64d (wip)
             }
             Ok(EnrollAnswer::Held(held)) => {
                 let hold: HoldId = held.hold.parse().expect("the identifier of a hold");

@@ -103,7 +103,6 @@ fn list_query(kind: Kind, [a, b, c]: [u8; 3]) -> ListQuery {
     match kind {
         Kind::ListMachines => ListQuery {
             search: c.is_multiple_of(2).then(|| WORDS[usize::from(b) % WORDS.len()].to_owned()),
-<<<<<<< HEAD
             state: [
                 None,
                 None,
@@ -113,10 +112,6 @@ fn list_query(kind: Kind, [a, b, c]: [u8; 3]) -> ListQuery {
                 Some("retired"),
                 Some("odd"),
             ][usize::from(b) % 7]
-=======
-            state: [None, None, Some("pending"), Some("active"), Some("suspended"), Some("retired"), Some("odd")]
-                [usize::from(b) % 7]
->>>>>>> 6bca64d (wip)
                 .map(str::to_owned),
             site: of_site,
             ..plain

@@ -40,16 +40,10 @@ impl<S: Store> Player<S> {
         Answer::of(&result)
     }
 
-<<<<<<< HEAD
     /// By a key that was let in once, or by any; sometimes the same signature is shown twice, or too late.
     async fn renew_signed(&mut self, number: u8, how: u8) -> Answer {
         let known = pick(&self.memory.keys, number).filter(|_| !how.is_multiple_of(7)).copied();
         let device = self.device(known.unwrap_or(number % KEYS), None, 0);
-=======
-    /// By a key that may be known or not; sometimes the same signature is shown twice.
-    async fn renew_signed(&mut self, key: u8, how: u8) -> Answer {
-        let device = self.device(key % KEYS, None, 0);
->>>>>>> 6bca64d (wip)
         let nonce = self.app.nonce().nonce;
         let signed = device.signs(&nonce, "POST", "/v1/machines/self/renew", b"");
         if how.is_multiple_of(16) {
@@ -69,12 +63,7 @@ impl<S: Store> Player<S> {
     async fn machine_token(&self, caller: &MachineCaller) -> Answer {
         let request = TokenRequest { audience: "https://jobs.test".to_owned(), ttl_seconds: None };
         let result = self.app.machine_token(&request, caller, &self.machine_origin(*caller)).await;
-<<<<<<< HEAD
         let result = result.map(|token| MachineToken { token: unsigned(&token.token).to_owned(), ..token });
-=======
-        let result =
-            result.map(|token| MachineToken { token: unsigned(&token.token).to_owned(), ..token });
->>>>>>> 6bca64d (wip)
         Answer::of(&result)
     }
 
@@ -112,13 +101,9 @@ impl<S: Store> Player<S> {
 
     pub(super) async fn on_machine(&self, kind: Kind, [a, b, _]: [u8; 3]) -> Answer {
         if kind == Kind::RevokeOne {
-<<<<<<< HEAD
             let Some((machine, credential)) = pick(&self.memory.credentials, a) else {
                 return Answer::Nothing;
             };
-=======
-            let Some((machine, credential)) = pick(&self.memory.credentials, a) else { return Answer::Nothing };
->>>>>>> 6bca64d (wip)
             let (machine, credential) = (*machine, Some(*credential));
             return Answer::of(&self.app.revoke(machine, credential, said(b), false, &self.admin()).await);
         }

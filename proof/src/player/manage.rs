@@ -23,11 +23,7 @@ pub(super) enum Marked {
     Token(CreateToken),
 }
 
-<<<<<<< HEAD
 const SITES: [&str; 7] = ["default", "default", "default", "small", "site-0", "site-1", "site-2"];
-=======
-const SITES: [&str; 5] = ["default", "small", "site-0", "site-1", "site-2"];
->>>>>>> 6bca64d (wip)
 
 pub(super) fn site(number: u8) -> String {
     SITES[usize::from(number) % SITES.len()].to_owned()
@@ -54,17 +50,12 @@ impl<S: Store> Player<S> {
         // Some come without an idempotency key.
         let key = (!c.is_multiple_of(4)).then(|| format!("key-{}", self.ids.count()));
         if let Some(key) = &key {
-<<<<<<< HEAD
             self.memory.marked.push((self.now(), key.clone(), request.clone()));
-=======
-            self.memory.marked.push((key.clone(), request.clone()));
->>>>>>> 6bca64d (wip)
         }
         self.make(request, key.as_deref(), true).await
     }
 
     async fn again_under(&mut self, number: u8, other: Option<u8>) -> Answer {
-<<<<<<< HEAD
         let Some((_, key, request)) = pick(&self.memory.marked, number).cloned() else {
             return Answer::Nothing;
         };
@@ -73,12 +64,6 @@ impl<S: Store> Player<S> {
             Some(other) => {
                 Marked::Grant(CreateGrant { uses: Some(1000 + u32::from(other)), ..new_grant([0; 3]) })
             }
-=======
-        let Some((key, request)) = pick(&self.memory.marked, number).cloned() else { return Answer::Nothing };
-        let request = match other {
-            None => request,
-            Some(other) => Marked::Grant(CreateGrant { uses: Some(1000 + u32::from(other)), ..new_grant([0; 3]) }),
->>>>>>> 6bca64d (wip)
         };
         self.make(request, Some(&key), false).await
     }

@@ -61,21 +61,14 @@ struct Memory {
     machines: Vec<MachineId>,
     credentials: Vec<(MachineId, CredentialId)>,
     certificates: Vec<Vec<u8>>,
-<<<<<<< HEAD
     /// Keys that were let in.
     keys: Vec<u8>,
-=======
->>>>>>> 6bca64d (wip)
     bearers: Vec<String>,
     tokens: Vec<AccessTokenId>,
     secrets: Vec<String>,
     links: Vec<String>,
-<<<<<<< HEAD
     /// With the time at which each was sent.
     marked: Vec<(Timestamp, String, Marked)>,
-=======
-    marked: Vec<(String, Marked)>,
->>>>>>> 6bca64d (wip)
     cursors: Vec<Cursor>,
     channels: Vec<Channel>,
     /// Places and objects that the audit log told of.
@@ -98,7 +91,6 @@ pub(crate) async fn join<S: Store>(store: &S, replica: u8) -> Result<(), StoreEr
     store.join(Joining { replica, version: "proof".to_owned(), now }).await
 }
 
-<<<<<<< HEAD
 /// Deletes what is older than this of what is not kept for ever: of requests, and of tokens.
 async fn prune<S: Store>(
     store: &S,
@@ -108,17 +100,6 @@ async fn prune<S: Store>(
     let Some(fence) = store.lease("expiry", SignedDuration::from_secs(30)).await? else { return Ok(None) };
     let prune =
         Prune { remembered_before, access_before, replicas_before: Timestamp::UNIX_EPOCH, limit: 1_000_000 };
-=======
-/// Deletes what is older than this of what is not kept for ever.
-async fn prune<S: Store>(store: &S, before: Timestamp) -> Result<Option<u64>, StoreError> {
-    let Some(fence) = store.lease("expiry", SignedDuration::from_secs(30)).await? else { return Ok(None) };
-    let prune = Prune {
-        remembered_before: before,
-        access_before: before,
-        replicas_before: Timestamp::UNIX_EPOCH,
-        limit: 1_000_000,
-    };
->>>>>>> 6bca64d (wip)
     store.prune(fence, prune).await.map(Some)
 }
 
@@ -130,11 +111,7 @@ impl<S: Store> Player<S> {
     /// What the store says.
     pub(crate) async fn new(store: S, ground: &Arc<Ground>, run: u64) -> Result<Self, SettleError> {
         // What runs before this one left behind would be counted among what is old.
-<<<<<<< HEAD
         prune(&store, Timestamp::MAX, Timestamp::MAX).await?;
-=======
-        prune(&store, Timestamp::MAX).await?;
->>>>>>> 6bca64d (wip)
         let store = Spied::new(store);
         let clock = FixedClock::default();
         let ids = Arc::new(Ids::after(run * DRAWS));
@@ -142,7 +119,6 @@ impl<S: Store> Player<S> {
         let founded = settle(&store, ports, &format!("run-{run}")).await?;
         let app = assemble(&store, ground, &clock, &ids, founded);
         let ground = Arc::clone(ground);
-<<<<<<< HEAD
         let mut player = Self { app, store, clock, ids, founded, ground, run, memory: Memory::default() };
         player.begin().await;
         Ok(player)
@@ -167,9 +143,6 @@ impl<S: Store> Player<S> {
         for (kind, with) in steps {
             self.perform(Op { kind, with }).await;
         }
-=======
-        Ok(Self { app, store, clock, ids, founded, ground, run, memory: Memory::default() })
->>>>>>> 6bca64d (wip)
     }
 
     /// Carries out an operation.
@@ -304,7 +277,6 @@ impl<S: Store> Player<S> {
         Answer::done(&"flushed")
     }
 
-<<<<<<< HEAD
     /// By the server's own rules, or of tokens all that ended. Requests are remembered for a week: whoever repeats one
     /// later is not recognised, so nobody does.
     async fn prune(&mut self, number: u8) -> Answer {
@@ -315,14 +287,6 @@ impl<S: Store> Player<S> {
             _ => self.app.prune().await,
         };
         Answer::of(&pruned.map_err(Error::from))
-=======
-    /// Whoever repeats a request after its key was forgotten is not recognised, so nobody does.
-    async fn prune(&mut self, number: u8) -> Answer {
-        self.memory.marked.clear();
-        let age = [0, 1, 24][usize::from(number) % 3];
-        let before = self.clock.now() - SignedDuration::from_hours(age);
-        Answer::of(&prune(&self.store, before).await.map_err(Error::from))
->>>>>>> 6bca64d (wip)
     }
 }
 
