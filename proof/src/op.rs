@@ -88,6 +88,8 @@ kinds! {
     RevokeOne
     /// Tells what would end.
     RevokeDry
+    /// Tells a machine to ask for its next certificate.
+    OrderRenewal
     /// Makes an API token.
     CreateToken
     /// Ends one.

@@ -112,6 +112,10 @@ impl<S: Store> Player<S> {
         match kind {
             Kind::Suspend => Answer::of(&self.app.suspend(machine, said(b), &admin).await),
             Kind::Resume => Answer::of(&self.app.resume(machine, said(b), &admin).await),
+            Kind::OrderRenewal => {
+                let key = b.is_multiple_of(2).then(|| format!("order-{}", b % 3));
+                Answer::of(&self.app.order_renewal(machine, key.as_deref(), &admin).await)
+            }
             Kind::Retire => Answer::of(&self.app.retire(machine, said(b), &admin).await),
             Kind::Revoke => Answer::of(&self.app.revoke(machine, None, said(b), false, &admin).await),
             _ => Answer::of(&self.app.revoke(machine, None, said(b), true, &admin).await),

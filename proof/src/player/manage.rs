@@ -50,13 +50,13 @@ impl<S: Store> Player<S> {
         // Some come without an idempotency key.
         let key = (!c.is_multiple_of(4)).then(|| format!("key-{}", self.ids.count()));
         if let Some(key) = &key {
-            self.memory.marked.push((self.now(), key.clone(), request.clone()));
+            self.memory.marked.push((key.clone(), request.clone()));
         }
         self.make(request, key.as_deref(), true).await
     }
 
     async fn again_under(&mut self, number: u8, other: Option<u8>) -> Answer {
-        let Some((_, key, request)) = pick(&self.memory.marked, number).cloned() else {
+        let Some((key, request)) = pick(&self.memory.marked, number).cloned() else {
             return Answer::Nothing;
         };
         let request = match other {

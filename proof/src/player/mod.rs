@@ -67,8 +67,7 @@ struct Memory {
     tokens: Vec<AccessTokenId>,
     secrets: Vec<String>,
     links: Vec<String>,
-    /// With the time at which each was sent.
-    marked: Vec<(Timestamp, String, Marked)>,
+    marked: Vec<(String, Marked)>,
     cursors: Vec<Cursor>,
     channels: Vec<Channel>,
     /// Places and objects that the audit log told of.
@@ -91,15 +90,15 @@ pub(crate) async fn join<S: Store>(store: &S, replica: u8) -> Result<(), StoreEr
     store.join(Joining { replica, version: "proof".to_owned(), now }).await
 }
 
-/// Deletes what is older than this of what is not kept for ever: of requests, and of tokens.
-async fn prune<S: Store>(
-    store: &S,
-    remembered_before: Timestamp,
-    access_before: Timestamp,
-) -> Result<Option<u64>, StoreError> {
+/// Deletes what is older than this of what is not kept for ever.
+async fn prune<S: Store>(store: &S, before: Timestamp) -> Result<Option<u64>, StoreError> {
     let Some(fence) = store.lease("expiry", SignedDuration::from_secs(30)).await? else { return Ok(None) };
-    let prune =
-        Prune { remembered_before, access_before, replicas_before: Timestamp::UNIX_EPOCH, limit: 1_000_000 };
+    let prune = Prune {
+        remembered_before: before,
+        access_before: before,
+        replicas_before: Timestamp::UNIX_EPOCH,
+        limit: 1_000_000,
+    };
     store.prune(fence, prune).await.map(Some)
 }
 
@@ -111,7 +110,7 @@ impl<S: Store> Player<S> {
     /// What the store says.
     pub(crate) async fn new(store: S, ground: &Arc<Ground>, run: u64) -> Result<Self, SettleError> {
         // What runs before this one left behind would be counted among what is old.
-        prune(&store, Timestamp::MAX, Timestamp::MAX).await?;
+        prune(&store, Timestamp::MAX).await?;
         let store = Spied::new(store);
         let clock = FixedClock::default();
         let ids = Arc::new(Ids::after(run * DRAWS));
@@ -181,7 +180,8 @@ impl<S: Store> Player<S> {
             | Kind::Retire
             | Kind::Revoke
             | Kind::RevokeOne
-            | Kind::RevokeDry => self.on_machine(kind, with).await,
+            | Kind::RevokeDry
+            | Kind::OrderRenewal => self.on_machine(kind, with).await,
             Kind::RevokeToken | Kind::UseToken | Kind::LoginLink | Kind::Login | Kind::Logout => {
                 self.accessing(kind, with).await
             }
@@ -277,13 +277,10 @@ impl<S: Store> Player<S> {
         Answer::done(&"flushed")
     }
 
-    /// By the server's own rules, or of tokens all that ended. Requests are remembered for a week: whoever repeats one
-    /// later is not recognised, so nobody does.
-    async fn prune(&mut self, number: u8) -> Answer {
-        let week = self.clock.now() - SignedDuration::from_hours(7 * 24);
-        self.memory.marked.retain(|(at, _, _)| *at >= week);
+    /// By the server's own rules, or all that there is: then a request that is repeated is not recognised any more.
+    async fn prune(&self, number: u8) -> Answer {
         let pruned = match number % 3 {
-            0 => prune(&self.store, week, self.clock.now()).await.map(Option::unwrap_or_default),
+            0 => prune(&self.store, self.clock.now()).await.map(Option::unwrap_or_default),
             _ => self.app.prune().await,
         };
         Answer::of(&pruned.map_err(Error::from))
