@@ -6,17 +6,20 @@ use std::sync::Arc;
 use anyhow::Result;
 use muster_issuer::{Authority, MachineTemplate, csr};
 use muster_model::{CredentialId, MachineId, SignedDuration, TenantId, Timestamp};
+use muster_store_sqlite::SqliteStore;
 
 use crate::http::post;
+use crate::kept::Kept;
 use crate::load::{Feed, Load, Measured, alone, run};
 use crate::machines::{ENROLL, Machine, keyless, make};
+use crate::prototype::{self, sqlite};
 use crate::report::{Row, Target};
 use crate::watch::median;
 use crate::world::World;
-use crate::{Bench, naive, prototype, tls};
+use crate::{Bench, naive, tls};
 
-const BEARER: &str = "enroll with a token, a bearer key";
-const CERTIFICATE: &str = "enroll with a token and a CSR, a certificate";
+pub(crate) const BEARER: &str = "enroll with a token, a bearer key";
+pub(crate) const CERTIFICATE: &str = "enroll with a token and a CSR, a certificate";
 const FRESH: &str = "the same, each with a handshake of its own";
 
 /// What each round measured of one path.
@@ -32,12 +35,16 @@ impl Rounds {
         median(self.0.iter().map(|measured| measured.rate).collect())
     }
 
-    fn latency_ms(&self) -> Option<(f64, f64)> {
-        let half = median(self.0.iter().map(|measured| measured.latency_ms.0).collect());
-        Some((half, median(self.0.iter().map(|measured| measured.latency_ms.1).collect())))
+    /// Half of the answers came within, in milliseconds.
+    pub(crate) fn half_ms(&self) -> f64 {
+        median(self.0.iter().map(|measured| measured.latency_ms.0).collect())
     }
 
-    fn cpu_us(&self) -> Option<f64> {
+    pub(crate) fn latency_ms(&self) -> Option<(f64, f64)> {
+        Some((self.half_ms(), median(self.0.iter().map(|measured| measured.latency_ms.1).collect())))
+    }
+
+    pub(crate) fn cpu_us(&self) -> Option<f64> {
         Some(median(self.0.iter().map(|measured| measured.cpu_us).collect()))
     }
 
@@ -67,15 +74,15 @@ struct Figures {
 }
 
 /// Requests for both kinds of credential, enough for all rounds.
-struct Feeds {
-    bearer: Arc<Feed>,
-    certificate: Arc<Feed>,
-    bare_bearer: Arc<Feed>,
-    bare_certificate: Arc<Feed>,
+pub(crate) struct Feeds {
+    pub(crate) bearer: Arc<Feed>,
+    pub(crate) certificate: Arc<Feed>,
+    pub(crate) bare_bearer: Arc<Feed>,
+    pub(crate) bare_certificate: Arc<Feed>,
 }
 
 impl Feeds {
-    fn new(machines: &[Machine], token: &str) -> Self {
+    pub(crate) fn new(machines: &[Machine], token: &str) -> Self {
         let posts = |bodies: Vec<String>| bodies.iter().map(|body| post(ENROLL, body)).collect::<Vec<_>>();
         let asks = || posts(machines.iter().map(|machine| machine.asks(token)).collect());
         let keyless = || posts(keyless(2 * machines.len(), token));
@@ -91,12 +98,12 @@ impl Feeds {
 /// Measures all of it.
 pub(crate) async fn bench(bench: &Bench) -> Result<Vec<Row>> {
     let dir = bench.directory()?;
-    let world = World::open(dir.path(), &bench.metrics).await?;
+    let world = World::<SqliteStore>::open(&dir, &bench.metrics).await?;
     let token = world.token().await?;
     let machines = make(bench.supply(5_000))?;
     let feeds = Feeds::new(&machines, &token);
-    let (routes, writer) = prototype::routes(dir.path(), &world.app, &token)?;
-    let bare = world.beside(routes).await?;
+    let (queue, writer) = sqlite::start(dir.path())?;
+    let bare = world.beside(prototype::routes(&world.app, queue, &token)).await?;
     let mut figures = Figures::default();
     let (load, fresh) = (bench.load(), Load { fresh: true, ..bench.load() });
     for _ in 0..bench.rounds {
@@ -117,7 +124,7 @@ pub(crate) async fn bench(bench: &Bench) -> Result<Vec<Row>> {
 }
 
 /// Reading and checking a CSR and signing the certificate, on every processor and nothing else.
-pub(crate) fn issue_alone(bench: &Bench, world: &World, machines: &[Machine]) -> Result<f64> {
+pub(crate) fn issue_alone<S: Kept>(bench: &Bench, world: &World<S>, machines: &[Machine]) -> Result<f64> {
     let (authority, now) = (world.app.authority(), world.app.now());
     alone(bench.time, |n| issue(authority, now, n, &machines[n % machines.len()]))
 }

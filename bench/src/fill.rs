@@ -4,18 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Result;
-use data_encoding::HEXLOWER;
+use muster_app::Store;
 use muster_lifecycle::{Change, CredentialChange, KeyChange, MachineChange, Plan};
-use muster_model::id::Draw;
 use muster_model::{
-    Active, Actor, Attributes, Credential, CredentialKind, CredentialState, Entry, KeyAlgorithm, KeyRecord,
-    KeyStanding, Labels, Machine, MachineKind, MachineState, Minted, Object, PublicKey, Reason, Refusal,
-    SignedDuration, SiteId, TenantId, Timestamp,
+    Actor, Credential, CredentialKind, CredentialState, Entry, KeyAlgorithm, KeyRecord, KeyStanding, Machine,
+    MachineState, Minted, Object, PublicKey, Reason, Refusal, SignedDuration, Timestamp,
 };
-use muster_store::{Decision, Reads, Store as _, StoreError, Unscoped};
+use muster_store::{Decision, Reads, StoreError, Unscoped};
 use tokio::task::JoinSet;
 
-use crate::world::World;
+use crate::fleet::{Fleet, Wave, draw, random};
 
 const AT_ONCE: usize = 256;
 /// About the size of a machine's certificate.
@@ -26,11 +24,11 @@ const SPKI: &[u8] = &[
     0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00, 0x04,
 ];
 
-/// One machine as an enrollment leaves it: itself, its key, its certificate, and the entry that tells of it.
+/// One machine as an enrollment leaves it: itself, its key and its certificate where it has come, and the entry that
+/// tells of it.
 struct Put {
     machine: Machine,
-    key: KeyRecord,
-    credential: Credential,
+    shown: Option<(KeyRecord, Credential)>,
     entry: Entry,
 }
 
@@ -44,27 +42,29 @@ impl Decision for Put {
     }
 
     fn decide(&self, (): ()) -> Result<Plan<()>, Refusal> {
-        let changes: Vec<Change> = vec![
-            MachineChange::Create(self.machine.clone()).into(),
-            KeyChange::Register(self.key.clone()).into(),
-            CredentialChange::Reserve(self.credential.clone()).into(),
-        ];
+        let mut changes: Vec<Change> = vec![MachineChange::Create(self.machine.clone()).into()];
+        if let Some((key, credential)) = &self.shown {
+            changes.push(KeyChange::Register(key.clone()).into());
+            changes.push(CredentialChange::Reserve(credential.clone()).into());
+        }
         Ok(Plan::new((), changes, self.entry.clone()))
     }
 }
 
-/// Puts so many machines in.
-pub(crate) async fn fill(world: &World, count: u64) -> Result<()> {
-    let left = Arc::new(AtomicU64::new(count));
+/// Puts the machines of a wave in.
+pub(crate) async fn fill<S: Store>(store: &S, fleet: &Fleet, wave: Wave) -> Result<()> {
+    let next = Arc::new(AtomicU64::new(wave.first));
     let mut callers = JoinSet::new();
     for _ in 0..AT_ONCE {
-        let (store, left) = (world.app.store().clone(), Arc::clone(&left));
-        let (tenant, site, now) = (world.tenant, world.site, world.app.now());
+        let (store, fleet, next) = (store.clone(), fleet.clone(), Arc::clone(&next));
         callers.spawn(async move {
-            while let Ok(n) = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)) {
-                store.settle(put(tenant, site, now, n)?).await?;
+            loop {
+                let n = next.fetch_add(1, Ordering::Relaxed);
+                if n >= wave.end {
+                    return anyhow::Ok(());
+                }
+                store.settle(put(fleet.machine(wave, n)?, fleet.now)).await?;
             }
-            anyhow::Ok(())
         });
     }
     while let Some(ended) = callers.join_next().await {
@@ -73,15 +73,36 @@ pub(crate) async fn fill(world: &World, count: u64) -> Result<()> {
     Ok(())
 }
 
-fn put(tenant: TenantId, site: SiteId, now: Timestamp, n: u64) -> Result<Put> {
-    let machine = machine(tenant, site, now, n)?;
+fn put(machine: Machine, now: Timestamp) -> Put {
+    let mut detail = vec![("method", "token".to_owned())];
+    let (machine, shown) = match &machine.state {
+        MachineState::Pending(_) => (machine, None),
+        _ => shown(machine, now),
+    };
+    detail.extend(machine.key.map(|key| ("key", key.to_string())));
+    let entry = Entry {
+        id: draw(now),
+        tenant: machine.tenant,
+        at: now,
+        actor: Actor::System,
+        action: "machine.enroll",
+        object: Object::Machine(machine.id),
+        reason: Reason("admitted"),
+        source: None,
+        detail,
+    };
+    Put { machine, shown, entry }
+}
+
+/// A machine that came, with its key and its certificate.
+fn shown(machine: Machine, now: Timestamp) -> (Machine, Option<(KeyRecord, Credential)>) {
     let point: [u8; 64] = random();
     let key = PublicKey::new(KeyAlgorithm::P256, [SPKI, &point].concat());
     let fingerprint = key.fingerprint();
     let machine = Machine { key: Some(fingerprint), ..machine };
     let credential = Credential {
         id: draw(now),
-        tenant,
+        tenant: machine.tenant,
         machine: machine.id,
         generation: 1,
         kind: CredentialKind::Certificate { key: fingerprint },
@@ -89,48 +110,6 @@ fn put(tenant: TenantId, site: SiteId, now: Timestamp, n: u64) -> Result<Put> {
         not_after: now + SignedDuration::from_hours(24),
         state: CredentialState::Issued(Minted::Certificate(random::<CERTIFICATE>().to_vec())),
     };
-    let entry = Entry {
-        id: draw(now),
-        tenant,
-        at: now,
-        actor: Actor::System,
-        action: "machine.enroll",
-        object: Object::Machine(machine.id),
-        reason: Reason("admitted"),
-        source: None,
-        detail: vec![("method", "token".to_owned()), ("key", fingerprint.to_string())],
-    };
     let key = KeyRecord { key, machine: machine.id, generation: 1, standing: KeyStanding::Current };
-    Ok(Put { machine, key, credential, entry })
-}
-
-fn machine(tenant: TenantId, site: SiteId, now: Timestamp, n: u64) -> Result<Machine> {
-    Ok(Machine {
-        id: draw(now),
-        tenant,
-        site,
-        name: format!("web-{n}").parse()?,
-        hostname: Some(format!("web-{n}.example.net").parse()?),
-        kind: MachineKind::Host,
-        hardware_id: Some(format!("hw_{}", HEXLOWER.encode(&random::<16>())).parse()?),
-        key: None,
-        generation: 1,
-        role: None,
-        labels: Labels::default(),
-        attributes: Attributes::default(),
-        grant: None,
-        state: MachineState::Active(Active { since: now }),
-        created_at: now,
-        enrolled_at: Some(now),
-    })
-}
-
-fn draw<T: Draw>(now: Timestamp) -> T {
-    T::draw(now.as_millisecond().unsigned_abs(), random())
-}
-
-fn random<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    aws_lc_rs::rand::fill(&mut bytes).expect("the operating system's generator always answers");
-    bytes
+    (machine, Some((key, credential)))
 }

@@ -102,9 +102,14 @@ impl Measured {
 
 /// Puts the load on a place. An answer other than the expected one ends the run.
 pub(crate) async fn run(place: &Place, feed: &Arc<Feed>, load: Load) -> Result<Measured> {
+    spread(std::slice::from_ref(place), feed, load).await
+}
+
+/// The same on several places at once: each has its share of the callers.
+pub(crate) async fn spread(places: &[Place], feed: &Arc<Feed>, load: Load) -> Result<Measured> {
     let barrier = Arc::new(Barrier::new(load.connections + 1));
     let mut callers = JoinSet::new();
-    for _ in 0..load.connections {
+    for place in places.iter().cycle().take(load.connections) {
         let (place, feed, barrier) = (place.clone(), Arc::clone(feed), Arc::clone(&barrier));
         callers.spawn(async move {
             let client = place.connect().await;

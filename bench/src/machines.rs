@@ -13,6 +13,7 @@ use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::kept::Kept;
 use crate::tls;
 use crate::world::World;
 
@@ -57,7 +58,7 @@ impl Machine {
     }
 
     /// Brings it in without a network.
-    pub(crate) async fn enroll(&self, world: &World, token: &str) -> Result<Enrolled> {
+    pub(crate) async fn enroll<S: Kept>(&self, world: &World<S>, token: &str) -> Result<Enrolled> {
         let origin = Origin { caller: Caller::Anonymous, source: None };
         let answer = world.app.enroll(serde_json::from_str(&self.asks(token))?, &origin).await?;
         let EnrollAnswer::Enrolled(enrolled) = answer else { anyhow::bail!("it was not let in") };
@@ -93,7 +94,7 @@ pub(crate) fn make(count: usize) -> Result<Vec<Machine>> {
 }
 
 /// Makes so many machines and brings them in.
-pub(crate) async fn enrolled(world: &World, count: usize) -> Result<Vec<Enrolled>> {
+pub(crate) async fn enrolled<S: Kept>(world: &World<S>, count: usize) -> Result<Vec<Enrolled>> {
     let (token, machines) = (world.token().await?, make(count)?);
     let mut came = Vec::with_capacity(count);
     for some in machines.chunks(64) {

@@ -6,9 +6,12 @@
 
 mod enroll;
 mod fill;
+mod fleet;
 mod full;
 mod host;
 mod http;
+mod kept;
+mod list;
 mod load;
 mod machines;
 mod naive;
@@ -18,6 +21,7 @@ mod read;
 mod renew;
 mod report;
 mod tls;
+mod upkeep;
 mod watch;
 mod websocket;
 mod world;
@@ -25,12 +29,14 @@ mod world;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use clap::{Parser, ValueEnum};
 use muster_server::metrics::Metrics;
+use muster_store_sqlite::SqliteStore;
 use tempfile::TempDir;
 
 use crate::host::Host;
+use crate::kept::Kept;
 use crate::load::Load;
 use crate::report::{Report, Row};
 
@@ -51,12 +57,18 @@ struct Arguments {
     /// Callers at once.
     #[arg(long, default_value_t = 64)]
     connections: usize,
-    /// How many machines `fill` puts in; the target speaks of 1000000.
-    #[arg(long, default_value_t = 100_000)]
-    machines: u64,
+    /// What everything is kept in.
+    #[arg(long, value_enum, default_value_t = Kind::Sqlite)]
+    store: Kind,
+    /// How many machines there are in the end: 100000 for `fill`, whose target speaks of 1000000, and 1000000 for `list`.
+    #[arg(long)]
+    machines: Option<u64>,
     /// How many channels `presence` holds.
     #[arg(long, default_value_t = 10_000)]
     channels: usize,
+    /// How long `presence` holds them, in seconds.
+    #[arg(long, default_value_t = 60)]
+    hold: u64,
     /// Where the databases are made: a real disk, or the figures say nothing.
     #[arg(long, default_value_os_t = std::env::temp_dir())]
     dir: PathBuf,
@@ -64,7 +76,7 @@ struct Arguments {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Name {
-    /// P1, P2, P3: enrolling.
+    /// P1, P2, P3, and on PostgreSQL P4: enrolling.
     Enroll,
     /// P5: channels.
     Presence,
@@ -72,6 +84,8 @@ enum Name {
     Read,
     /// P7: renewing.
     Renew,
+    /// P8: lists, searches and filters among many machines.
+    List,
     /// P9: starting with 100000 machines.
     Start,
     /// P11: enrolling where many are already.
@@ -80,6 +94,16 @@ enum Name {
     Refused,
     /// All of them.
     All,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    /// SQLite.
+    Sqlite,
+    /// A PostgreSQL that is started for it, with full durability.
+    Postgres,
+    /// One after the other.
+    Both,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -93,8 +117,9 @@ pub(crate) struct Bench {
     rounds: usize,
     time: Duration,
     connections: usize,
-    machines: u64,
+    machines: Option<u64>,
     channels: usize,
+    hold: Duration,
     dir: PathBuf,
     metrics: Metrics,
 }
@@ -113,34 +138,73 @@ impl Bench {
         TempDir::with_prefix_in("muster-bench-", &self.dir).context("a directory for the databases")
     }
 
-    async fn run(&self, name: Name) -> Result<Vec<Row>> {
-        match name {
-            Name::Enroll => enroll::bench(self).await,
-            Name::Presence => presence::bench(self).await,
-            Name::Read => read::read(self).await,
-            Name::Renew => renew::bench(self).await,
-            Name::Start => full::start(self).await,
-            Name::Fill => full::enroll(self).await,
-            Name::Refused => read::refused(self).await,
-            Name::All => Ok(Vec::new()),
+    async fn home<S: Kept>(&self) -> Result<S::Home> {
+        S::home(self.directory()?).await
+    }
+
+    async fn run(&self, name: Name, store: Kind) -> Result<Vec<Row>> {
+        match (name, store) {
+            (Name::Enroll, Kind::Sqlite) => enroll::bench(self).await,
+            (name, Kind::Sqlite) => self.on::<SqliteStore>(name).await,
+            (_, Kind::Postgres | Kind::Both) => bail!("PostgreSQL is not measured yet"),
         }
     }
 
+    /// What is measured in the same way on any store.
+    async fn on<S: Kept>(&self, name: Name) -> Result<Vec<Row>> {
+        let rows = match name {
+            Name::Presence => presence::bench::<S>(self).await,
+            Name::Read => read::read::<S>(self).await,
+            Name::Renew => renew::bench::<S>(self).await,
+            Name::List => list::bench::<S>(self).await,
+            Name::Start => full::start::<S>(self).await,
+            Name::Fill => full::enroll::<S>(self).await,
+            Name::Refused => read::refused::<S>(self).await,
+            Name::Enroll | Name::All => Ok(Vec::new()),
+        }?;
+        Ok(rows.into_iter().map(|row| row.on(S::NAME)).collect())
+    }
+
     /// What was measured, and what failed: one that fails does not take the figures of the others with it.
-    async fn all(&self, name: Name) -> (Vec<Row>, Result<()>) {
-        let every =
-            [Name::Enroll, Name::Presence, Name::Read, Name::Renew, Name::Start, Name::Fill, Name::Refused];
-        let one = [name];
-        let names = if name == Name::All { &every[..] } else { &one[..] };
+    async fn all(&self, name: Name, store: Kind) -> (Vec<Row>, Result<()>) {
         let (mut rows, mut failed) = (Vec::new(), Ok(()));
-        for name in names {
-            eprintln!("{name:?} …");
-            match self.run(*name).await.with_context(|| format!("{name:?}")) {
+        for (name, store) in
+            store.each().iter().flat_map(|store| name.each().iter().map(move |name| (*name, *store)))
+        {
+            eprintln!("{name:?} on {store:?} …");
+            match self.run(name, store).await.with_context(|| format!("{name:?} on {store:?}")) {
                 Ok(more) => rows.extend(more),
                 Err(error) => failed = failed.and(Err(error)),
             }
         }
         (rows, failed)
+    }
+}
+
+impl Name {
+    fn each(&self) -> &[Self] {
+        match self {
+            Self::All => &[
+                Self::Enroll,
+                Self::Presence,
+                Self::Read,
+                Self::Renew,
+                Self::List,
+                Self::Start,
+                Self::Fill,
+                Self::Refused,
+            ],
+            one => std::slice::from_ref(one),
+        }
+    }
+}
+
+impl Kind {
+    fn each(&self) -> &[Self] {
+        match self {
+            Self::Both => &[Self::Sqlite, Self::Postgres],
+            one => std::slice::from_ref(one),
+        }
     }
 }
 
@@ -153,7 +217,9 @@ async fn main() -> Result<()> {
     let arguments = Arguments::parse();
     // What a server does on the side costs here what it costs there: logs as configured by default, metrics recorded.
     tracing_subscriber::fmt()
-        .with_env_filter("info,h2=warn,hyper=warn,rustls=warn,muster_store_sqlite=warn")
+        .with_env_filter(
+            "info,h2=warn,hyper=warn,rustls=warn,muster_store_sqlite=warn,muster_store_postgres=warn",
+        )
         .with_writer(std::io::stderr)
         .init();
     let bench = Bench {
@@ -162,10 +228,11 @@ async fn main() -> Result<()> {
         connections: arguments.connections.max(1),
         machines: arguments.machines,
         channels: arguments.channels.max(1),
+        hold: Duration::from_secs(arguments.hold),
         dir: arguments.dir,
         metrics: Metrics::record()?,
     };
-    let (rows, failed) = bench.all(arguments.name).await;
+    let (rows, failed) = bench.all(arguments.name, arguments.store).await;
     let report = Report { host: Host::this(), rows };
     match arguments.output {
         Output::Table => report.print_table(),

@@ -21,6 +21,7 @@ use crate::Bench;
 use crate::enroll::Rounds;
 use crate::host::{open_files, resident};
 use crate::http::Place;
+use crate::kept::{Kept, Written};
 use crate::load::{Measured, Stretch};
 use crate::machines::{Enrolled, enrolled};
 use crate::report::{Row, Target};
@@ -40,18 +41,18 @@ struct Orders {
 }
 
 /// Measures all of it.
-pub(crate) async fn bench(bench: &Bench) -> Result<Vec<Row>> {
+pub(crate) async fn bench<S: Kept>(bench: &Bench) -> Result<Vec<Row>> {
     let room = usize::try_from(open_files()?.saturating_sub(SPARE)).unwrap_or(usize::MAX);
-    let dir = bench.directory()?;
-    let world = World::open(dir.path(), &bench.metrics).await?;
+    let home = bench.home::<S>().await?;
+    let world = World::<S>::open(&home, &bench.metrics).await?;
     let machines = enrolled(&world, bench.channels.min(room)).await?;
     let mut rows = vec![beats(bench, &world, &machines).await?];
-    rows.extend(held(&world, machines).await?);
+    rows.extend(held::<S>(bench, &home, &world, machines).await?);
     world.close().await;
     Ok(rows)
 }
 
-async fn beats(bench: &Bench, world: &World, machines: &[Enrolled]) -> Result<Row> {
+async fn beats<S: Kept>(bench: &Bench, world: &World<S>, machines: &[Enrolled]) -> Result<Row> {
     let roots = world.app.authority().roots_der().map(Clone::clone);
     let echo = world.beside(Router::new().route(PATH, any(echo))).await?;
     let (mut figure, mut reference) = (Rounds::default(), Rounds::default());
@@ -103,7 +104,12 @@ async fn echo(upgrade: WebSocketUpgrade) -> axum::response::Response {
 }
 
 /// Has another process hold all channels, and watches memory and writes meanwhile.
-async fn held(world: &World, machines: Vec<Enrolled>) -> Result<Vec<Row>> {
+async fn held<S: Kept>(
+    bench: &Bench,
+    home: &S::Home,
+    world: &World<S>,
+    machines: Vec<Enrolled>,
+) -> Result<Vec<Row>> {
     let count = machines.len();
     let before = resident()?;
     let mut holder = hold_elsewhere(world, machines).await?;
@@ -111,30 +117,44 @@ async fn held(world: &World, machines: Vec<Enrolled>) -> Result<Vec<Row>> {
     let each = resident()?.saturating_sub(before) as f64 / count as f64;
     // The last comings are written a moment after they are known.
     sleep(Duration::from_secs(PING_EVERY)).await;
-    let writes = world.app.store().writes();
-    sleep(Duration::from_secs(3 * PING_EVERY)).await;
-    let written = world.app.store().writes() - writes;
+    let written = world.app.store().written(home).await?;
+    sleep(bench.hold).await;
+    let written = world.app.store().written(home).await?.since(&written);
     ensure!(world.app.registry().online() == count as u64, "a channel was lost while it was held");
     drop(holder.stdin.take());
     holder.wait()?;
-    let row = |what: String, figure, unit, most| Row {
+    Ok(told::<S>(count, bench.hold, each, written))
+}
+
+fn told<S: Kept>(count: usize, hold: Duration, each: f64, written: Written) -> Vec<Row> {
+    let row = |what: String, figure, unit, target| Row {
         id: "P5",
         what,
         figure,
         unit,
         reference: None,
-        target: Target::AtMost(most),
+        target,
         latency_ms: None,
         cpu_us: None,
     };
-    Ok(vec![
-        row(format!("memory a channel, of {count} held"), each / 1024.0, "KiB", 24.0),
-        row(format!("writes in {} s of {count} held", 3 * PING_EVERY), written as f64, "commits", 0.0),
-    ])
+    let while_held = format!("in {} s of {count} held", hold.as_secs());
+    let memory = format!("memory a channel, of {count} held");
+    let mut rows = vec![
+        row(memory, each / 1024.0, "KiB", Target::AtMost(24.0)),
+        row(
+            format!("writes about machines {while_held}"),
+            written.of_machines as f64,
+            S::WRITES,
+            Target::AtMost(0.0),
+        ),
+    ];
+    let beside = written.beside.into_iter();
+    rows.extend(beside.map(|(what, n)| row(format!("{what} {while_held}"), n as f64, "", Target::Beside)));
+    rows
 }
 
 /// Starts the other process and waits until it holds them all.
-async fn hold_elsewhere(world: &World, machines: Vec<Enrolled>) -> Result<Child> {
+async fn hold_elsewhere<S: Kept>(world: &World<S>, machines: Vec<Enrolled>) -> Result<Child> {
     let roots = world.app.authority().roots_der().map(|root| root.to_vec()).to_vec();
     let orders = Orders { address: world.place.address, roots, machines };
     let mut holder = Command::new(std::env::current_exe()?)

@@ -11,6 +11,7 @@ use crate::Bench;
 use crate::enroll::Rounds;
 use crate::host::resident;
 use crate::http::{get, post};
+use crate::kept::Kept;
 use crate::load::{Feed, run};
 use crate::machines::{ENROLL, keyless};
 use crate::report::{Row, Target};
@@ -21,9 +22,9 @@ const SELF: &str = "/v1/machines/self";
 const MANY: usize = 1_000;
 
 /// P6.
-pub(crate) async fn read(bench: &Bench) -> Result<Vec<Row>> {
-    let dir = bench.directory()?;
-    let world = World::open(dir.path(), &bench.metrics).await?;
+pub(crate) async fn read<S: Kept>(bench: &Bench) -> Result<Vec<Row>> {
+    let home = bench.home::<S>().await?;
+    let world = World::<S>::open(&home, &bench.metrics).await?;
     let keys = bearer_keys(&world).await?;
     let reads: Vec<_> = keys.iter().map(|key| get(SELF, Some(key))).collect();
     let empty = world.beside(Router::new().route(SELF, on_get(|| async {}))).await?;
@@ -46,7 +47,7 @@ pub(crate) async fn read(bench: &Bench) -> Result<Vec<Row>> {
     ])
 }
 
-async fn bearer_keys(world: &World) -> Result<Vec<String>> {
+async fn bearer_keys<S: Kept>(world: &World<S>) -> Result<Vec<String>> {
     let token = world.token().await?;
     let mut client = world.place.connect().await?;
     let mut keys = Vec::with_capacity(MANY);
@@ -59,9 +60,9 @@ async fn bearer_keys(world: &World) -> Result<Vec<String>> {
 }
 
 /// P12.
-pub(crate) async fn refused(bench: &Bench) -> Result<Vec<Row>> {
-    let dir = bench.directory()?;
-    let world = World::open(dir.path(), &bench.metrics).await?;
+pub(crate) async fn refused<S: Kept>(bench: &Bench) -> Result<Vec<Row>> {
+    let home = bench.home::<S>().await?;
+    let world = World::<S>::open(&home, &bench.metrics).await?;
     let wrong: Vec<_> =
         (0..MANY).flat_map(|_| keyless(1, &unknown_token())).map(|body| post(ENROLL, &body)).collect();
     let empty = world.beside(Router::new().route(ENROLL, on_post(|_: Bytes| async {}))).await?;

@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use crate::Bench;
 use crate::enroll::{Rounds, issue_alone};
 use crate::http::{Client, Place, post};
+use crate::kept::Kept;
 use crate::load::{Measured, Stretch};
 use crate::machines::{Enrolled, enrolled, make};
 use crate::report::{Row, Target};
@@ -24,9 +25,9 @@ const AT_MOST: usize = 2_000;
 const HALF_A_DAY: SignedDuration = SignedDuration::from_hours(13);
 
 /// Measures it.
-pub(crate) async fn bench(bench: &Bench) -> Result<Vec<Row>> {
-    let dir = bench.directory()?;
-    let world = World::open(dir.path(), &bench.metrics).await?;
+pub(crate) async fn bench<S: Kept>(bench: &Bench) -> Result<Vec<Row>> {
+    let home = bench.home::<S>().await?;
+    let world = World::<S>::open(&home, &bench.metrics).await?;
     let machines = make(1_000)?;
     let roots: Arc<[CertificateDer<'static>]> = world.app.authority().roots_der().map(Clone::clone).into();
     let (mut figure, mut reference) = (Rounds::default(), Vec::new());

@@ -17,6 +17,13 @@ pub(crate) enum Target {
     Share(f64),
     /// At most this, whatever the reference.
     AtMost(f64),
+    /// 99 of 100 answers within this, and at most so many times the reference.
+    Page {
+        /// In milliseconds.
+        p99_ms: f64,
+        /// Of the reference.
+        times: f64,
+    },
     /// Told beside the others, and no target.
     Beside,
 }
@@ -43,6 +50,11 @@ pub(crate) struct Row {
 }
 
 impl Row {
+    /// The same, measured on this store.
+    pub(crate) fn on(self, store: &str) -> Self {
+        Self { what: format!("{}, {store}", self.what), ..self }
+    }
+
     /// The figure in terms of the reference.
     pub(crate) fn ratio(&self) -> Option<f64> {
         self.reference.filter(|(_, figure)| *figure > 0.0).map(|(_, figure)| self.figure / figure)
@@ -53,6 +65,9 @@ impl Row {
         match self.target {
             Target::Times(least) | Target::Share(least) => self.ratio().map(|ratio| ratio >= least),
             Target::AtMost(most) => Some(self.figure <= most),
+            Target::Page { p99_ms, times } => {
+                self.latency_ms.zip(self.ratio()).map(|((_, p99), ratio)| p99 < p99_ms && ratio <= times)
+            }
             Target::Beside => None,
         }
     }
@@ -67,6 +82,9 @@ impl Row {
             Target::Times(least) => format!("≥ {least:.0} ×"),
             Target::Share(least) => format!("≥ {:.0} %", least * 100.0),
             Target::AtMost(most) => format!("≤ {}", number(most)),
+            Target::Page { p99_ms, times } => {
+                format!("p99 < {} ms, ≤ {:.0} %", number(p99_ms), times * 100.0)
+            }
             Target::Beside => String::new(),
         };
         let met = match self.met() {
@@ -133,7 +151,7 @@ impl Report {
 }
 
 /// A number as people read it: thousands apart, and digits behind the point for small ones only.
-fn number(figure: f64) -> String {
+pub(crate) fn number(figure: f64) -> String {
     if figure.abs() < 100.0 && figure.fract() != 0.0 {
         return format!("{figure:.2}");
     }
@@ -173,6 +191,19 @@ mod tests {
         assert_eq!(row(2000.0, 10.0, Target::Times(200.0)).met(), Some(true));
         assert_eq!(row(2.0, 10.0, Target::AtMost(1.0)).met(), Some(false));
         assert_eq!(row(2.0, 10.0, Target::Beside).met(), None);
+    }
+
+    #[test]
+    fn a_page_must_be_fast_and_must_not_grow_with_the_list() {
+        let target = Target::Page { p99_ms: 50.0, times: 1.5 };
+        let page = |figure, reference, p99| Row {
+            latency_ms: Some((figure, p99)),
+            ..row(figure, reference, target)
+        };
+        assert_eq!(page(1.4, 1.0, 49.0).met(), Some(true));
+        assert_eq!(page(1.4, 1.0, 50.0).met(), Some(false));
+        assert_eq!(page(1.6, 1.0, 2.0).met(), Some(false));
+        assert_eq!(row(1.0, 1.0, target).met(), None);
     }
 
     #[test]

@@ -1,14 +1,13 @@
-//! A whole server of Muster on a real directory, put together as the binary does it: SQLite with full durability, the
+//! A whole server of Muster on a real directory, put together as the binary does it: a store with full durability, the
 //! issuer, the use cases, the routes and the TLS port.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use axum::Router;
-use muster_app::{App, Origin, Parts, Ports, Settings, found};
+use muster_app::{App, Origin, Parts, Ports, Settings, Store, found};
 use muster_issuer::{Authority, NewAuthority, SealKey, ServerCertificate};
 use muster_model::{Pepper, SignedDuration, SiteId, TenantId, Timestamp};
 use muster_server::limits::{BodyLimits, TrustedProxies};
@@ -17,7 +16,7 @@ use muster_server::serve::{
     Draining, Listener, ServeSettings, SharedTls, Shutdown, TlsConfigs, TlsMaterial, serve, shutdown,
 };
 use muster_server::{Config, ServerState, router};
-use muster_store::{Reads as _, Store as _};
+use muster_store::Reads as _;
 use muster_store_sqlite::SqliteStore;
 use muster_wire::grant::CreateGrant;
 use rustls_pki_types::CertificateDer;
@@ -25,10 +24,10 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use crate::http::Place;
-use crate::tls;
+use crate::kept::{Home as _, Kept};
+use crate::{tls, upkeep};
 
 const PEPPER: [u8; 32] = [7; 32];
-const FLUSH: Duration = Duration::from_secs(5);
 
 /// The machine's clock, which can be set ahead, and its generator.
 #[derive(Debug, Clone, Default)]
@@ -53,14 +52,14 @@ impl Ports for Clock {
 }
 
 /// A server of Muster that runs.
-pub(crate) struct World {
-    pub(crate) app: App<SqliteStore>,
+pub(crate) struct World<S = SqliteStore> {
+    pub(crate) app: App<S>,
     pub(crate) clock: Clock,
     pub(crate) tenant: TenantId,
     pub(crate) site: SiteId,
     /// Where it listens, for clients without a certificate.
     pub(crate) place: Place,
-    admin: Origin,
+    pub(crate) admin: Origin,
     tls: SharedTls,
     switch: Shutdown,
     tasks: JoinSet<()>,
@@ -72,26 +71,32 @@ pub(crate) struct Beside {
     _switch: Shutdown,
 }
 
-impl World {
-    /// Starts a server in a directory, founding it where there is nothing.
-    pub(crate) async fn open(dir: &Path, metrics: &Metrics) -> Result<Self> {
+impl<S: Kept> World<S> {
+    /// Starts a server, founding the deployment where there is nothing. Several may run on one database.
+    pub(crate) async fn open(home: &S::Home, metrics: &Metrics) -> Result<Self> {
         let clock = Clock::default();
-        let database = dir.join("muster.db");
-        let (authority, store) = match database.exists() {
-            true => (Authority::open(&dir.join("ca"), &SealKey::Beside)?, SqliteStore::open(&database)?),
-            false => {
+        let ca = home.dir().join("ca");
+        let is_new = !ca.exists();
+        let authority = match is_new {
+            true => {
                 let new = NewAuthority { trust_domain: "bench.muster.internal".parse()?, now: clock.now() };
-                (Authority::create(&dir.join("ca"), &SealKey::Beside, &new)?, SqliteStore::create(&database)?)
+                Authority::create(&ca, &SealKey::Beside, &new)?
             }
+            false => Authority::open(&ca, &SealKey::Beside)?,
         };
+        let store = S::open(home, is_new).await?;
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let settings = Settings::at(format!("https://{}", listener.local_addr()?));
-        let founded = found(&store, &clock, settings.hold_cap).await?;
         let pepper = Pepper::new(PEPPER);
+        let founded = found(&store, &clock, &pepper, settings.hold_cap).await?;
         let (ports, tenant) = (Box::new(clock.clone()), founded.tenant);
         let app = App::new(Parts { store, authority, pepper, ports, settings, tenant });
-        let site =
-            app.store().reader().await?.only_site(tenant).await?.context("it was founded with one")?.id;
+        let mark = app.look(None).await?;
+        app.join().await?;
+        let mut reads = app.store().reader().await?;
+        let site = reads.site_by_code(tenant, &"default".parse()?).await?;
+        let site = site.context("it was founded with one")?.id;
+        drop(reads);
         let admin = Origin { caller: app.local_admin(founded.admin), source: None };
         let tls = material(&app)?.shared();
         let place = Place { address: listener.local_addr()?, tls: tls::client(app.authority())? };
@@ -100,7 +105,7 @@ impl World {
         let config = config(founded.admin, metrics);
         let routes = router(&ServerState::new(app.clone(), config));
         tasks.spawn(served(Listener::tls(listener, tls.clone()), routes, draining.clone()));
-        tasks.spawn(upkeep(app.clone(), metrics.clone(), draining));
+        upkeep::start(&mut tasks, &app, mark, metrics, &draining);
         Ok(Self { app, clock, tenant, site, place, admin, tls, switch, tasks })
     }
 
@@ -123,27 +128,13 @@ impl World {
     pub(crate) async fn close(mut self) {
         self.switch.trigger();
         while self.tasks.join_next().await.is_some() {}
-        self.app.store().close().await;
+        self.app.store().finish().await;
     }
 }
 
 async fn served(listener: Listener, routes: Router, draining: Draining) {
     // How many connections were cut says nothing here: the clients are gone.
     serve(listener, routes, ServeSettings::default(), draining).await;
-}
-
-/// What a server does by itself every few seconds.
-async fn upkeep(app: App<SqliteStore>, metrics: Metrics, mut draining: Draining) {
-    let mut ticks = tokio::time::interval(FLUSH);
-    loop {
-        tokio::select! {
-            () = draining.started() => return app.flush_refusals().await,
-            _ = ticks.tick() => {
-                app.flush_refusals().await;
-                metrics.upkeep();
-            }
-        }
-    }
 }
 
 fn config(admin: muster_model::OperatorId, metrics: &Metrics) -> Config {
@@ -161,7 +152,7 @@ fn config(admin: muster_model::OperatorId, metrics: &Metrics) -> Config {
 }
 
 /// The server's own certificate, made as the binary makes it.
-fn material(app: &App<SqliteStore>) -> Result<TlsConfigs> {
+fn material<S: Store>(app: &App<S>) -> Result<TlsConfigs> {
     let authority = app.authority();
     let names = [tls::NAME.try_into()?];
     let ServerCertificate { chain, key, .. } = authority.server_certificate(&names, app.now())?;
