@@ -301,3 +301,7 @@ CREATE TABLE signals (
 );
 CREATE INDEX signals_by_xid ON signals (xid);
 CREATE INDEX signals_by_age ON signals (at);
+
+-- Where a full disk is asked whether there is room again. Always empty.
+CREATE TABLE room (filler bytea NOT NULL);
+ALTER TABLE room ALTER filler SET STORAGE EXTERNAL;

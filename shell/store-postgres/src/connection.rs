@@ -1,46 +1,112 @@
-//! One connection, and the statements that stay prepared on it.
+//! One connection, and the statements that stay prepared on it. No wait for it is without an end.
 
 use std::collections::HashMap;
 use std::fmt;
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::TryStreamExt;
 use tokio::sync::OnceCell;
 use tokio::task::JoinHandle;
-use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, Statement};
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Row, Statement};
 
+use crate::failure::Failure;
 use crate::settings::Dial;
+use crate::shape::{self, Kind};
 
 /// How long it may take until a connection is there, all of its hosts and its handshakes together.
-const PATIENCE: Duration = Duration::from_secs(4);
+const CONNECT: Duration = Duration::from_secs(4);
+/// How long an answer may take. The server itself gives up earlier; this is for one that hangs.
+const ANSWER: Duration = Duration::from_secs(8);
+
+/// What is bound.
+pub(crate) type Values<'v> = &'v [&'v (dyn ToSql + Sync)];
 
 /// A connection.
 pub(crate) struct Connected {
     pub(crate) client: Client,
-    statements: Mutex<HashMap<&'static str, Arc<OnceCell<Statement>>>>,
+    statements: Kept<Statement>,
+    grouped: Kept<Option<Grouped>>,
+    /// Set once it must not be used any more, though it stands.
+    spoilt: AtomicBool,
     task: JoinHandle<()>,
+}
+
+/// A statement that is run for many.
+#[derive(Debug, Clone)]
+pub(crate) struct Grouped {
+    pub(crate) statement: Statement,
+    pub(crate) kind: Kind,
 }
 
 impl fmt::Debug for Connected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connected").field("closed", &self.client.is_closed()).finish_non_exhaustive()
+        f.debug_struct("Connected").field("usable", &self.is_usable()).finish_non_exhaustive()
     }
 }
 
 impl Connected {
     pub(crate) fn new(client: Client, task: JoinHandle<()>) -> Self {
-        Self { client, statements: Mutex::default(), task }
+        let spoilt = AtomicBool::new(false);
+        Self { client, statements: Kept::default(), grouped: Kept::default(), spoilt, task }
     }
 
     /// The statement, prepared once.
-    pub(crate) async fn prepared(&self, sql: &'static str) -> Result<Statement, tokio_postgres::Error> {
-        let cell = {
-            let mut statements = self.statements.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(statements.entry(sql).or_default())
+    pub(crate) async fn prepared(&self, sql: &'static str) -> Result<Statement, Failure> {
+        self.statements.get(sql, || async { Ok(self.client.prepare(&translated(sql)).await?) }).await
+    }
+
+    /// The statement for many, prepared once; `None` where it has no such form.
+    pub(crate) async fn grouped(&self, sql: &'static str) -> Result<Option<Grouped>, Failure> {
+        let make = || async {
+            let single = self.prepared(sql).await?;
+            let Some((text, kind)) = shape::grouped(sql, single.params()) else { return Ok(None) };
+            Ok(Some(Grouped { statement: self.client.prepare(&text).await?, kind }))
         };
-        let statement = cell.get_or_try_init(|| async { self.client.prepare(&translated(sql)).await });
-        statement.await.cloned()
+        self.grouped.get(sql, make).await
+    }
+
+    /// Every row of a statement.
+    pub(crate) async fn query(&self, statement: &Statement, values: Values<'_>) -> Result<Vec<Row>, Failure> {
+        let rows = self.client.query_raw(statement, values.iter().copied()).await?;
+        Ok(rows.try_collect().await?)
+    }
+
+    /// How many rows a statement touches.
+    pub(crate) async fn execute(&self, statement: &Statement, values: Values<'_>) -> Result<u64, Failure> {
+        Ok(self.client.execute_raw(statement, values.iter().copied()).await?)
+    }
+
+    /// A statement without values, unprepared. It is sent when this is first polled.
+    pub(crate) async fn step(&self, sql: &'static str) -> Result<(), Failure> {
+        Ok(self.client.batch_execute(sql).await?)
+    }
+
+    /// Waits for an answer, and not for ever. After a failure of the connection it is of no use any more.
+    pub(crate) async fn bounded<T>(
+        &self,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        let answer = match tokio::time::timeout(ANSWER, work).await {
+            Ok(answer) => answer,
+            Err(_) => Err(Failure::Late),
+        };
+        if answer.as_ref().is_err_and(Failure::is_of_the_line) {
+            self.spoil();
+        }
+        answer
+    }
+
+    /// Nobody is to use it any more.
+    pub(crate) fn spoil(&self) {
+        self.spoilt.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_usable(&self) -> bool {
+        !self.spoilt.load(Ordering::Relaxed) && !self.client.is_closed()
     }
 }
 
@@ -51,43 +117,38 @@ impl Drop for Connected {
     }
 }
 
+/// What is made once for each text.
+struct Kept<T>(Mutex<HashMap<&'static str, Arc<OnceCell<T>>>>);
+
+impl<T> Default for Kept<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<T: Clone> Kept<T> {
+    async fn get<F: Future<Output = Result<T, Failure>>>(
+        &self,
+        sql: &'static str,
+        make: impl FnOnce() -> F,
+    ) -> Result<T, Failure> {
+        let cell = {
+            let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(kept.entry(sql).or_default())
+        };
+        cell.get_or_try_init(make).await.cloned()
+    }
+}
+
 /// `?1` becomes `$1`. A question mark is nothing else in a statement of ours.
 fn translated(sql: &str) -> String {
     sql.replace('?', "$")
 }
 
-/// Why there is no connection.
-#[derive(Debug)]
-pub(crate) enum Failure {
-    Driver(tokio_postgres::Error),
-    Late,
-}
-
-impl Failure {
-    pub(crate) fn code(&self) -> Option<&SqlState> {
-        match self {
-            Self::Driver(error) => error.code(),
-            Self::Late => None,
-        }
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Driver(error) => f.write_str(&crate::failure::said(error)),
-            Self::Late => f.write_str("it took too long"),
-        }
-    }
-}
-
-impl std::error::Error for Failure {}
-
 /// Makes a connection.
 pub(crate) async fn connect(dial: &Dial) -> Result<Connected, Failure> {
-    let connected = tokio::time::timeout(PATIENCE, dial.connect()).await;
-    let (client, connection) = match connected {
-        Ok(connected) => connected.map_err(Failure::Driver)?,
+    let (client, connection) = match tokio::time::timeout(CONNECT, dial.connect()).await {
+        Ok(connected) => connected?,
         Err(_) => return Err(Failure::Late),
     };
     let task = tokio::spawn(async move {

@@ -5,14 +5,35 @@
 //!
 //! Times are kept to the millisecond.
 
+mod batch;
+mod common;
 mod connection;
+mod control;
+mod dialect;
+mod effects;
 mod failure;
+mod fence;
+mod guard;
+mod job;
+mod lane;
+mod listen;
+mod locks;
 mod open;
+mod pool;
+mod prune;
+mod recover;
+mod round;
 mod schema;
+mod session;
 mod settings;
+mod shape;
 mod store;
 mod tls;
+mod transfer;
+mod values;
 
 pub use open::{Found, OpenError, probe};
+pub use pool::Pooled;
 pub use settings::Settings;
-pub use store::PostgresStore;
+pub use store::{PostgresStore, Reader};
+pub use transfer::ImportError;

@@ -37,6 +37,7 @@ impl Connector {
             .with_safe_default_protocol_versions()
             .map_err(|error| OpenError::Tls(error.to_string()))?;
         let config = match trust {
+            #[expect(clippy::disallowed_methods, reason = "as `sslmode=require` is understood everywhere")]
             Trust::Anybody => {
                 builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider)))
             }

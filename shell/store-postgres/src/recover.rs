@@ -1,0 +1,81 @@
+//! After a connection was lost: waiting for the next one, and finding out what became of a commit.
+
+use std::future::Future;
+use std::hash::{BuildHasher, RandomState};
+use std::time::Duration;
+
+use muster_store::StoreError;
+
+use crate::connection::connect;
+use crate::effects::now;
+use crate::failure::Failure;
+use crate::settings::Dial;
+
+/// How long a server that was just there is waited for.
+const LONG: Duration = Duration::from_secs(5);
+/// The longest pause between two tries.
+const PAUSE: u64 = 250;
+
+/// How long to try.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Patience {
+    Once,
+    Long,
+}
+
+/// Tries until it works or the patience ends; then tells why it did not work last.
+pub(crate) async fn until<T, F: Future<Output = Result<T, Failure>>>(
+    patience: Patience,
+    mut work: impl FnMut() -> F,
+) -> Result<T, Failure> {
+    let mut last = Failure::Late;
+    let tries = async {
+        for n in 1.. {
+            match work().await {
+                Ok(done) => return Some(done),
+                Err(failure) => last = failure,
+            }
+            if patience == Patience::Once {
+                return None;
+            }
+            pause(n).await;
+        }
+        None
+    };
+    match tokio::time::timeout(LONG, tries).await {
+        Ok(Some(done)) => Ok(done),
+        Ok(None) | Err(_) => Err(last),
+    }
+}
+
+/// Waits for longer and longer, and never as long as the others do.
+pub(crate) async fn pause(tries: u32) {
+    let most = (10_u64 << tries.min(5)).min(PAUSE);
+    let drawn = RandomState::new().hash_one(tries) % most;
+    tokio::time::sleep(Duration::from_millis(drawn + 1)).await;
+}
+
+/// Whether a transaction of a lane was committed.
+///
+/// Its row is written by every transaction of the lane. To write it, this waits for a server process that may still hold
+/// the transaction open; and what this commits is durable, and so is everything that came to light before.
+///
+/// # Errors
+/// [`StoreError::Unknown`] where nobody answers for too long.
+pub(crate) async fn was_committed(dial: Dial, lane: [u8; 16], number: i64) -> Result<bool, StoreError> {
+    match until(Patience::Long, || newest(dial.clone(), lane)).await {
+        Ok(newest) => Ok(newest == number),
+        Err(failure) => Err(StoreError::Unknown { what: "commit", cause: Box::new(failure) }),
+    }
+}
+
+async fn newest(dial: Dial, lane: [u8; 16]) -> Result<i64, Failure> {
+    const SQL: &str = concat!(
+        "INSERT INTO lanes (id, batch, at) VALUES ($1, -1, ",
+        now!(),
+        ") ON CONFLICT (id) DO UPDATE SET at = excluded.at RETURNING batch"
+    );
+    let connection = connect(&dial).await?;
+    let asked = async { Ok(connection.client.query_one(SQL, &[&&lane[..]]).await?) };
+    Ok(connection.bounded(asked).await?.get(0))
+}
