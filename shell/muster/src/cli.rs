@@ -96,6 +96,15 @@ pub(crate) enum Command {
     /// The audit log: who did what, to what, why, from where.
     #[command(subcommand)]
     Audit(commands::audit::Audit),
+    /// The servers of the deployment, and what a further one needs.
+    #[command(subcommand)]
+    Replica(commands::replica::Replica),
+    /// The database: what it holds, and moving it.
+    #[command(subcommand)]
+    Db(commands::db::Db),
+    /// Going on from a database that was put back to an older day.
+    #[command(subcommand)]
+    Restore(commands::restore::Restore),
     /// The deployment at a glance.
     Status(commands::status::Status),
     /// Find out what is wrong with the server or agent on this host, and how to mend it.

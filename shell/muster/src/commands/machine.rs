@@ -32,6 +32,8 @@ pub(crate) enum Machine {
     Resume(Act),
     /// End a machine for good. It stays listed.
     Retire(Act),
+    /// Have machines get their next certificate now, whichever server they are connected to.
+    Renew(Renew),
     /// End a machine's credentials at once: one, or all of them.
     Revoke(RevokeArgs),
 }
@@ -64,6 +66,14 @@ pub(crate) struct Act {
     /// Why, for the audit log and for the machine.
     #[arg(long)]
     reason: Option<String>,
+}
+
+/// Which machines.
+#[derive(Debug, Args)]
+pub(crate) struct Renew {
+    /// Their identifiers (mch_…) or names.
+    #[arg(value_name = "MACHINE", required = true)]
+    machines: Vec<String>,
 }
 
 /// A machine to make ahead.
@@ -135,12 +145,26 @@ pub(crate) async fn run(context: &Context, verb: Machine) -> Result {
             let id = resolve(&client, act.machine).await?;
             out.show(&client.retire_machine(&id, act.reason).await?)
         }
+        Machine::Renew(args) => out.show(&renew(&client, args.machines).await?),
         Machine::Revoke(args) => {
             let id = resolve(&client, args.machine).await?;
             let request = Revoke { credential: args.credential, reason: args.reason, dry_run: args.dry_run };
             out.show(&client.revoke_machine(&id, &request).await?)
         }
     }
+}
+
+/// Each name is found before the first order goes out.
+async fn renew(client: &Client, machines: Vec<String>) -> Result<muster_wire::Page<Shape>> {
+    let mut ids = Vec::with_capacity(machines.len());
+    for machine in machines {
+        ids.push(resolve(client, machine).await?);
+    }
+    let mut items = Vec::with_capacity(ids.len());
+    for id in ids {
+        items.push(client.renew_machine(&id).await?);
+    }
+    Ok(muster_wire::Page { items, next: None })
 }
 
 async fn ls(client: &Client, args: &Ls) -> Result<muster_wire::Page<Shape>> {

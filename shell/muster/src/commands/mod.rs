@@ -4,6 +4,7 @@ pub(crate) mod agent;
 pub(crate) mod audit;
 pub(crate) mod completions;
 pub(crate) mod config;
+pub(crate) mod db;
 pub(crate) mod doctor;
 pub(crate) mod enroll;
 pub(crate) mod generate;
@@ -16,6 +17,8 @@ pub(crate) mod login_link;
 pub(crate) mod machine;
 pub(crate) mod man;
 mod progress;
+pub(crate) mod replica;
+pub(crate) mod restore;
 pub(crate) mod serve;
 pub(crate) mod site;
 pub(crate) mod status;
@@ -69,6 +72,9 @@ fn run(context: &Context, command: Command) -> Result<ExitCode> {
         Command::Invite(verb) => ask(context, invite::run(context, verb))?,
         Command::Token(verb) => ask(context, token::run(context, verb))?,
         Command::Audit(verb) => ask(context, audit::run(context, verb))?,
+        Command::Replica(verb) => ask(context, replica::run(context, verb))?,
+        Command::Restore(verb) => ask(context, restore::run(context, verb))?,
+        Command::Db(verb) => db::run(context, verb)?,
         Command::Status(args) => ask(context, status::run(context, args))?,
         Command::Doctor(args) => return ask(context, doctor::run(context, args)),
         Command::LoginLink(args) => ask(context, login_link::run(context, args))?,

@@ -1,5 +1,5 @@
 //! Telling a person or a program what the agent goes through: a spinner on a terminal, plain lines elsewhere, a line of
-//! JSON each where JSON was asked for.
+//! JSON each where JSON was asked for. And a bar for work whose end is known.
 
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
@@ -72,6 +72,38 @@ impl Teller {
             }
             Progress::Trouble { .. } => spinner.set_message(text.to_owned()),
             _ => spinner.suspend(|| line(text)),
+        }
+    }
+}
+
+/// A bar for something whose end is known.
+pub(crate) struct Bar(Option<ProgressBar>);
+
+impl Bar {
+    /// For rows on their way, told how many of how many; drawn for a person at a terminal.
+    pub(crate) fn rows(out: Output) -> impl FnMut(u64, u64) + Send {
+        const LOOK: &str = "{bar:32} {percent:>3} %  {human_pos} of {human_len} rows, {per_sec}, {eta} left";
+        let interactive = out.format == Format::Table && std::io::stderr().is_terminal();
+        let bar = interactive.then(|| {
+            let style = ProgressStyle::with_template(LOOK).expect("a constant template");
+            ProgressBar::new(0).with_style(style)
+        });
+        let mut bar = Self(bar);
+        move |done, all| bar.at(done, all)
+    }
+
+    fn at(&mut self, done: u64, all: u64) {
+        if let Some(bar) = &self.0 {
+            bar.set_length(all);
+            bar.set_position(done);
+        }
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
         }
     }
 }

@@ -40,7 +40,7 @@ pub(crate) fn configured(context: &Context, listen: &Listen) -> Result<Config> {
 pub(crate) async fn opened(context: &Context, config: &Config) -> Result<Running> {
     let dir = context.server_dir(config);
     let dir = std::path::absolute(&dir).unwrap_or(dir);
-    let home = Home::open(&dir, config.server.trust_domain.as_deref())?;
+    let home = Home::open(&dir, config).await?;
     start(home, config).await
 }
 

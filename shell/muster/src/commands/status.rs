@@ -26,6 +26,8 @@ impl Human for Shape {
             ("trust domain", self.trust_domain.clone()),
             ("version", self.version.clone()),
             ("started", relative(now, self.started_at)),
+            ("mode", if self.mode == "normal" { String::new() } else { self.mode.clone() }),
+            ("servers", if self.replicas > 1 { self.replicas.to_string() } else { String::new() }),
             (
                 "machines",
                 format!(

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use jiff::Timestamp;
 use muster_agent::{AgentStatus, HardwareMode, Joining, Progress, RunOptions, Way};
-use muster_app::Origin;
+use muster_app::{Mode, Origin};
 use muster_wire::ListQuery;
 use muster_wire::grant::CreateGrant;
 use muster_wire::invite::{CaPin, Invite, InviteError};
@@ -107,6 +107,9 @@ async fn this_machine(running: &mut Running, hardware_id: &str) -> Result<Option
     let hardware = hardware(hardware_id)?;
     let dir = running.home().join("agent");
     let Some(known) = standing(&dir) else { return Ok(None) };
+    if known.machine.is_none() && running.app.mode() != Mode::Normal {
+        return Ok(None);
+    }
     let way = match known.machine.is_some() {
         // The address may be another one since: it is told, and proves itself by the pinned CA.
         true => Way::Request { url: running.app.settings().url.clone(), pin: pin(running), site: None },
@@ -182,6 +185,10 @@ fn announce(tell: &watch::Sender<Option<()>>, progress: Progress) {
 
 /// Everything a person or program needs next.
 async fn ready(running: &Running, machine: Option<String>) -> Result<UpReady> {
+    // Nothing is given out on a database that is older than it should be. The log says why.
+    if running.app.mode() != Mode::Normal {
+        return Ok(UpReady { machine, ..UpReady::of(running) });
+    }
     let login_url = running.app.login_link(running.admin).await.map_err(|error| failed(&error))?;
     let invite = invite(running, DAY).await?;
     Ok(UpReady { login_url: Some(login_url), invite: Some(invite), machine, ..UpReady::of(running) })

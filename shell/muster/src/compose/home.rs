@@ -1,28 +1,33 @@
-//! A server's data directory: the authority, the pepper, the database, and the lock that keeps a second server out.
+//! A server's data directory: the authority, the pepper, the note of what it belongs to, and the lock that keeps a second
+//! server out.
 //!
-//! Made in an order that a crash at any point leaves either nothing that counts or everything: the database comes
-//! last, and a directory that had a database is never founded again. What is missing or damaged in a founded directory is
-//! named with its path and its fix; it is never made anew, because an empty registry would disown the fleet.
+//! Founded in an order that a crash at any point leaves either nothing that counts or everything: first the authority and
+//! the pepper, then the database, then the deployment in it, and last the note. Directory and database know each other:
+//! the note names the deployment, and the deployment has a proof by the pepper. What is missing, damaged or somebody
+//! else's is named with its fix; it is never made anew, because an empty registry would disown the fleet.
 
 use std::fs::{File, Permissions, TryLockError};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use muster_app::Ports;
+use muster_app::{FoundError, Ports};
 use muster_issuer::authority::Authority;
 use muster_issuer::seal::SEAL_FILE;
 use muster_issuer::{AuthorityError, FileError, NewAuthority, SealKey, TrustDomain, files};
-use muster_model::Pepper;
-use muster_store_sqlite::{OpenError, SqliteStore};
+use muster_model::{DeploymentId, Pepper};
+use muster_store::{Store, StoreError, Unscoped};
+use muster_store_postgres::{Found, OpenError, PostgresStore, Settings, probe};
+use muster_store_sqlite::SqliteStore;
 use zeroize::Zeroizing;
 
-use super::SystemPorts;
+use super::database::{self, Place};
+use super::founded::{Founded, Kind};
+use super::store::AnyStore;
+use super::{SystemPorts, moving};
+use crate::config::Config;
 use crate::failure::{Exit, Failure, Result};
 
 const CREDENTIAL: &str = "muster-seal-key";
-/// Stands beside a database from its first day on, so that one that is gone is missed.
-const FOUNDED: &str = "founded";
-const FOUNDED_TEXT: &[u8] = b"This directory has a database: muster.db. Without it nothing starts here.\n";
 
 /// A data directory that this process alone works in.
 pub(crate) struct Home {
@@ -33,47 +38,130 @@ pub(crate) struct Home {
     /// Hashes secrets.
     pub(crate) pepper: Pepper,
     /// Where everything is kept.
-    pub(crate) store: SqliteStore,
+    pub(crate) store: AnyStore,
     /// Keeps a second server out; goes with the process.
     pub(crate) lock: File,
+    /// What the directory said of itself before this start.
+    founded: Option<Founded>,
+    kind: Kind,
 }
 
 impl Home {
     /// Opens a founded directory, or founds one where there is nothing.
-    pub(crate) fn open(dir: &Path, trust_domain: Option<&str>) -> Result<Self> {
+    pub(crate) async fn open(dir: &Path, config: &Config) -> Result<Self> {
         directory(dir)?;
         let lock = lock(dir)?;
-        let database = dir.join("muster.db");
-        let is_new = !database.exists();
-        let founded = dir.join(FOUNDED);
-        if is_new && founded.exists() {
-            return Err(lost(&database));
-        }
-        let authority = authority(&dir.join("ca"), is_new, trust_domain)?;
+        let place = Place::of(dir, &config.database)?;
+        let founded = Founded::read(dir)?;
+        let is_new = is_new(dir, &place, founded.as_ref()).await?;
+        let authority = authority(&dir.join("ca"), is_new, config.server.trust_domain.as_deref())?;
         let pepper = pepper(&dir.join("pepper"), is_new)?;
-        let store = match is_new {
-            true => SqliteStore::create(&database),
-            false => SqliteStore::open(&database),
-        };
-        let store = store.map_err(|error| unopened(&error))?;
+        let store = opened(&place, is_new).await?;
+        let home = Self { dir: dir.to_owned(), authority, pepper, store, lock, founded, kind: place.kind() };
+        home.check().await?;
         if is_new {
-            tracing::info!(dir = %dir.display(), "a new deployment was founded");
+            tracing::info!(dir = %dir.display(), database = place.kind().as_str(), "a new deployment is founded");
         }
-        if !founded.exists() {
-            files::write_new(&founded, FOUNDED_TEXT).map_err(unusable)?;
+        Ok(home)
+    }
+
+    /// Whether the database holds the deployment that the directory belongs to. Before anything is written to it.
+    async fn check(&self) -> Result {
+        let Some(noted) = self.founded.as_ref().and_then(|founded| founded.deployment) else { return Ok(()) };
+        let unread =
+            |error: StoreError| Failure::new(Exit::Config, "the database cannot be used").because(&error);
+        let there = self.store.reader().await.map_err(unread)?.deployment().await.map_err(unread)?;
+        match there {
+            Some(there) if there.id == noted => Ok(()),
+            there => Err(other_deployment(&self.dir, noted, there.map(|there| there.id))),
         }
-        Ok(Self { dir: dir.to_owned(), authority, pepper, store, lock })
+    }
+
+    /// Notes which deployment the directory belongs to, once that is known.
+    pub(crate) fn belongs_to(&self, deployment: DeploymentId) -> Result {
+        match self.founded.as_ref().and_then(|founded| founded.deployment) {
+            Some(noted) if noted == deployment => Ok(()),
+            Some(noted) => Err(other_deployment(&self.dir, noted, Some(deployment))),
+            None => Founded::write(&self.dir, deployment, self.kind, None),
+        }
+    }
+}
+
+/// Whether there is nothing yet, neither here nor in the database. What does not belong together is refused.
+pub(crate) async fn is_new(dir: &Path, place: &Place, founded: Option<&Founded>) -> Result<bool> {
+    match place {
+        Place::Sqlite(path) => is_new_file(path, founded),
+        Place::Postgres(settings, url) => is_new_database(dir, settings, url, founded).await,
+    }
+}
+
+/// Whether a database file is to be made. A directory that had one is never founded again.
+fn is_new_file(path: &Path, founded: Option<&Founded>) -> Result<bool> {
+    match founded {
+        Some(Founded { database: Kind::Postgres, moved_to, .. }) => Err(moving::away(moved_to.as_deref())),
+        Some(Founded { database: Kind::Sqlite, .. }) if !path.exists() => Err(lost(path)),
+        Some(Founded { database: Kind::Sqlite, .. }) => Ok(false),
+        None => Ok(!path.exists()),
+    }
+}
+
+/// Whether a PostgreSQL database is to be filled. Only an empty one, and only by a directory that belongs to nothing.
+async fn is_new_database(
+    dir: &Path,
+    settings: &Settings,
+    url: &str,
+    founded: Option<&Founded>,
+) -> Result<bool> {
+    let is_file = founded.is_some_and(|founded| founded.database == Kind::Sqlite);
+    if is_file || founded.is_none() && database::file(dir).exists() {
+        return Err(moving::not_yet(dir));
+    }
+    let found = probe(settings).await.map_err(|error| unopened(&error))?;
+    let noted = founded.and_then(|founded| founded.deployment);
+    match (found, noted) {
+        (Found::Foreign, _) => Err(foreign(url)),
+        (Found::Empty | Found::Muster { deployment: None, .. }, None) => Ok(true),
+        (Found::Empty | Found::Muster { deployment: None, .. }, Some(noted)) => Err(emptied(url, noted)),
+        (Found::Muster { deployment: Some(there), .. }, Some(noted)) if there == noted => Ok(false),
+        (Found::Muster { deployment: Some(there), .. }, Some(noted)) => {
+            Err(other_deployment(dir, noted, Some(there)))
+        }
+        // A founding that was cut short before its note left the pepper that the deployment has a proof by.
+        (Found::Muster { deployment: Some(_), .. }, None) if dir.join("pepper").exists() => Ok(false),
+        (Found::Muster { deployment: Some(there), .. }, None) => Err(stranger(dir, there)),
+    }
+}
+
+async fn opened(place: &Place, is_new: bool) -> Result<AnyStore> {
+    match place {
+        Place::Sqlite(path) => {
+            let store = if is_new { SqliteStore::create(path) } else { SqliteStore::open(path) };
+            store.map(AnyStore::Sqlite).map_err(|error| unopened(&error))
+        }
+        Place::Postgres(settings, _) => {
+            let open = async || PostgresStore::open(Settings::clone(settings)).await;
+            let store = match is_new {
+                true => match PostgresStore::create(Settings::clone(settings)).await {
+                    // A founding that was cut short left the schema behind, or another server was faster.
+                    Err(OpenError::Exists(_)) => open().await,
+                    made => made,
+                },
+                false => open().await,
+            };
+            store.map(AnyStore::Postgres).map_err(|error| unopened(&error))
+        }
     }
 }
 
 /// Whether a start would take the files of a directory as they are. Makes and changes nothing, and takes no lock; the
 /// database is left to whoever may open it.
 pub(crate) fn inspect(dir: &Path) -> Result {
-    let database = dir.join("muster.db");
-    let is_new = !database.exists();
-    if is_new && dir.join(FOUNDED).exists() {
-        return Err(lost(&database));
+    let file = database::file(dir);
+    let founded = Founded::read(dir)?;
+    if !file.exists() && founded.as_ref().is_some_and(|founded| founded.database == Kind::Sqlite) {
+        return Err(lost(&file));
     }
+    let is_new = founded.is_none() && !file.exists();
     let (ca, secret) = (dir.join("ca"), dir.join("pepper"));
     if !is_new || ca.exists() {
         authority(&ca, is_new, None)?;
@@ -91,7 +179,7 @@ pub(crate) fn is_sealed_elsewhere(dir: &Path) -> bool {
 }
 
 /// Makes the directory, or takes one that is there: one with something in it only as it must be.
-fn directory(dir: &Path) -> Result {
+pub(crate) fn directory(dir: &Path) -> Result {
     let failed = |error: std::io::Error| {
         Failure::new(Exit::Config, format!("{} cannot be made", dir.display())).because(&error)
     };
@@ -147,7 +235,7 @@ fn seal_key() -> Result<SealKey> {
     Ok(SealKey::Given(Zeroizing::new(key)))
 }
 
-fn pepper(path: &Path, is_new: bool) -> Result<Pepper> {
+pub(crate) fn pepper(path: &Path, is_new: bool) -> Result<Pepper> {
     if is_new && !path.exists() {
         let bytes: [u8; 32] = (&SystemPorts as &dyn Ports).random();
         files::write_new(path, &bytes).map_err(unusable)?;
@@ -162,7 +250,7 @@ fn pepper(path: &Path, is_new: bool) -> Result<Pepper> {
 }
 
 /// One server in a directory. The lock goes with the process, whatever ends it.
-fn lock(dir: &Path) -> Result<File> {
+pub(crate) fn lock(dir: &Path) -> Result<File> {
     let path = dir.join("muster.lock");
     let failed = |error: &std::io::Error| {
         Failure::new(Exit::Config, format!("{} cannot be locked", path.display())).because(error)
@@ -179,7 +267,7 @@ fn lock(dir: &Path) -> Result<File> {
     }
 }
 
-fn unusable(error: FileError) -> Failure {
+pub(crate) fn unusable(error: FileError) -> Failure {
     let fix = error.problem.fix();
     Failure::new(Exit::Config, format!("{} {}", error.path.display(), error.problem)).hint(fix)
 }
@@ -195,6 +283,45 @@ fn lost(database: &Path) -> Failure {
         .hint("restore it from a backup, or begin elsewhere with --data-dir")
 }
 
-fn unopened(error: &OpenError) -> Failure {
+/// The database cannot be opened, in its own words.
+pub(crate) fn unopened(error: &dyn std::error::Error) -> Failure {
     Failure::new(Exit::Config, "the database cannot be used").because(error)
+}
+
+/// Somebody else's tables are in it.
+pub(crate) fn foreign(url: &str) -> Failure {
+    Failure::new(Exit::Config, format!("{url} holds tables that are not Muster's"))
+        .hint("give Muster a database of its own: CREATE DATABASE muster")
+}
+
+fn emptied(url: &str, noted: DeploymentId) -> Failure {
+    Failure::new(Exit::Config, format!("{url} is empty"))
+        .cause(format!("this directory belongs to {noted}, whose database is never made anew by itself"))
+        .hint(
+            "check the address; else restore the database from a backup, or import it: muster db import FILE",
+        )
+}
+
+fn stranger(dir: &Path, there: DeploymentId) -> Failure {
+    Failure::new(Exit::Config, format!("the database belongs to {there}, and {} does not", dir.display()))
+        .cause("the keys of a deployment are in the data directories of its servers")
+        .hint("on a server of that deployment: muster replica export --out FILE; then here: muster replica import FILE")
+}
+
+/// Directory and database are of two deployments.
+pub(crate) fn other_deployment(dir: &Path, noted: DeploymentId, there: Option<DeploymentId>) -> Failure {
+    let there = there.map_or_else(|| "no deployment".to_owned(), |there| there.to_string());
+    Failure::new(Exit::Config, "this is the database of another deployment")
+        .cause(format!("{} belongs to {noted}, and the database holds {there}", dir.display()))
+        .hint("check the address of the database and --data-dir; what belongs together is in `muster db status`")
+}
+
+/// The deployment in the database was founded with another pepper.
+pub(crate) fn not_founded(dir: &Path, error: &FoundError) -> Failure {
+    match error {
+        FoundError::WrongDirectory { there } => stranger(dir, *there),
+        FoundError::Settle(_) => {
+            Failure::new(Exit::Failed, "the deployment cannot be founded").because(error)
+        }
+    }
 }

@@ -2,23 +2,33 @@
 
 use std::time::Duration;
 
-use muster_app::App;
+use muster_app::{App, StoreError};
 use muster_issuer::ServerName;
 use muster_model::Timestamp;
 use muster_server::metrics::Metrics;
 use muster_server::serve::{Draining, SharedTls};
-use muster_store_sqlite::SqliteStore;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Interval, MissedTickBehavior, interval};
 
+use super::seen::Seen;
+use super::store::AnyStore;
 use super::tls;
 
 const EVERY: Duration = Duration::from_secs(5);
 /// Counted refusals are written once in so many ticks: a flood is a line a minute.
 const REFUSALS: u32 = 12;
+/// The others give up a server that did not say for ten seconds that it is alive.
+const ALIVE: Duration = Duration::from_secs(3);
+/// The database is looked at so often, and what others did is heeded so often where nobody says that there is something.
+const LOOK: Duration = Duration::from_secs(2);
+/// How far the database was seen is written once in so many looks.
+const KEEP: u32 = 3;
+/// Between two hints that are followed: a busy deployment gives them all the time.
+const CALM: Duration = Duration::from_millis(100);
+const PRUNE: Duration = Duration::from_secs(600);
 
 /// What the jobs work on.
 pub(crate) struct Jobs {
-    pub(crate) app: App<SqliteStore>,
+    pub(crate) app: App<AnyStore>,
     pub(crate) metrics: Metrics,
     pub(crate) tls: SharedTls,
     pub(crate) names: Vec<ServerName<'static>>,
@@ -28,8 +38,7 @@ pub(crate) struct Jobs {
 impl Jobs {
     /// Works until the server stops, and once more then: counted refusals are not lost.
     pub(crate) async fn work(mut self, mut draining: Draining) {
-        let mut ticks = interval(EVERY);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ticks = every(EVERY);
         let mut tick = 0u32;
         loop {
             tokio::select! {
@@ -47,5 +56,78 @@ impl Jobs {
         }
         self.app.flush_refusals().await;
         self.app.flush_presence().await;
+    }
+}
+
+/// Says that this server is alive, until it stops.
+pub(crate) async fn keep_alive(app: App<AnyStore>, mut draining: Draining) {
+    let mut ticks = every(ALIVE);
+    loop {
+        tokio::select! {
+            _ = draining.started() => break,
+            _ = ticks.tick() => told("cannot say that this server is alive", app.keep_alive().await),
+        }
+    }
+}
+
+/// Looks at the database, and keeps in a file how far it was seen. Gives back what was seen for a last look.
+pub(crate) async fn watch(app: App<AnyStore>, mut seen: Seen, mut draining: Draining) -> Seen {
+    let mut ticks = every(LOOK);
+    let mut tick = 0u32;
+    loop {
+        tokio::select! {
+            _ = draining.started() => break,
+            _ = ticks.tick() => {
+                told("cannot look at the database", seen.look(&app).await);
+                // The file is synced each time, so it is not written at each look.
+                if tick.is_multiple_of(KEEP) {
+                    seen.keep().await;
+                }
+                tick = tick.wrapping_add(1);
+            }
+        }
+    }
+    seen
+}
+
+/// Passes on what other servers decided, as soon as there may be something and every two seconds anyway.
+pub(crate) async fn heed(app: App<AnyStore>, mut draining: Draining) {
+    let (mut ticks, mut calm) = (every(LOOK), every(CALM));
+    loop {
+        tokio::select! {
+            _ = draining.started() => break,
+            _ = ticks.tick() => {}
+            () = app.stirred() => {}
+        }
+        told("cannot hear what other servers did", app.heed().await);
+        calm.tick().await;
+    }
+}
+
+/// Deletes what is old enough.
+pub(crate) async fn prune(app: App<AnyStore>, mut draining: Draining) {
+    let mut ticks = every(PRUNE);
+    loop {
+        tokio::select! {
+            _ = draining.started() => break,
+            _ = ticks.tick() => match app.prune().await {
+                Ok(0) | Err(StoreError::Fenced { .. }) => {}
+                Ok(rows) => tracing::debug!(rows, "deleted what was old enough"),
+                Err(error) => told("cannot delete what is old enough", Err(error)),
+            },
+        }
+    }
+}
+
+fn every(period: Duration) -> Interval {
+    let mut ticks = interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}
+
+/// A job that fails is tried again at its next time; what it means for whoever asks, the use cases tell.
+pub(crate) fn told(what: &'static str, done: Result<(), StoreError>) {
+    if let Err(error) = done {
+        tracing::warn!(error = &error as &dyn std::error::Error, "{what}");
     }
 }

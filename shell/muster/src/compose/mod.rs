@@ -1,9 +1,15 @@
 //! Putting a server together: this room alone names the concrete store, issuer and clock.
 
+pub(crate) mod bundle;
+pub(crate) mod database;
+pub(crate) mod founded;
 pub(crate) mod home;
 mod jobs;
+pub(crate) mod moving;
 mod ports;
 mod running;
+mod seen;
+mod store;
 mod tls;
 
 pub(crate) use home::Home;

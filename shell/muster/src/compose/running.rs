@@ -7,38 +7,40 @@ use std::num::NonZeroU32;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use muster_app::{App, Parts, Settings, found};
+use muster_app::{App, Mode, Parts, Settings, StoreError, found};
 use muster_lifecycle::Terms;
 use muster_model::OperatorId;
 use muster_server::limits::{BodyLimits, JsonLimits, TrustedProxies};
 use muster_server::metrics::Metrics;
 use muster_server::serve::{Draining, Listener, ServeSettings, Shutdown, serve, shutdown};
 use muster_server::{Config as HttpConfig, Router, ServerState, router};
-use muster_store_sqlite::SqliteStore;
 use rustix::process::{Resource, Rlimit};
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 
-use super::jobs::Jobs;
-use super::{Home, SystemPorts, tls};
+use super::jobs::{self, Jobs};
+use super::seen::Seen;
+use super::store::AnyStore;
+use super::{Home, SystemPorts, home, tls};
 use crate::config::Config;
 use crate::failure::{Exit, Failure, Result};
 
 /// A server that runs.
 pub(crate) struct Running {
     /// The use cases.
-    pub(crate) app: App<SqliteStore>,
+    pub(crate) app: App<AnyStore>,
     /// Its admin.
     pub(crate) admin: OperatorId,
     /// Where metrics are.
     pub(crate) metrics_url: Option<String>,
     dir: PathBuf,
-    store: SqliteStore,
+    store: AnyStore,
     /// Kept to the very end: whoever takes it next finds a closed database.
     _lock: File,
     settings: ServeSettings,
     shutdown: Shutdown,
     tasks: JoinSet<()>,
+    watch: Option<JoinHandle<Seen>>,
 }
 
 /// Starts a server in its data directory. When this returns, it answers.
@@ -47,14 +49,17 @@ pub(crate) async fn start(home: Home, config: &Config) -> Result<Running> {
         Metrics::record().map_err(|error| Failure::new(Exit::Failed, "no metrics").because(&error))?;
     let listener = remembered(config.server.listen, &home.dir).await?;
     let listen = listener.local_addr().map_err(|error| unbound(config.server.listen, &error))?;
-    let Home { dir, authority, pepper, store, lock } = home;
-    let settings = settings(config, listen, &dir);
-    let founded = found(&store, &SystemPorts, settings.hold_cap)
+    let seen = Seen::read(&home.dir)?;
+    let settings = settings(config, listen, &home.dir);
+    let founded = found(&home.store, &SystemPorts, &home.pepper, settings.hold_cap)
         .await
-        .map_err(|error| Failure::new(Exit::Failed, "the deployment cannot be founded").because(&error))?;
+        .map_err(|error| home::not_founded(&home.dir, &error))?;
+    home.belongs_to(founded.deployment)?;
+    let Home { dir, authority, pepper, store, lock, .. } = home;
     let tenant = founded.tenant;
     let ports = Box::new(SystemPorts);
     let app = App::new(Parts { store: store.clone(), authority, pepper, ports, settings, tenant });
+    let seen = joined(&app, seen).await?;
     let state = ServerState::new(app.clone(), http(config, founded.admin, metrics.clone())?);
     let mut running = Running {
         app,
@@ -66,9 +71,26 @@ pub(crate) async fn start(home: Home, config: &Config) -> Result<Running> {
         settings: serve_settings(config),
         shutdown: shutdown().0,
         tasks: JoinSet::new(),
+        watch: None,
     };
     running.listen(listener, router(&state), config, metrics).await?;
+    running.work(seen);
     Ok(running)
+}
+
+/// Looks whether the database is older than what was seen of it, before anything is written to it, and then joins.
+async fn joined(app: &App<AnyStore>, mut seen: Seen) -> Result<Seen> {
+    let failed =
+        |error: StoreError| Failure::new(Exit::Failed, "the database cannot be worked with").because(&error);
+    seen.look(app).await.map_err(failed)?;
+    if app.mode() == Mode::Restored {
+        tracing::error!(
+            fix = "muster restore accept",
+            "RESTORED: the database was put back to an older day. This server reads and notes presence, and changes nothing"
+        );
+    }
+    app.join().await.map_err(failed)?;
+    Ok(seen)
 }
 
 impl Running {
@@ -94,6 +116,14 @@ impl Running {
         let jobs = Jobs { app: self.app.clone(), metrics, tls: shared, names, renew_at };
         self.tasks.spawn(jobs.work(self.draining()));
         Ok(())
+    }
+
+    /// Starts what keeps this server one of several, each on its own: none waits for another.
+    fn work(&mut self, seen: Seen) {
+        self.tasks.spawn(jobs::keep_alive(self.app.clone(), self.draining()));
+        self.watch = Some(tokio::spawn(jobs::watch(self.app.clone(), seen, self.draining())));
+        self.tasks.spawn(jobs::heed(self.app.clone(), self.draining()));
+        self.tasks.spawn(jobs::prune(self.app.clone(), self.draining()));
     }
 
     /// Metrics on a listener of their own, over plain HTTP.
@@ -136,7 +166,8 @@ impl Running {
         self.store.damaged().await;
     }
 
-    /// Stops: takes nothing new, finishes what is in flight, writes what was counted, closes the database.
+    /// Stops: takes nothing new, finishes what is in flight, writes what was counted, notes how far the database was
+    /// seen, closes it.
     pub(crate) async fn stop(mut self) {
         self.shutdown.trigger();
         while let Some(ended) = self.tasks.join_next().await {
@@ -144,7 +175,20 @@ impl Running {
                 tracing::error!(%error, "a part of the server failed");
             }
         }
+        self.look_last().await;
         self.store.close().await;
+    }
+
+    /// What was acknowledged up to now was seen.
+    async fn look_last(&mut self) {
+        let Some(watch) = self.watch.take() else { return };
+        match watch.await {
+            Ok(mut seen) => {
+                jobs::told("cannot look at the database", seen.look(&self.app).await);
+                seen.keep().await;
+            }
+            Err(error) => tracing::error!(%error, "a part of the server failed"),
+        }
     }
 }
 

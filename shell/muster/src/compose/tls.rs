@@ -7,9 +7,9 @@ use muster_app::App;
 use muster_issuer::{ServerCertificate, ServerName};
 use muster_model::Timestamp;
 use muster_server::serve::{SharedTls, TlsConfigs, TlsMaterial};
-use muster_store_sqlite::SqliteStore;
 use rustls::pki_types::CertificateDer;
 
+use super::store::AnyStore;
 use crate::failure::{Exit, Failure, Result};
 
 /// The names of the server's certificate: where it listens, this host, the host of its `url`, and what the operator
@@ -71,10 +71,7 @@ pub(crate) fn url(listen: SocketAddr, further: &[String]) -> String {
 }
 
 /// A new certificate and both TLS configurations with it, and when it should be renewed.
-pub(crate) fn configs(
-    app: &App<SqliteStore>,
-    names: &[ServerName<'static>],
-) -> Result<(TlsConfigs, Timestamp)> {
+pub(crate) fn configs(app: &App<AnyStore>, names: &[ServerName<'static>]) -> Result<(TlsConfigs, Timestamp)> {
     let failed = |error: &dyn std::error::Error| {
         Failure::new(Exit::Failed, "the server's certificate cannot be made").because(error)
     };
@@ -89,7 +86,7 @@ pub(crate) fn configs(
 
 /// Renews the certificate once it is due. Connections that stand are not touched.
 pub(crate) fn renew_when_due(
-    app: &App<SqliteStore>,
+    app: &App<AnyStore>,
     names: &[ServerName<'static>],
     shared: &SharedTls,
     due: &mut Timestamp,

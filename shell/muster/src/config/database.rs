@@ -32,7 +32,7 @@ pub(crate) struct Database {
     /// said.
     pub(crate) ca_file: Option<PathBuf>,
     /// Connections to PostgreSQL that this server opens at most.
-    pub(crate) connections: Count<8, 500>,
+    pub(crate) connections: Count<4, 500>,
 }
 
 /// The same as it is read: text, or a table.
@@ -42,7 +42,7 @@ struct Table {
     url: DatabaseUrl,
     password_file: Option<PathBuf>,
     ca_file: Option<PathBuf>,
-    connections: Count<8, 500>,
+    connections: Count<4, 500>,
 }
 
 /// The address of a database. Shown, it has no password.
@@ -168,7 +168,7 @@ impl fmt::Debug for DatabaseUrl {
 
 impl Default for Database {
     fn default() -> Self {
-        Self { url: DatabaseUrl::sqlite(), password_file: None, ca_file: None, connections: Count::of(20) }
+        Self { url: DatabaseUrl::sqlite(), password_file: None, ca_file: None, connections: Count::of(14) }
     }
 }
 

@@ -328,7 +328,7 @@ mod tests {
             ("[database]\nurl = 'mysql://u:cannary@db/m'\n", "muster.toml:2:7: database.url: neither"),
             (
                 "[database]\nconnections = 1\n",
-                "muster.toml:2:15: database.connections: 1 is not between 8 and 500",
+                "muster.toml:2:15: database.connections: 1 is not between 4 and 500",
             ),
             ("[database]\n\npassword = 'cannary'\n", "muster.toml:3:1: unknown field `password`"),
             ("database = 7\n", "muster.toml:1:12: database.url: invalid type"),

@@ -15,7 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use bounds::{Period, Pin};
-pub(crate) use database::{Database, DatabaseUrl};
+pub(crate) use database::{Database, DatabaseUrl, NotAnAddress};
 pub(crate) use limits::Limits;
 pub(crate) use load::Loaded;
 

@@ -294,7 +294,9 @@ mod tests {
     fn server(name: &str) -> Temp {
         let temp = Temp::new(name);
         std::fs::remove_dir(&temp.0).expect("still empty");
-        drop(home::Home::open(&temp.0, None).expect("founded"));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let opened = runtime.block_on(home::Home::open(&temp.0, &crate::config::Config::default()));
+        drop(opened.expect("founded"));
         assert_eq!(whole_server(&temp.0, false).status, Status::Ok);
         temp
     }

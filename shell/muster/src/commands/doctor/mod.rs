@@ -3,6 +3,7 @@
 //! Looks and never changes anything. A check that cannot be made says so; it never passes by default.
 
 mod agent;
+mod database;
 mod disk;
 mod files;
 mod report;
@@ -92,6 +93,7 @@ async fn local(context: &Context, config: &Config, listen: SocketAddr, checks: &
             checks.push(server::port(listen));
         }
         if place == Place::Server {
+            checks.extend(database::check(&dir, &config.database).await);
             checks.push(files::whole_server(&dir, running));
             // Whoever runs the server shows by running it that the owner is right.
             checks.push(files::modes(&dir, running));
@@ -124,7 +126,7 @@ enum Place {
 impl Place {
     fn of(dir: &Path) -> Self {
         const AGENTS: [&str; 4] = ["identity.json", "pending.json", "ended.json", "key-a.pem"];
-        const SERVERS: [&str; 4] = ["muster.db", "ca", "pepper", "muster.lock"];
+        const SERVERS: [&str; 5] = ["muster.db", "ca", "pepper", "founded", "muster.lock"];
         let has = |name: &str| dir.join(name).symlink_metadata().is_ok();
         if dir.symlink_metadata().is_err() {
             Self::Missing

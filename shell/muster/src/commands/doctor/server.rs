@@ -45,6 +45,7 @@ pub(super) async fn local(dir: &Path, pin: Option<CaPin>, now: Timestamp, checks
         }
     };
     checks.push(Check::ok(SERVER, format!("version {} runs at {}", status.version, status.url)));
+    checks.push(mode(&status));
     checks.push(clock(NAMES.clock, status.server_time, now));
     checks.push(ca(status.ca_expires, now));
     match (pin, status.ca_pin.parse::<CaPin>()) {
@@ -126,6 +127,24 @@ pub(super) fn port(listen: SocketAddr) -> Check {
 async fn ask(target: &Target) -> Result<Status, Failure> {
     let client = connect(target, std::env::var("MUSTER_TOKEN").ok()).await?;
     Ok(client.status().await?)
+}
+
+/// What the server may do.
+fn mode(status: &Status) -> Check {
+    const NAME: &str = "mode";
+    let told = || status.warnings.join("; ");
+    match status.mode.as_str() {
+        "restored" => {
+            let text = "the database was put back to an older day: it is read, and nothing is changed";
+            Check::fail(NAME, text, "muster restore accept, once you know why it is older").because(told())
+        }
+        "stale" => {
+            let text = "the database cannot be read: nothing is decided until it can";
+            Check::fail(NAME, text, "see that the database runs and that this host reaches it")
+                .because(told())
+        }
+        _ => Check::ok(NAME, "reads and writes"),
+    }
 }
 
 fn compare(given: CaPin, own: CaPin) -> Check {
