@@ -81,3 +81,24 @@ async fn an_answer_of_another_shape_is_told_apart() {
     let error = Client::unix(&socket.path).expect("set up").status().await.expect_err("another shape");
     assert!(matches!(error, ClientError::Shape { .. }), "{error:?}");
 }
+
+#[tokio::test]
+async fn what_concerns_several_servers_is_asked_for_where_it_is() {
+    let replica = json!({"id": "rep_1", "version": "0.1.0", "started_at": "2026-11-01T00:00:00Z",
+        "alive_at": "2026-11-01T00:00:03Z", "alive": true, "channels": 7, "this": true});
+    let accepted = json!({"incarnation": "inc_1", "seen": 150, "found": 120});
+    let problem = json!({"type": "t", "title": "T", "status": 409, "code": "wrong_state", "action": "stop", "help": "H"});
+    let refused = answer(409, "application/problem+json", &problem.to_string());
+    let script = Script::new([ok(&json!({"items": [replica], "next": null})), ok(&accepted), refused]);
+    let socket = unix(&script);
+    let client = Client::unix(&socket.path).expect("set up");
+    assert_eq!(client.replicas().await.expect("a list").items[0].channels, 7);
+    let accepted = client.accept_restore().await.expect("accepted");
+    assert_eq!((accepted.seen, accepted.found), (150, 120));
+    client.renew_machine("mch_1").await.expect_err("it has no key");
+    let lines: Vec<String> =
+        script.requests().iter().filter_map(|request| request.lines().next().map(str::to_owned)).collect();
+    let paths: Vec<&str> = lines.iter().filter_map(|line| line.strip_suffix(" HTTP/1.1")).collect();
+    assert_eq!(paths, ["GET /v1/replicas", "POST /v1/restore/accept", "POST /v1/machines/mch_1/renew"]);
+    assert!([1, 2].iter().all(|nth| script.header(*nth, "idempotency-key").is_some()));
+}

@@ -63,7 +63,7 @@ async fn a_server_that_cannot_see_its_store_says_so_at_once_on_every_route_that_
         match name.as_str() {
             "GET /readyz" => assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE),
             known if WITHOUT_STORE.contains(&known) => {
-                assert!(answer.status.is_success(), "{name}: {answer:?}")
+                assert!(answer.status.is_success(), "{name}: {answer:?}");
             }
             _ => assert_eq!(told(&answer), unavailable, "{name}"),
         }
