@@ -61,7 +61,11 @@ impl Device {
 
     /// The header that signs a request, with a nonce fetched for it.
     pub(crate) fn signature(&self, http: &Http, method: &str, path: &str, body: &[u8]) -> String {
-        let nonce = http.get("/v1/nonce").json();
+        self.signature_over(&http.get("/v1/nonce").json(), method, path, body)
+    }
+
+    /// The header that signs a request with a nonce that was fetched for it.
+    pub(crate) fn signature_over(&self, nonce: &Value, method: &str, path: &str, body: &[u8]) -> String {
         let time: jiff::Timestamp = text(&nonce["server_time"]).parse().expect("RFC 3339");
         let (key, nonce) = (self.fingerprint(), text(&nonce["nonce"]));
         let statement =

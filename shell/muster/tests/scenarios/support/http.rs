@@ -21,6 +21,9 @@ pub(crate) struct Http {
     config: Arc<ClientConfig>,
 }
 
+/// A connection to a server.
+pub(crate) type Connection = StreamOwned<ClientConnection, TcpStream>;
+
 /// What came back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Answer {
@@ -103,7 +106,23 @@ impl Http {
         read_answer(&mut stream)
     }
 
-    fn connect(&self) -> io::Result<StreamOwned<ClientConnection, TcpStream>> {
+    /// Sends the head of a request and gives what comes back: the head of an answer, and the connection.
+    pub(crate) fn upgrade(&self, path: &str, headers: &[(&str, &str)]) -> io::Result<(String, Connection)> {
+        let mut head = format!("GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: upgrade\r\n", self.address);
+        for (name, value) in headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        let mut stream = self.connect()?;
+        stream.write_all(format!("{head}\r\n").as_bytes())?;
+        let (mut answer, mut byte) = (Vec::new(), [0]);
+        while !answer.ends_with(b"\r\n\r\n") {
+            stream.read_exact(&mut byte)?;
+            answer.push(byte[0]);
+        }
+        Ok((String::from_utf8_lossy(&answer).into_owned(), stream))
+    }
+
+    fn connect(&self) -> io::Result<Connection> {
         let stream = TcpStream::connect(&self.address)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;

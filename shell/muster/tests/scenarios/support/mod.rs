@@ -1,18 +1,23 @@
 //! What the scenarios stand on: processes with clean environments, a small HTTP client, keys, and bounded waits.
 
 mod agent;
+mod channel;
 mod device;
 mod disk;
 mod http;
 mod process;
+mod replicas;
 mod server;
+pub(crate) mod storm;
 mod wait;
 
 pub(crate) use agent::{Agent, Home};
+pub(crate) use channel::Channel;
 pub(crate) use device::Device;
 pub(crate) use disk::{SmallDisk, is_root};
 pub(crate) use http::{Answer, Http, host_of};
 pub(crate) use process::{Program, muster};
+pub(crate) use replicas::{Door, Insistent, Member, Replicas, database};
 pub(crate) use server::{Server, json, text, token_in};
 pub(crate) use wait::{SOON, Stopwatch, eventually, within};
 

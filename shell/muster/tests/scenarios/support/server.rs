@@ -1,5 +1,6 @@
 //! A server of the real binary in a directory of its own, and the command line that manages it.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
@@ -14,6 +15,7 @@ use super::{Home, Http, SOON};
 pub(crate) struct Server {
     home: Home,
     dir: PathBuf,
+    /// The verb, and what it is told.
     args: Vec<String>,
     /// What it told once it was ready.
     pub(crate) ready: Value,
@@ -42,7 +44,8 @@ impl Server {
     /// `muster up` in a directory that is there already.
     pub(crate) fn at(home: Home, dir: PathBuf, config: &str, args: &[&str]) -> Self {
         home.write("muster.toml", config);
-        let mut args: Vec<String> = args.iter().map(ToString::to_string).collect();
+        let mut args: Vec<String> =
+            std::iter::once("up").chain(args.iter().copied()).map(ToOwned::to_owned).collect();
         if !args.iter().any(|arg| arg == "--hardware-id") {
             args.extend(["--hardware-id".into(), "none".into()]);
         }
@@ -50,8 +53,21 @@ impl Server {
         Self { home, dir, args, ready, program }
     }
 
+    /// `muster serve` in a directory that is there already: a server that is no machine of its fleet.
+    pub(crate) fn serve(home: Home, dir: PathBuf, config: &str) -> Self {
+        home.write("muster.toml", config);
+        let args = vec!["serve".to_owned()];
+        let (program, ready) = start(home.path(), &dir, "127.0.0.1:0", &args);
+        Self { home, dir, args, ready, program }
+    }
+
     pub(crate) fn home(&self) -> &Home {
         &self.home
+    }
+
+    /// The directory that is left when it has ended.
+    pub(crate) fn into_home(self) -> Home {
+        self.home
     }
 
     pub(crate) fn dir(&self) -> &Path {
@@ -69,6 +85,12 @@ impl Server {
     /// `127.0.0.1:PORT`.
     pub(crate) fn address(&self) -> &str {
         self.url().strip_prefix("https://").expect("an https address")
+    }
+
+    /// Where this process listens, which is not where people reach it when there is a balancer before it.
+    pub(crate) fn listens(&self) -> SocketAddr {
+        let noted = std::fs::read_to_string(self.dir.join("listen")).expect("a server notes its address");
+        noted.trim().parse().expect("an address")
     }
 
     /// This machine, as the server's own agent enrolled it.
@@ -143,6 +165,10 @@ impl Server {
         self.program.end(Signal::TERM).0
     }
 
+    pub(crate) fn signal(&self, signal: Signal) {
+        self.program.signal(signal);
+    }
+
     pub(crate) fn end(&mut self, signal: Signal) -> (i32, std::time::Duration) {
         self.program.end(signal)
     }
@@ -173,7 +199,7 @@ impl Server {
 /// Starts a server and waits for the one line that says it is ready.
 fn start(home: &Path, dir: &Path, listen: &str, args: &[String]) -> (Program, Value) {
     let mut command = muster(home);
-    command.args(["up", "--listen", listen, "--output", "json", "--data-dir"]).arg(dir).args(args);
+    command.args(args).args(["--listen", listen, "--output", "json", "--data-dir"]).arg(dir);
     let program = Program::start("the server", &mut command);
     let line = program.line(SOON).unwrap_or_else(|| panic!("the server is not ready: {}", program.log()));
     let ready = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
