@@ -283,9 +283,12 @@ fn lost(database: &Path) -> Failure {
         .hint("restore it from a backup, or begin elsewhere with --data-dir")
 }
 
-/// The database cannot be opened, in its own words.
-pub(crate) fn unopened(error: &dyn std::error::Error) -> Failure {
-    Failure::new(Exit::Config, "the database cannot be used").because(error)
+/// The database cannot be opened, in its own words. One that does not answer may do so later: a service manager that
+/// starts this again is not told to stop.
+pub(crate) fn unopened(error: &(dyn std::error::Error + 'static)) -> Failure {
+    let is_away = matches!(error.downcast_ref::<OpenError>(), Some(OpenError::Unreachable { .. }));
+    let exit = if is_away { Exit::Unreachable } else { Exit::Config };
+    Failure::new(exit, "the database cannot be used").because(error)
 }
 
 /// Somebody else's tables are in it.

@@ -28,8 +28,8 @@ pub(crate) struct Database {
     /// A file with the password; goes over one in the address. The systemd credential `muster-database-password` goes
     /// over both.
     pub(crate) password_file: Option<PathBuf>,
-    /// A file with the certificates (PEM) by which the PostgreSQL server is known; those of the system where nothing is
-    /// said.
+    /// A file with the certificates (PEM) that the PostgreSQL server's must lead to. Without it, TLS hides what is sent and
+    /// does not tell who answers.
     pub(crate) ca_file: Option<PathBuf>,
     /// Connections to PostgreSQL that this server opens at most.
     pub(crate) connections: Count<4, 500>,

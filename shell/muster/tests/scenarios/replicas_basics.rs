@@ -200,10 +200,10 @@ fn q_27_the_password_of_the_database_is_shown_nowhere() {
     // Nobody is there, and what is no address.
     let nobody = with_password("postgres://muster@127.0.0.1:1/m");
     let unclear = format!("postgres://muster:{CANARY}@x@127.0.0.1/m");
-    for (url, found) in [(&nobody, "127.0.0.1"), (&unclear, "%40")] {
+    for (url, found, code) in [(&nobody, "127.0.0.1", 69), (&unclear, "%40", 78)] {
         server.home().write("muster.toml", &on(url));
-        let (_, text) = server.refuses_to_start("127.0.0.1:0");
-        assert!(text.contains(found), "{text}");
+        let (exit, text) = server.refuses_to_start("127.0.0.1:0");
+        assert!(exit == code && text.contains(found), "{exit}: {text}");
         seen.push(text);
         show(&mut seen, server.run(&["doctor", "-vv"]));
         show(&mut seen, server.run(&["db", "status", "-vv"]));

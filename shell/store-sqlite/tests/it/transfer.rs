@@ -152,3 +152,24 @@ async fn a_look_tells_what_is_there_and_changes_nothing() {
     std::fs::write(&path, "something else").expect("ours");
     assert!(SqliteStore::look(&path).is_err());
 }
+
+#[tokio::test]
+async fn no_table_and_no_column_is_left_behind_but_those_that_are_made_anew() {
+    const ANEW: [&str; 3] = ["meta", "machine_search", "machine_counts"];
+    let (_, lines, _) = exported(1).await;
+    let (home, store) = imported(lines.clone()).await;
+    drop(store.expect("imported"));
+    let db = rusqlite::Connection::open(home.path().join("muster.db")).expect("it opens");
+    let column =
+        "SELECT m.name, c.name FROM sqlite_schema m, pragma_table_info(m.name) c WHERE m.type = 'table'";
+    let mut statement = db.prepare(column).expect("a statement");
+    let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)));
+    let kept = rows.expect("rows").map(|row| row.expect("a row"));
+    for (table, column) in kept.filter(|(table, _)| !table.starts_with("sqlite_")) {
+        let is_anew = ANEW.iter().any(|anew| table.starts_with(anew));
+        let head = lines.0.iter().find(|line| line.starts_with(&format!("{{\"table\":\"{table}\"")));
+        let carried = head.is_some_and(|head| head.contains(&format!("\"{column}\"")));
+        let is_presence = (table.as_str(), column.as_str()) == ("presence", "online");
+        assert!(carried || is_anew || is_presence, "{table}.{column} is not carried over");
+    }
+}

@@ -93,7 +93,7 @@ async fn local(context: &Context, config: &Config, listen: SocketAddr, checks: &
             checks.push(server::port(listen));
         }
         if place == Place::Server {
-            checks.extend(database::check(&dir, &config.database).await);
+            checks.extend(database::check(&dir, &config.database, running).await);
             checks.push(files::whole_server(&dir, running));
             // Whoever runs the server shows by running it that the owner is right.
             checks.push(files::modes(&dir, running));
