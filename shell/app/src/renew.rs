@@ -73,11 +73,11 @@ impl Decision for Renew {
 
     async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<RenewFacts, StoreError> {
         let tenant = self.context.tenant;
-        Ok(RenewFacts {
-            machine: reads.machine(tenant, self.machine).await?,
-            key: reads.key(tenant, self.key).await?,
-            credentials: reads.open_credentials(tenant, self.machine).await?,
-        })
+        // The key before its machine, in the order in which an enrollment reads them: where a store locks what is read,
+        // no two of these wait for each other.
+        let key = reads.key(tenant, self.key).await?;
+        let machine = reads.machine(tenant, self.machine).await?;
+        Ok(RenewFacts { machine, key, credentials: reads.open_credentials(tenant, self.machine).await? })
     }
 
     fn decide(&self, facts: RenewFacts) -> Result<Plan<Self::Outcome>, Refusal> {

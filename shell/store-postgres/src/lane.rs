@@ -17,6 +17,7 @@ use crate::connection::{Connected, connect};
 use crate::failure::{Failure, unavailable};
 use crate::guard::Deferral;
 use crate::job::{Job, Ran};
+use crate::locks::{Strength, WAITING};
 use crate::recover::{self, Patience};
 use crate::round::Failed;
 use crate::settings::Dial;
@@ -175,7 +176,7 @@ impl Lane {
             if let Err(error) = self.connected().await {
                 return Answered(Some(error));
             }
-            let (cause, error, most) = match self.attempt(job).await {
+            let (cause, error, most) = match self.attempt(job, tries > 0).await {
                 Attempt::Done => return Answered(None),
                 Attempt::Final(error) => return Answered(Some(error)),
                 Attempt::Wiser if wiser < 16 => {
@@ -196,13 +197,22 @@ impl Lane {
         }
     }
 
-    async fn attempt(&mut self, job: &mut Box<dyn Job>) -> Attempt {
+    /// One transaction of a job. Jobs that are alone in theirs wait for locks, and may wait for each other: the server ends
+    /// one of these. That one is the only one that waits when it is run again, so that it is not ended again and again.
+    async fn attempt(&mut self, job: &mut Box<dyn Job>, again: bool) -> Attempt {
         self.ledger.number += 1;
         let name = job.name();
         let attempt = match self.line() {
             Ok(line) => {
                 let batch = Batch::new(line, false);
-                let ran = tokio::time::timeout(ALONE, job.run(&batch, 0)).await;
+                let strength = if again { Strength::Exclusive } else { Strength::Shared };
+                let run = async {
+                    match batch.lock(0, WAITING, strength).await {
+                        Ok(_) => job.run(&batch, 0).await,
+                        Err(_) => Ran::Failed,
+                    }
+                };
+                let ran = tokio::time::timeout(ALONE, run).await;
                 self.ledger.judged(&batch, name, ran.ok()).await
             }
             Err(error) => Ok(Attempt::Lost(error)),

@@ -14,6 +14,9 @@ use sha2::{Digest, Sha256};
 /// A lock, as the server knows it.
 pub(crate) type Number = i64;
 
+/// Held by every transaction that may wait for locks; alone, by one that lost by waiting.
+pub(crate) const WAITING: Number = i64::from_be_bytes(*b"waiting!");
+
 /// How many may hold it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Strength {
