@@ -1,7 +1,7 @@
 //! What must hold on every store, shown by comparing them and by racing on them.
 //!
 //! [`compare_all`] plays generated sequences of operations over the reference store and over each database, and compares
-//! every answer and, in the end, everything that can be read. [`race_all`] lets many clients act at the same moment, at
+//! every answer and, in the end, everything that can be read. [`race`] lets many clients act at the same moment, at
 //! three replicas of one store.
 //!
 //! Never part of a release. The stores here are real ones; the use cases are those of `muster-app`, without HTTP.
@@ -22,5 +22,5 @@ pub use cases::{Cases, run as compare_all};
 pub use differential::{Difference, Finding};
 pub use op::{Kind, Op};
 pub use pairs::{Outcomes, Pairs};
-pub use races::{Race, race, race_all};
+pub use races::{Heat, Race, race};
 pub use side::Which;

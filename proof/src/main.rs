@@ -2,11 +2,11 @@
 
 use std::process::ExitCode;
 
-use muster_proof::{Cases, Kind, Pairs, Which, compare_all, race_all};
+use muster_proof::{Cases, Heat, Kind, Pairs, Which, compare_all, race};
 
 const USAGE: &str = "\
-proof differential [--cases N] [--seed S] [--store sqlite] [--workers N]
-proof races [--rounds N] [--store sqlite]
+proof differential [--cases N] [--seed S] [--store sqlite,postgres] [--workers N]
+proof races [--rounds N] [--store sqlite,postgres]
 ";
 
 fn main() -> ExitCode {
@@ -30,7 +30,7 @@ async fn prove(args: &[String]) -> Result<(), String> {
 }
 
 async fn races(args: &[String]) -> Result<(), String> {
-    let (mut rounds, mut which) = (200, Which::ALL.to_vec());
+    let (mut rounds, mut which) = (200, here());
     for pair in args.chunks(2) {
         let [name, value] = pair else { return Err(USAGE.to_owned()) };
         match name.as_str() {
@@ -41,13 +41,13 @@ async fn races(args: &[String]) -> Result<(), String> {
     }
     for which in which {
         eprintln!("{}", which.as_str());
-        Box::pin(race_all(which, rounds, tell)).await?;
+        Box::pin(race(which, Heat::Rounds(rounds), tell)).await?;
     }
     Ok(())
 }
 
 async fn differential(args: &[String]) -> Result<(), String> {
-    let mut cases = Cases { seed: 0, count: 2000, which: Which::ALL.to_vec(), workers: 2 };
+    let mut cases = Cases { seed: 0, count: 2000, which: here(), workers: 2 };
     for pair in args.chunks(2) {
         let [name, value] = pair else { return Err(USAGE.to_owned()) };
         match name.as_str() {
@@ -61,6 +61,11 @@ async fn differential(args: &[String]) -> Result<(), String> {
     let pairs = Box::pin(compare_all(cases, tell)).await.map_err(|finding| finding.to_string())?;
     report(&pairs);
     Ok(())
+}
+
+/// What there is to compare and to race on; what is missing is said.
+fn here() -> Vec<Which> {
+    Which::ALL.into_iter().filter(|which| which.is_here()).collect()
 }
 
 fn number(text: &str) -> Result<u64, String> {

@@ -1,12 +1,15 @@
 //! The stores that are compared with the reference.
 
+use std::any::Any;
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use muster_store::Store;
+use muster_store_postgres::PostgresStore;
 use muster_store_sqlite::SqliteStore;
+use muster_testkit::postgres::{Database, shared};
 use tempfile::TempDir;
 
 use crate::differential::{Transcript, play};
@@ -22,16 +25,30 @@ const RUNS: u64 = 900;
 pub enum Which {
     /// A file.
     Sqlite,
+    /// A database of a private server.
+    Postgres,
 }
 
 impl Which {
     /// Every one.
-    pub const ALL: [Self; 1] = [Self::Sqlite];
+    pub const ALL: [Self; 2] = [Self::Sqlite, Self::Postgres];
 
     /// Its name.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Sqlite => "sqlite",
+            Self::Postgres => "postgres",
+        }
+    }
+
+    /// Whether there is one here. What is missing is said loudly.
+    ///
+    /// # Panics
+    /// Where it is missing and `MUSTER_TEST_REQUIRE` asks for it.
+    pub fn is_here(self) -> bool {
+        match self {
+            Self::Sqlite => true,
+            Self::Postgres => shared().is_some(),
         }
     }
 }
@@ -44,12 +61,11 @@ pub(crate) trait Side: Send + Sync {
     fn play<'a>(&'a self, ground: &'a Arc<Ground>, run: u64, ops: &'a [Op]) -> Playing<'a>;
 }
 
-/// A store that joined, and where its files are.
+/// A store that joined, and what goes with it.
 pub(crate) struct Kept<S> {
     pub(crate) name: &'static str,
     pub(crate) store: S,
-    /// Goes with the store.
-    pub(crate) _home: Option<TempDir>,
+    pub(crate) _home: Box<dyn Any + Send + Sync>,
 }
 
 impl<S: Store> Side for Kept<S> {
@@ -88,6 +104,11 @@ impl Sides {
         for which in &self.which {
             let side: Box<dyn Side> = match which {
                 Which::Sqlite => Box::new(sqlite().await),
+                Which::Postgres => {
+                    let database = postgres_database().await;
+                    let store = postgres(&database, 1).await;
+                    Box::new(Kept { name: which.as_str(), store, _home: Box::new(database) })
+                }
             };
             self.sides.retain(|other| other.name() != which.as_str());
             self.sides.push(side);
@@ -126,5 +147,23 @@ pub(crate) async fn sqlite() -> Kept<SqliteStore> {
     let home = directory();
     let store = SqliteStore::create(home.path().join("proof.db")).expect("a database");
     join(&store, 1).await.expect("joined");
-    Kept { name: Which::Sqlite.as_str(), store, _home: Some(home) }
+    Kept { name: Which::Sqlite.as_str(), store, _home: Box::new(home) }
+}
+
+/// A database with Muster's schema.
+pub(crate) async fn postgres_database() -> Database {
+    let server = shared().expect("PostgreSQL, which was there a moment ago");
+    let fill = async |url| {
+        let store = PostgresStore::create(muster_store_postgres::Settings::new(url)).await.expect("a schema");
+        store.close().await;
+    };
+    server.database("proof", fill).await
+}
+
+/// A replica on a database.
+pub(crate) async fn postgres(database: &Database, replica: u8) -> PostgresStore {
+    let settings = muster_store_postgres::Settings::new(database.url());
+    let store = PostgresStore::open(settings).await.expect("a store");
+    join(&store, replica).await.expect("joined");
+    store
 }

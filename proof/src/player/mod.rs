@@ -109,6 +109,8 @@ impl<S: Store> Player<S> {
     /// # Errors
     /// What the store says.
     pub(crate) async fn new(store: S, ground: &Arc<Ground>, run: u64) -> Result<Self, SettleError> {
+        // Where several share a store, the presence of those counts who said a moment ago that they are alive.
+        store.alive(0).await?;
         // What runs before this one left behind would be counted among what is old.
         prune(&store, Timestamp::MAX).await?;
         let store = Spied::new(store);

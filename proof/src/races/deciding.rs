@@ -1,13 +1,14 @@
 //! Races of operators with each other, and with what machines do meanwhile.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use muster_app::{App, Caller, Error, Origin};
 use muster_model::{HoldId, MachineId, Refusal, SignedDuration};
 use muster_store::{AuditRecord, Store};
-use muster_testkit::world::leaf;
+use muster_testkit::world::{Device, leaf};
 use muster_wire::access::Login;
-use muster_wire::enroll::TokenRequest;
+use muster_wire::enroll::{EnrollAnswer, TokenRequest};
 use muster_wire::grant::CreateGrant;
 use muster_wire::hold::{Approve, Choice};
 use muster_wire::site::CreateSite;
@@ -43,6 +44,57 @@ pub(super) async fn one_hold<S: Store>(arena: &Arena<S>, clients: usize) -> Resu
     let told = done.iter().filter(|entry| matches!(&*entry.action, "hold.approve" | "hold.reject")).count();
     ensure!(told == 1, "one decision is told {told} times");
     Ok(())
+}
+
+/// Approving a hold while the one who waits asks again, at the door and for its hold: it waits until it is in, and never
+/// becomes two machines.
+pub(super) async fn waiting<S: Store>(arena: &Arena<S>, clients: usize) -> Result<(), Fault> {
+    let grant = arena.grant(1, true).await?;
+    let device = arena.device(0);
+    let Asked::Held(held) = ask(arena.replica(0).clone(), device.by_token(&grant.token)).await? else {
+        return Err("a machine that needs approval was not held".to_owned());
+    };
+    let hold: HoldId = held.hold.parse().map_err(|error| format!("{error:?}"))?;
+    let admin = arena.admin();
+    let seen = arena
+        .all(clients, |app, client| {
+            let (admin, device) = (admin.clone(), arena.device(0));
+            let request = device.by_token(&grant.token);
+            async move {
+                match client % 8 {
+                    0 => {
+                        let choice = Some(Choice::New);
+                        let approved = app.approve(hold, &Approve { choice }, &admin).await;
+                        approved.map(|_| None).map_err(|error| fault("approve", &error))
+                    }
+                    1..4 => ask(app, request).await.map(Some),
+                    _ => collect(&app, hold, &device).await.map(Some),
+                }
+            }
+        })
+        .await;
+    let seen: Vec<Asked> = seen.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
+    let seen = tally(seen);
+    ensure!(seen.refused == 0, "whoever waited was told {:?}", seen.reasons);
+    let machines: BTreeSet<&str> = seen.inside.iter().map(|enrolled| &*enrolled.machine.id).collect();
+    ensure!(machines.len() <= 1, "one who waited became {machines:?}");
+    let Asked::In(late) = collect(arena.replica(1), hold, &device).await? else {
+        return Err("whoever was approved does not get in".to_owned());
+    };
+    ensure!(machines.iter().all(|machine| *machine == late.machine.id), "it became another machine");
+    ensure!(arena.machines().await?.len() == 1, "one who waited is several machines");
+    Ok(())
+}
+
+/// The one who waits asks for its hold.
+async fn collect<S: Store>(app: &App<S>, hold: HoldId, device: &Device) -> Result<Asked, Fault> {
+    let signed = device.signs(&app.nonce().nonce, "GET", &format!("/v1/enroll/{hold}"), b"");
+    match app.collect(hold, &signed.call(), None).await {
+        Ok(EnrollAnswer::Enrolled(enrolled) | EnrollAnswer::Same(enrolled)) => Ok(Asked::In(enrolled)),
+        Ok(EnrollAnswer::Held(held)) => Ok(Asked::Held(held)),
+        Err(Error::Refused(refusal)) => Ok(Asked::Refused(refusal.code())),
+        Err(error) => Err(fault("collect", &error)),
+    }
 }
 
 /// Whoever wanted what was decided is told so, and the others that it is too late.

@@ -10,7 +10,7 @@ use muster_store::Store;
 
 use crate::ground::Ground;
 use crate::op::Draws;
-use crate::side::{Which, sqlite};
+use crate::side::{Which, postgres, postgres_database, sqlite};
 use arena::{Arena, Fault};
 
 /// Clients of a round.
@@ -33,6 +33,8 @@ pub enum Race {
     Invite,
     /// Approving and rejecting one hold.
     OneHold,
+    /// Approving a hold while the one who waits asks.
+    Waiting,
     /// Revoking a machine while it renews.
     Revoke,
     /// Rotating a site's key while machines enroll by it.
@@ -47,10 +49,11 @@ pub enum Race {
 
 impl Race {
     /// Every race.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::OneToken,
         Self::OneHardware,
         Self::OneHold,
+        Self::Waiting,
         Self::Revoke,
         Self::Rotate,
         Self::CappedToken,
@@ -63,65 +66,64 @@ impl Race {
     ];
 }
 
-/// Rounds of each race in turn, over three replicas of a store.
+/// What is raced: rounds of each race in turn, or one race by as many clients as it says.
+#[derive(Debug, Clone, Copy)]
+pub enum Heat {
+    /// So many rounds.
+    Rounds(u64),
+    /// One round of this race by so many clients.
+    Once(Race, usize),
+}
+
+/// Races over three replicas of a store.
 ///
 /// # Errors
 /// What did not hold, with the race and its round.
 ///
 /// # Panics
 /// Where a database cannot be made.
-pub async fn race_all(which: Which, rounds: u64, tell: fn(u64, u64)) -> Result<(), Fault> {
-    let ground = Ground::new();
+pub async fn race(which: Which, heat: Heat, tell: fn(u64, u64)) -> Result<(), Fault> {
     match which {
         Which::Sqlite => {
             // A file belongs to one process: its replicas share the store.
             let kept = sqlite().await;
             let stores: [_; 3] = std::array::from_fn(|_| kept.store.clone());
-            self::rounds(&stores, &ground, 1, rounds, tell).await
+            Box::pin(heated(&stores, heat, tell)).await
+        }
+        Which::Postgres => {
+            let database = postgres_database().await;
+            let stores =
+                [postgres(&database, 1).await, postgres(&database, 2).await, postgres(&database, 3).await];
+            Box::pin(heated(&stores, heat, tell)).await
         }
     }
 }
 
-/// One round of one race by so many clients, over three replicas of a store.
-///
-/// # Errors
-/// What did not hold.
-///
-/// # Panics
-/// Where a database cannot be made.
-pub async fn race(which: Which, race: Race, clients: usize) -> Result<(), Fault> {
+async fn heated<S: Store>(stores: &[S; 3], heat: Heat, tell: fn(u64, u64)) -> Result<(), Fault> {
     let ground = Ground::new();
-    match which {
-        Which::Sqlite => {
-            let kept = sqlite().await;
-            let stores: [_; 3] = std::array::from_fn(|_| kept.store.clone());
-            Box::pin(run(&stores, &ground, 1, race, clients)).await
-        }
+    match heat {
+        Heat::Rounds(count) => rounds(stores, &ground, count, tell).await,
+        Heat::Once(race, clients) => run(stores, &ground, 1, race, clients).await,
     }
 }
 
-/// Runs rounds of each race in turn over these replicas of one store. Runs are numbered from `first`, and no two on a store
-/// share a number.
-///
-/// # Errors
-/// What did not hold, with the race and its round.
+/// Rounds of each race in turn.
 async fn rounds<S: Store>(
     stores: &[S],
     ground: &Ground,
-    first: u64,
     count: u64,
     tell: fn(u64, u64),
 ) -> Result<(), Fault> {
     for round in 0..count {
         let race = Race::ALL[(round % Race::ALL.len() as u64) as usize];
-        let held = Box::pin(run(stores, ground, first + round, race, CLIENTS)).await;
+        let held = Box::pin(run(stores, ground, 1 + round, race, CLIENTS)).await;
         held.map_err(|fault| format!("{race:?}, round {round}: {fault}"))?;
         tell(round + 1, count);
     }
     Ok(())
 }
 
-/// One round of one race.
+/// One round of one race. No two runs on a store share a number.
 async fn run<S: Store>(
     stores: &[S],
     ground: &Ground,
@@ -139,6 +141,7 @@ async fn run<S: Store>(
         Race::Seats => entering::seats(&arena, clients, few).await?,
         Race::Invite => entering::invite(&arena, clients).await?,
         Race::OneHold => deciding::one_hold(&arena, clients).await?,
+        Race::Waiting => deciding::waiting(&arena, clients).await?,
         Race::Revoke => deciding::revoke(&arena, clients).await?,
         Race::Rotate => deciding::rotate(&arena, clients).await?,
         Race::OneRequest => deciding::one_request(&arena, clients).await?,
