@@ -1,9 +1,9 @@
 //! What every use case that writes has in common: its context, its mark, its secrets, settling and what follows.
 
 use muster_lifecycle::repeat::Mark;
-use muster_lifecycle::{Change, Context, Plan, Remembered};
+use muster_lifecycle::{Context, Plan, Remembered};
 use muster_model::{Entry, Reason, Refusal, Secret, SecretId, SecretKind, SiteCode, TenantId, Timestamp};
-use muster_store::{Decision, Reads, SettleError, Store, StoreError, Unscoped};
+use muster_store::{Decision, Fence, Reads, SettleError, Store, StoreError, Unscoped};
 
 use crate::App;
 use crate::caller::{Caller, Origin};
@@ -56,12 +56,8 @@ impl<S: Store> App<S> {
         let action = decision.action();
         let known = origin.caller.is_operator();
         let entry = known.then(|| self.context(origin).entry(action, decision.object(), ""));
-        match self.inner.store.settle(Witnessed { decision, entry }).await {
-            Ok(plan) => {
-                let (outcome, changes) = plan.into_parts();
-                self.follow(&changes);
-                Ok(outcome)
-            }
+        match self.settle_and_follow(Witnessed { decision, entry }).await {
+            Ok(outcome) => Ok(outcome),
             Err(SettleError::Refused(refusal)) if known => {
                 count(&refusal);
                 Err(refusal.into())
@@ -71,14 +67,30 @@ impl<S: Store> App<S> {
         }
     }
 
+    /// What was committed is followed even where the caller has hung up meanwhile: in a task of its own, which nobody
+    /// drops.
+    async fn settle_and_follow<D: Decision>(&self, decision: D) -> Result<D::Outcome, SettleError> {
+        let app = self.clone();
+        let task = tokio::spawn(async move {
+            let settled = app.inner.store.settle(decision).await;
+            match &settled {
+                Ok(plan) => effects::follow(&app.inner.registry, plan.changes()),
+                // It may have been committed: every machine that holds a channel here is looked at anew.
+                Err(SettleError::Store(StoreError::Unknown { .. })) => app.inner.registry.look_again(),
+                Err(_) => {}
+            }
+            settled
+        });
+        match task.await {
+            Ok(settled) => settled.map(|plan| plan.into_parts().0),
+            Err(ended) => Err(StoreError::Invariant { what: D::NAME, cause: Box::new(ended) }.into()),
+        }
+    }
+
     /// Tells of a refusal and gives it back.
     pub(crate) async fn refuse(&self, origin: &Origin, action: &'static str, refusal: Refusal) -> Error {
         self.tell_refusal(origin, action, &refusal).await;
         refusal.into()
-    }
-
-    fn follow(&self, changes: &[Change]) {
-        effects::follow(&self.inner.registry, changes);
     }
 
     /// How a request is recognised when it is repeated: a MAC over caller and idempotency key, one over what is asked.
@@ -169,6 +181,10 @@ impl<D: Decision> Decision for Witnessed<D> {
 
     fn decide(&self, facts: D::Facts) -> Result<Plan<D::Outcome>, Refusal> {
         self.decision.decide(facts)
+    }
+
+    fn fence(&self) -> Option<Fence> {
+        self.decision.fence()
     }
 
     fn told(&self, refusal: &Refusal) -> Option<Entry> {

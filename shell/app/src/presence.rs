@@ -6,9 +6,9 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use muster_model::{KeyFingerprint, MachineId, TenantId, Timestamp};
+use muster_model::{KeyFingerprint, MachineId, SignedDuration, TenantId, Timestamp};
 use muster_store::{PresenceNote, Reads, Signal, Store};
-use muster_wire::channel::Order;
+use muster_wire::channel::{Order, SERVER_PATIENCE};
 use tokio::sync::mpsc;
 
 use crate::App;
@@ -132,10 +132,18 @@ impl Registry {
         unheeded.extend(signals);
     }
 
-    /// Has every channel noted again by the next writing of what is not written.
-    pub(crate) fn note_all(&self) {
+    /// Has every machine that holds a channel here looked at anew.
+    pub(crate) fn look_again(&self) {
+        self.keep_unheeded(self.signals());
+    }
+
+    /// Has every channel noted again by the next writing of what is not written. One that was not heard of lately is not:
+    /// this server may have slept, and its machine is with another one since.
+    pub(crate) fn note_all(&self, now: Timestamp) {
+        let lately = SignedDuration::from_secs(SERVER_PATIENCE as i64);
         let channels = self.lock();
-        let notes = channels.iter().map(|(machine, held)| (*machine, held.note(*machine)));
+        let lively = channels.iter().filter(|(_, held)| now.duration_since(heard_at(&held.heard)) <= lately);
+        let notes = lively.map(|(machine, held)| (*machine, held.note(*machine)));
         self.unwritten().extend(notes);
     }
 

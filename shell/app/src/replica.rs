@@ -54,7 +54,7 @@ impl<S: Store> App<S> {
             Standing::Known => Ok(()),
             Standing::Forgotten => {
                 tracing::warn!("the other servers had given this one up: noting every channel again");
-                self.inner.registry.note_all();
+                self.inner.registry.note_all(self.now());
                 self.flush_presence().await;
                 self.heed_all(self.inner.registry.signals()).await
             }
