@@ -9,6 +9,9 @@ use crate::caller::Origin;
 use crate::cursor::Binding;
 use crate::error::Error;
 
+/// Longer than any identifier.
+const LONGEST: usize = 64;
+
 impl<S: Store> App<S> {
     /// A page of the audit log: the newest first, or what came after a place in it.
     ///
@@ -21,8 +24,8 @@ impl<S: Store> App<S> {
         let filter = AuditFilter {
             before: page.after.map(seq),
             after: query.after,
-            object: query.object.clone(),
-            actor: query.actor.clone(),
+            object: name("object", query.object.as_deref())?,
+            actor: name("actor", query.actor.as_deref())?,
             limit: page.limit,
         };
         let records = self.reader().await?.audit(tenant, &filter).await?;
@@ -35,6 +38,16 @@ impl<S: Store> App<S> {
         let AuditQuery { object, actor, .. } = query;
         let query = format!("audit|{}|{object:?}|{actor:?}", origin.caller.actor());
         Binding { pepper: &self.inner.pepper, query }
+    }
+}
+
+/// The name of an actor or an object: nothing that no entry has, and that a database might stumble over.
+fn name(path: &str, given: Option<&str>) -> Result<Option<String>, Error> {
+    match given {
+        Some(name) if name.len() > LONGEST || !name.bytes().all(|byte| byte.is_ascii_graphic()) => {
+            Err(Error::field(path, "is an identifier, or a word such as anonymous or deployment"))
+        }
+        given => Ok(given.map(str::to_owned)),
     }
 }
 

@@ -220,3 +220,16 @@ async fn q_48_what_cannot_be_told_does_not_happen() {
     world.clock.advance(SignedDuration::from_secs(1));
     world.app.suspend(id, None, &world.admin()).await.expect("it works again");
 }
+
+#[tokio::test]
+async fn a_filter_that_names_nothing_is_told_so_before_any_database_sees_it() {
+    use muster_wire::audit::AuditQuery;
+    let world = World::new().await;
+    for odd in ["\0", "a b", "ö", &"x".repeat(65)] {
+        let query = AuditQuery { actor: Some(odd.to_owned()), ..AuditQuery::default() };
+        let refused = world.app.audit(&query, &world.admin()).await.expect_err("no name");
+        assert!(matches!(refused, Error::Malformed(_)), "{odd:?}: {refused:?}");
+    }
+    let query = AuditQuery { object: Some("deployment".to_owned()), ..AuditQuery::default() };
+    assert!(!world.app.audit(&query, &world.admin()).await.expect("a page").items.is_empty());
+}

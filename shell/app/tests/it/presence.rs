@@ -134,3 +134,18 @@ async fn whoever_was_online_when_the_server_died_is_offline_and_was_seen_until_t
     let machine = world.machines().await.remove(0);
     assert_eq!((machine.online, machine.last_seen), (false, Some(started)));
 }
+
+#[tokio::test]
+async fn what_was_committed_is_followed_though_the_operator_hung_up() {
+    let world = World::new().await;
+    let (caller, mut channel) = connected(&world, &Device::new("web-1")).await;
+    let gate = world.faults().gate("machine.act");
+    let (app, admin) = (world.app.clone(), world.admin());
+    let asked = tokio::spawn(async move { app.suspend(caller.machine, None, &admin).await });
+    gate.arrived().await;
+    asked.abort();
+    assert!(asked.await.is_err_and(|ended| ended.is_cancelled()));
+    gate.open();
+    let order = channel.orders.recv().await.expect("an order");
+    assert_eq!(order.order, Order::Suspend);
+}
