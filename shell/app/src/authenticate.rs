@@ -46,7 +46,10 @@ impl<S: Store> App<S> {
             .or(Err(Refusal::NotAuthenticated { cause: "certificate_form" }))?;
         let mut reads = self.reader().await?;
         let tenant = identity.tenant;
-        let machine = self.known_machine(reads.machine(tenant, identity.machine).await?)?;
+        let Some(machine) = reads.machine(tenant, identity.machine).await? else {
+            drop(reads);
+            return Err(self.unknown_machine().await);
+        };
         let key = reads.key(tenant, identity.key.fingerprint()).await?;
         let credential = reads.credential(tenant, identity.credential).await?;
         let key = key.ok_or(Refusal::NotAuthenticated { cause: "key_unknown" })?;
@@ -57,13 +60,14 @@ impl<S: Store> App<S> {
         Ok(machine_caller(&machine, Some(identity.key.fingerprint()), expired))
     }
 
-    /// The machine that was looked for. One that came in after the day that the database was put back to is not unknown:
-    /// it must not be told that it is, because it would believe that.
-    fn known_machine(&self, machine: Option<Machine>) -> Result<Machine, Error> {
-        match (machine, self.mode()) {
-            (Some(machine), _) => Ok(machine),
-            (None, Mode::Restored) => Err(Error::Restored),
-            (None, Mode::Normal | Mode::Stale) => Err(Refusal::UnknownMachine.into()),
+    /// What is said to a machine that is not there. One that came in after the day that the database was put back to is
+    /// not unknown: it must not be told that it is, because it would believe that and end itself. That day may have come
+    /// since the last look, so there is another one first.
+    async fn unknown_machine(&self) -> Error {
+        match self.look_again().await {
+            Ok(Mode::Restored) => Error::Restored,
+            Ok(Mode::Normal | Mode::Stale) => Refusal::UnknownMachine.into(),
+            Err(error) => error.into(),
         }
     }
 
@@ -93,7 +97,10 @@ impl<S: Store> App<S> {
         };
         let verified = self.verify(call, &record.key)?;
         let mut reads = self.reader().await?;
-        let machine = self.known_machine(reads.machine(*tenant, record.machine).await?)?;
+        let Some(machine) = reads.machine(*tenant, record.machine).await? else {
+            drop(reads);
+            return Err(self.unknown_machine().await);
+        };
         key_counts(&machine, record)?;
         let credentials = reads.open_credentials(*tenant, machine.id).await?;
         drop(reads);
@@ -176,7 +183,10 @@ impl<S: Store> App<S> {
             matches!(credential.kind, muster_model::CredentialKind::Bearer { hash, .. } if hash == presented)
         });
         let credential = credential.ok_or(Refusal::NotAuthenticated { cause: "secret_wrong" })?;
-        let machine = self.known_machine(reads.machine(credential.tenant, credential.machine).await?)?;
+        let Some(machine) = reads.machine(credential.tenant, credential.machine).await? else {
+            drop(reads);
+            return Err(self.unknown_machine().await);
+        };
         credential_counts(&credential, &machine)?;
         if matches!(machine.state, MachineState::Retired(_)) || self.now() >= credential.not_after {
             return Err(Refusal::Revoked.into());

@@ -39,6 +39,8 @@ pub(crate) struct Watch {
 struct Seen {
     /// The last good look. Before the first one nothing is stale: a start that cannot look does not get this far.
     looked_at: Option<Timestamp>,
+    /// What it was a look at.
+    mark: Option<Mark>,
     lost: Option<Lost>,
 }
 
@@ -109,12 +111,16 @@ impl Watch {
         self.lock().mode(now)
     }
 
-    fn looked(&self, now: Timestamp, lost: Option<Lost>) {
-        *self.lock() = Seen { looked_at: Some(now), lost };
+    fn looked(&self, now: Timestamp, mark: Mark, lost: Option<Lost>) {
+        *self.lock() = Seen { looked_at: Some(now), mark: Some(mark), lost };
+    }
+
+    fn mark(&self) -> Option<Mark> {
+        self.lock().mark
     }
 
     fn lock(&self) -> MutexGuard<'_, Seen> {
-        // Both fields are written at once.
+        // All fields are written at once.
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -148,9 +154,19 @@ impl<S: Store> App<S> {
             (None, None) => return Err(unfounded()),
         };
         let before = self.inner.watch.mode(now);
-        self.inner.watch.looked(now, lost);
+        self.inner.watch.looked(now, mark, lost);
         tell(before, lost);
         Ok(mark)
+    }
+
+    /// Looks again, by what this server has seen itself. For answers that are believed and cannot be taken back: the
+    /// database may have been put back since the last look.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub(crate) async fn look_again(&self) -> Result<Mode, StoreError> {
+        self.look(self.inner.watch.mark().as_ref()).await?;
+        Ok(self.mode())
     }
 
     /// Whether anything may be decided by what the store says.
@@ -272,7 +288,7 @@ mod tests {
 
     #[test]
     fn a_look_is_good_for_thirty_seconds_either_way() {
-        let seen = |looked_at, lost| Seen { looked_at, lost };
+        let seen = |looked_at, lost| Seen { looked_at, mark: None, lost };
         let lost = Lost { mark: mark(1, None), gap: Gap { incarnation: incarnation(1), seen: 2, found: 1 } };
         let table = [
             (seen(None, None), 0, Mode::Normal),
