@@ -9,7 +9,7 @@ use tokio_postgres::AsyncMessage;
 use crate::common::Common;
 use crate::recover::pause;
 
-/// Listens for as long as anybody cares. A connection that was lost is made again; whoever waits looks meanwhile, since
+/// Listens for as long as anybody cares. A connection that was lost is made again; then whoever waits looks, since
 /// something may have been missed.
 pub(crate) async fn listen(common: Arc<Common>, stirred: watch::Sender<u64>) {
     let mut tries = 0;
@@ -18,7 +18,6 @@ pub(crate) async fn listen(common: Arc<Common>, stirred: watch::Sender<u64>) {
         if let Err(error) = heard {
             tracing::debug!(error = %crate::failure::said(&error), "nothing is heard from the other replicas");
         }
-        stirred.send_modify(|n| *n += 1);
         tries += 1;
         pause(tries).await;
     }
@@ -43,6 +42,7 @@ async fn listen_once(
     let listening = async {
         client.batch_execute("LISTEN muster").await?;
         *tries = 0;
+        stirred.send_modify(|n| *n += 1);
         stirred.closed().await;
         Ok(())
     };
