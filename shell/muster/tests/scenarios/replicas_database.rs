@@ -1,12 +1,15 @@
 //! The database under three replicas dies, is promoted, forgets, or cannot be reached.
 //!
-//! 1. PostgreSQL crashes in the middle of a storm, twice: the replicas live on, and nothing acknowledged is lost.
-//! 2. The primary is killed and its synchronous standby promoted: nothing acknowledged is lost.
+//! 1. In the middle of a storm connections are cut from either side, again and again, and PostgreSQL crashes twice: the
+//!    replicas live on, and nothing acknowledged is lost.
+//! 2. The primary is killed while its synchronous standby is behind, and that is promoted: nothing acknowledged is lost,
+//!    because nothing was acknowledged that it does not know.
 //! 3. An asynchronous standby that is behind is promoted: every replica notices, changes nothing until an operator
 //!    accepts that, and goes on then. Who was lost comes back by the same key.
-//! 4. One replica loses its way to the database: at first it is patient, after half a minute it says "later" at once,
-//!    channels stand all the while, and it goes on by itself.
+//! 4. One replica loses its way to the database: nobody answers it, then nobody is there. At first it is patient, after
+//!    half a minute it says "later" at once, channels stand all the while, and it goes on by itself.
 
+use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use muster_testkit::balancer::Balancer;
@@ -14,9 +17,15 @@ use muster_testkit::postgres::{Server as Postgres, Stop};
 use serde_json::json;
 
 use crate::support::storm::{Size, Storm};
-use crate::support::{Agent, Device, Replicas, SOON, Stopwatch, database, eventually, text, within};
+use crate::support::{
+    Agent, Device, Door, Member, Replicas, SOON, Stopwatch, database, eventually, text, within,
+};
 
 const SMALL: Size = Size { clients: 16, each: 30 };
+/// Between two cuts: long enough to connect again and begin something.
+const BETWEEN: Duration = Duration::from_millis(100);
+/// How long the standby is behind: long enough for every client to wait for it.
+const BEHIND: Duration = Duration::from_secs(2);
 
 fn pids(replicas: &Replicas) -> Vec<u32> {
     replicas.iter().map(|server| server.pid()).collect()
@@ -27,22 +36,54 @@ fn either(one: &Postgres, other: &Postgres) -> String {
     format!("postgres://postgres@127.0.0.1:{},127.0.0.1:{}/muster?sslmode=disable", one.port(), other.port())
 }
 
+/// A way to a database that can be cut, and the URL that takes it.
+fn way(url: &str, port: u16) -> (Balancer, String) {
+    let way = Balancer::start(vec![there(port)]).expect("a balancer");
+    let around = url.replace(&format!(":{port}/"), &format!(":{}/", way.address().port()));
+    (way, around)
+}
+
+fn there(port: u16) -> SocketAddr {
+    ([127, 0, 0, 1], port).into()
+}
+
+/// Cuts every connection of the replicas, again and again: they lose the database, which notices late; and the database
+/// throws them out.
+fn cut_again_and_again(way: &Balancer, postgres: &Postgres, times: usize) {
+    const OUT: &str =
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'muster/%'";
+    for _ in 0..times {
+        way.cut();
+        pass(BETWEEN);
+        postgres.run_sql("muster", OUT);
+        pass(BETWEEN);
+    }
+}
+
+/// Lets this time go by: what happens meanwhile is not told by anybody.
+fn pass(time: Duration) {
+    within(time, || None::<()>);
+}
+
 #[test]
 fn a_database_that_crashes_in_the_middle_costs_nothing_that_was_acknowledged() {
     let Some(postgres) = Postgres::start() else { return };
-    let replicas = Replicas::on(&postgres.create_database("muster"));
+    let (way, around) = way(&postgres.create_database("muster"), postgres.port());
+    let replicas = Replicas::on(&around);
     let before = pids(&replicas);
     let storm = Storm::over(&replicas, SMALL);
     let promised = storm.rage(|| {
-        storm.has_come(25);
+        storm.has_come(10);
+        cut_again_and_again(&way, &postgres, 10);
+        storm.has_come(40);
         postgres.restart(Stop::Immediate);
-        storm.has_come(60);
+        storm.has_come(70);
         postgres.kill_9();
         postgres.start_again();
     });
     storm.count(&replicas, &promised);
     assert_eq!(pids(&replicas), before, "nobody had to start a replica again");
-    for (at, _) in replicas.iter().enumerate() {
+    for at in 0..replicas.len() {
         eventually("each is ready again", SOON, || {
             (replicas.http_of(at).get("/readyz").status == 200).then_some(())
         });
@@ -59,7 +100,10 @@ fn a_synchronous_standby_that_is_promoted_knows_everything_that_was_acknowledged
     let storm = Storm::over(&replicas, SMALL);
     let promised = storm.rage(|| {
         storm.has_come(40);
+        standby.pause(true);
+        pass(BEHIND);
         primary.kill_9();
+        standby.pause(false);
         standby.promote();
     });
     storm.count(&replicas, &promised);
@@ -110,14 +154,24 @@ fn what_an_asynchronous_standby_has_lost_is_noticed_and_accepted_by_a_person() {
     everybody_has_seen_the_newest(&replicas);
     primary.kill_9();
     standby.promote();
+    let itself = |member: &Member, at: usize| {
+        member.mutual(replicas[at].listens(), &replicas).get("/v1/machines/self")
+    };
     for at in 0..replicas.len() {
         eventually("it is noticed", SOON, || {
+            let told = itself(&lost, at);
+            assert_eq!(
+                told.status,
+                503,
+                "it would end itself if it were told that it is unknown: {}",
+                told.text()
+            );
             let ready = replicas.http_of(at).get("/readyz");
             (ready.status == 503 && ready.text().contains("restored")).then_some(())
         });
     }
     nothing_is_changed(&mut replicas, &token, &door);
-    let itself = |member: &crate::support::Member, at: usize| {
+    let itself = |member: &Member, at: usize| {
         member.mutual(replicas[at].listens(), &replicas).get("/v1/machines/self")
     };
     assert_eq!(itself(&kept, 0).status, 200, "reading goes on");
@@ -153,7 +207,7 @@ fn what_an_asynchronous_standby_has_lost_is_noticed_and_accepted_by_a_person() {
 }
 
 /// Whoever asks for a change, at whichever replica and after a restart of one, hears why not and what to do.
-fn nothing_is_changed(replicas: &mut Replicas, token: &str, door: &crate::support::Door) {
+fn nothing_is_changed(replicas: &mut Replicas, token: &str, door: &Door) {
     replicas.kill(0);
     replicas.start(0);
     for (at, server) in replicas.iter().enumerate() {
@@ -176,9 +230,7 @@ const FRESH: Duration = Duration::from_secs(30);
 #[test]
 fn a_replica_without_its_database_is_patient_then_says_later_at_once_and_goes_on_by_itself() {
     let Some(database) = database() else { return };
-    let way = Balancer::start(vec![([127, 0, 0, 1], database.port()).into()]).expect("a balancer");
-    let around =
-        database.url().replace(&format!(":{}/", database.port()), &format!(":{}/", way.address().port()));
+    let (way, around) = way(&database.url(), database.port());
     let replicas = Replicas::on_each(&[&database.url(), &around]);
     let door = replicas.door(1);
     let mut agent = Agent::online(&replicas.invite(&door));
@@ -193,18 +245,29 @@ fn a_replica_without_its_database_is_patient_then_says_later_at_once_and_goes_on
     };
     assert_eq!(asked(AT_ONCE).status, 200);
 
-    way.set(Vec::new());
+    // Whoever is called takes the call, and says nothing.
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    way.set(vec![silent.local_addr().expect("its address")]);
     way.cut();
     let cut = Stopwatch::start();
     let ready = replicas.http_of(1).get("/readyz");
     assert_eq!(ready.status, 503, "{}", ready.text());
-    let mut later = 0;
-    while !replicas.http_of(1).get("/readyz").text().contains("stale") {
-        assert!(cut.elapsed() < FRESH + SOON, "it never becomes stale");
+    let said_later = || {
         let answer = asked(TRYING);
         assert_eq!(answer.status, 503, "{}", answer.text());
         assert!(answer.header("retry-after").is_some(), "{answer:?}");
+    };
+    said_later();
+    // Nobody is there at all.
+    drop(silent);
+    way.set(Vec::new());
+    way.cut();
+    let mut later = 0;
+    while !replicas.http_of(1).get("/readyz").text().contains("stale") {
+        assert!(cut.elapsed() < FRESH + SOON, "it never becomes stale");
+        said_later();
         later += 1;
+        pass(BETWEEN);
     }
     let stale = cut.elapsed();
     eprintln!("stale after {stale:?}, {later} times later");
@@ -216,7 +279,7 @@ fn a_replica_without_its_database_is_patient_then_says_later_at_once_and_goes_on
     assert_eq!(replicas.http_of(1).get("/healthz").status, 200);
     assert_eq!(replicas[0].show(&member.id)["online"], false, "nobody can say that it is");
 
-    way.set(vec![([127, 0, 0, 1], database.port()).into()]);
+    way.set(vec![there(database.port())]);
     let watch = Stopwatch::start();
     eventually("it goes on", SOON, || (replicas.http_of(1).get("/readyz").status == 200).then_some(()));
     eprintln!("ready {:?} after the database was back", watch.elapsed());

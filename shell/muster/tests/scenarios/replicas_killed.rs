@@ -2,15 +2,22 @@
 //!
 //! 1. Twenty clients enroll 2,000 machines and renew 500 of them, by one-time tokens and by one for all, some of them
 //!    asking twice at once. Who gets no answer asks again.
-//! 2. Each replica in turn is killed and started again, one of them while another one is still away.
+//! 2. Each replica in turn is killed and started again; then one is killed and one is stopped, and one is left.
 //! 3. Nothing that was acknowledged is lost, nothing is doubled, nobody is stranded, and no server said more than
 //!    "later".
+//!
+//! Another storm, in which a replica stands still (SIGSTOP) for longer than the database waits for it, and then wakes in the
+//! middle of what it was doing: what it had begun is void, and it says so to nobody as if it were done.
 //!
 //! And a rolling start: three replicas begin at once on an empty database with the same secrets. It is founded once, and
 //! all of them serve.
 
+use std::time::Duration;
+
+use rustix::process::Signal;
+
 use crate::support::storm::{Size, Storm};
-use crate::support::{Replicas, Stopwatch, database, text};
+use crate::support::{Replicas, Stopwatch, database, text, within};
 
 #[test]
 fn q_05_nothing_acknowledged_is_lost_or_doubled_while_each_replica_is_killed() {
@@ -25,11 +32,11 @@ fn q_05_nothing_acknowledged_is_lost_or_doubled_while_each_replica_is_killed() {
             storm.has_come(percent + 8);
             replicas.start(at);
         }
-        // Two at once: the last one carries everybody.
+        // Two at once, one of them in good order: the last one carries everybody.
         storm.has_come(70);
         replicas.kill(2);
         storm.has_come(75);
-        replicas.kill(1);
+        replicas.stop(1);
         storm.has_come(80);
         replicas.start(1);
         replicas.start(2);
@@ -37,6 +44,26 @@ fn q_05_nothing_acknowledged_is_lost_or_doubled_while_each_replica_is_killed() {
     eprintln!("2,000 machines in {:?}", watch.elapsed());
     storm.count(&replicas, &promised);
     eprintln!("and counted after {:?}", watch.elapsed());
+}
+
+/// Longer than the database leaves a transaction open in which nothing happens.
+const STILL: Duration = Duration::from_secs(11);
+
+#[test]
+fn a_replica_that_stands_still_in_the_middle_of_its_work_acknowledges_nothing_that_was_undone() {
+    let Some(database) = database() else { return };
+    let replicas = Replicas::on(&database.url());
+    let storm = Storm::over(&replicas, Size { clients: 16, each: 40 });
+    let promised = storm.rage(|| {
+        storm.has_come(25);
+        replicas.front.set(vec![replicas[1].listens(), replicas[2].listens()]);
+        replicas[0].signal(Signal::STOP);
+        within(STILL, || None::<()>);
+        // Everybody to the one that wakes.
+        replicas.front.set(vec![replicas[0].listens()]);
+        replicas[0].signal(Signal::CONT);
+    });
+    storm.count(&replicas, &promised);
 }
 
 #[test]

@@ -141,6 +141,11 @@ impl Replicas {
         self.members[at].end(Signal::KILL);
     }
 
+    /// Stops one in good order.
+    pub(crate) fn stop(&mut self, at: usize) {
+        assert_eq!(self.members[at].stop(), 0, "{}", self.members[at].log());
+    }
+
     /// Starts one again that was killed, wherever there is a port, and lets the balancer know.
     pub(crate) fn start(&mut self, at: usize) {
         self.past.push_str(&self.members[at].log());
