@@ -25,6 +25,11 @@ use crate::locks::{Claim, Claims, Number, Strength};
 use crate::round::{self, Answer, Answers, Asked, Failed, Wanted};
 use crate::values::Owned;
 
+/// What is read under a lock must be what is there once the lock is: a snapshot of the whole transaction would be older,
+/// whatever the database's default is.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+const BEGIN_ANEW: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; DISCARD PLANS";
+
 /// A transaction that is open, or about to be.
 pub(crate) struct Batch<'l> {
     line: Line<'l>,
@@ -157,7 +162,7 @@ impl<'l> Batch<'l> {
 
     async fn begin(&self) -> Result<(), Failure> {
         let begun = std::mem::replace(&mut self.state().begun, true);
-        if begun { Ok(()) } else { self.line.connection.step("BEGIN").await }
+        if begun { Ok(()) } else { self.line.connection.begin([BEGIN, BEGIN_ANEW]).await }
     }
 
     /// Waits for the round that brings an answer. Nobody is woken: who drives the round looks after all.
@@ -300,7 +305,7 @@ impl<'l> Batch<'l> {
     pub(crate) async fn roll_back(&self) {
         let connection = self.line.connection;
         let begun = self.state().begun;
-        if begun && connection.bounded(connection.step("ROLLBACK")).await.is_err() {
+        if begun && connection.is_usable() && connection.bounded(connection.step("ROLLBACK")).await.is_err() {
             connection.spoil();
         }
     }
@@ -335,11 +340,14 @@ impl<'l> Batch<'l> {
     }
 }
 
+/// Notes the number of a transaction. One that was given up on meanwhile has had its number raised by whoever looked:
+/// then this fails, and the transaction with it.
 fn note(lane: &[u8; 16], number: i64) -> Write {
     const SQL: &str = concat!(
-        "INSERT INTO lanes (id, batch, at) VALUES (?1, ?2, ",
+        "INSERT INTO lanes AS l (id, batch, at) VALUES (?1, ?2, ",
         now!(),
-        ") ON CONFLICT (id) DO UPDATE SET batch = excluded.batch, at = excluded.at"
+        ") ON CONFLICT (id) DO UPDATE SET at = excluded.at, batch = CASE WHEN l.batch < excluded.batch
+            THEN excluded.batch ELSE excluded.batch / (l.batch - l.batch) END"
     );
     let values = vec![Bound::One(Owned::Bytes(lane[..].into())), Bound::One(Owned::Int(number))];
     Write { what: "note the transaction", sql: SQL, values }

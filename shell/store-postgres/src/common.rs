@@ -1,14 +1,20 @@
 //! What the parts of a store share: the queue, the way to the database, and how things stand.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use muster_model::ReplicaId;
 use muster_store::StoreError;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use crate::job::Job;
 use crate::settings::Dial;
+
+/// The longest that a lane waits for more to do.
+const GATHER: Duration = Duration::from_millis(3);
+/// So many lanes begin to work on whatever there is.
+const FREE: usize = 2;
 
 /// A job, and how often it was put off.
 pub(crate) struct Queued {
@@ -19,10 +25,35 @@ pub(crate) struct Queued {
 pub(crate) struct Common {
     dial: Mutex<Dial>,
     queue: tokio::sync::Mutex<mpsc::Receiver<Queued>>,
+    /// How many lanes are at work.
+    busy: AtomicUsize,
+    rested: Notify,
     replica: OnceLock<ReplicaId>,
     full: AtomicBool,
     writes: AtomicU64,
     retries: AtomicU64,
+}
+
+/// A lane at work.
+pub(crate) struct AtWork(Arc<Common>);
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        self.0.busy.fetch_sub(1, Ordering::SeqCst);
+        self.0.rested.notify_one();
+    }
+}
+
+/// Takes what is there. `false` once the queue has ended.
+fn drain(queue: &mut mpsc::Receiver<Queued>, jobs: &mut Vec<Queued>, most: usize) -> bool {
+    while jobs.len() < most {
+        match queue.try_recv() {
+            Ok(job) => jobs.push(job),
+            Err(mpsc::error::TryRecvError::Empty) => return true,
+            Err(mpsc::error::TryRecvError::Disconnected) => return false,
+        }
+    }
+    true
 }
 
 impl Common {
@@ -30,6 +61,8 @@ impl Common {
         Self {
             dial: Mutex::new(dial),
             queue: tokio::sync::Mutex::new(queue),
+            busy: AtomicUsize::new(0),
+            rested: Notify::new(),
             replica: OnceLock::new(),
             full: AtomicBool::new(false),
             writes: AtomicU64::new(0),
@@ -38,6 +71,9 @@ impl Common {
     }
 
     /// Takes what is queued, up to so many; waits for the first where there is none yet. `false` once the queue has ended.
+    ///
+    /// What shares a transaction shares its cost. So a lane that would be one of many at work waits until there is enough
+    /// to do, or until another one is done.
     pub(crate) async fn take(&self, jobs: &mut Vec<Queued>, most: usize) -> bool {
         let mut queue = if jobs.is_empty() {
             let mut queue = self.queue.lock().await;
@@ -49,18 +85,34 @@ impl Common {
         } else {
             match self.queue.try_lock() {
                 Ok(queue) => queue,
-                // Another lane waits there, so that nothing is queued.
+                // Another lane waits there, and takes what comes.
                 Err(_) => return true,
             }
         };
-        while jobs.len() < most {
-            match queue.try_recv() {
-                Ok(job) => jobs.push(job),
-                Err(mpsc::error::TryRecvError::Empty) => return true,
-                Err(mpsc::error::TryRecvError::Disconnected) => return false,
+        loop {
+            let rested = self.rested.notified();
+            if !drain(&mut queue, jobs, most) {
+                return false;
+            }
+            if jobs.len() >= most.div_ceil(2) || self.busy.load(Ordering::SeqCst) < FREE {
+                return true;
+            }
+            tokio::select! {
+                () = rested => {}
+                // Those at work may be waiting for a lock.
+                () = tokio::time::sleep(GATHER) => return true,
+                job = queue.recv() => match job {
+                    Some(job) => jobs.push(job),
+                    None => return false,
+                },
             }
         }
-        true
+    }
+
+    /// A lane begins to work. It rests when the guard goes.
+    pub(crate) fn at_work(self: &Arc<Self>) -> AtWork {
+        self.busy.fetch_add(1, Ordering::SeqCst);
+        AtWork(Arc::clone(self))
     }
 
     pub(crate) fn dial(&self) -> Dial {

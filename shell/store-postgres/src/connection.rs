@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use crate::shape::{self, Kind};
 /// How long it may take until a connection is there, all of its hosts and its handshakes together.
 const CONNECT: Duration = Duration::from_secs(4);
 /// How long an answer may take. The server itself gives up earlier; this is for one that hangs.
-const ANSWER: Duration = Duration::from_secs(8);
+const ANSWER: Duration = Duration::from_secs(6);
 
 /// What is bound.
 pub(crate) type Values<'v> = &'v [&'v (dyn ToSql + Sync)];
@@ -32,6 +32,8 @@ pub(crate) struct Connected {
     grouped: Kept<Option<Grouped>>,
     /// Set once it must not be used any more, though it stands.
     spoilt: AtomicBool,
+    /// How many transactions were begun on it.
+    begun: AtomicU32,
     task: JoinHandle<()>,
 }
 
@@ -50,8 +52,8 @@ impl fmt::Debug for Connected {
 
 impl Connected {
     pub(crate) fn new(client: Client, task: JoinHandle<()>) -> Self {
-        let spoilt = AtomicBool::new(false);
-        Self { client, statements: Kept::default(), grouped: Kept::default(), spoilt, task }
+        let (spoilt, begun) = (AtomicBool::new(false), AtomicU32::new(0));
+        Self { client, statements: Kept::default(), grouped: Kept::default(), spoilt, begun, task }
     }
 
     /// The statement, prepared once.
@@ -98,6 +100,13 @@ impl Connected {
             self.spoil();
         }
         answer
+    }
+
+    /// Begins a transaction. From time to time, and less and less often, everything is planned anew: the first plans were
+    /// made when the tables may have been empty, and are kept until the server gathers statistics, which takes a minute.
+    pub(crate) async fn begin(&self, [plain, anew]: [&'static str; 2]) -> Result<(), Failure> {
+        let before = self.begun.fetch_add(1, Ordering::Relaxed);
+        self.step(if before >= 16 && before.is_power_of_two() { anew } else { plain }).await
     }
 
     /// Nobody is to use it any more.

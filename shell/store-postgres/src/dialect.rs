@@ -48,18 +48,73 @@ macro_rules! with {
     };
 }
 
-pub(crate) const TEXTS: Texts = texts!("JOIN", presence!(), with!());
+/// A statement that gives machines from these tables.
+macro_rules! select {
+    ($from:expr, $tail:literal) => {
+        select_machine_rows!("JOIN", presence!(), with!(), $from, $tail)
+    };
+}
+
+/// The first machines of a site in a state.
+macro_rules! walk {
+    ($state:literal) => {
+        concat!(
+            "SELECT * FROM (SELECT n, id FROM machines WHERE tenant_id IS NOT DISTINCT FROM ?1
+                AND ROW(site_id, state, id) > ROW(?4, '",
+            $state,
+            "', ?2) AND ROW(site_id, state) <= ROW(?4, '",
+            $state,
+            "') ORDER BY site_id, state, id LIMIT ?3) AS ",
+            $state
+        )
+    };
+}
+
+/// Each list has one index that it may walk: a comparison of rows fits no other, and what must not be taken for the
+/// beginning of an index is written so that it cannot be. Nor is anything said to be equal that nearly all machines have
+/// in common: the planner would take it for something that all have, and look at all of them.
+pub(crate) const TEXTS: Texts = Texts {
+    of_state: select!(
+        "machines m",
+        "WHERE ROW(m.state, m.tenant_id, m.id) > ROW(?4, ?1, ?2) AND ROW(m.state, m.tenant_id) <= ROW(?4, ?1)
+            ORDER BY m.state, m.tenant_id, m.id LIMIT ?3"
+    ),
+    of_site: select!(
+        concat!(
+            "(SELECT n FROM (",
+            walk!("pending"),
+            " UNION ALL ",
+            walk!("active"),
+            " UNION ALL ",
+            walk!("suspended"),
+            " UNION ALL ",
+            walk!("retired"),
+            ") AS walked ORDER BY id LIMIT ?3) AS first JOIN machines m ON m.n = first.n"
+        ),
+        "ORDER BY m.id LIMIT ?3"
+    ),
+    of_site_and_state: select!(
+        "machines m",
+        "WHERE m.tenant_id IS NOT DISTINCT FROM ?1 AND ROW(m.site_id, m.state, m.id) > ROW(?5, ?4, ?2)
+            AND ROW(m.site_id, m.state) <= ROW(?5, ?4) ORDER BY m.site_id, m.state, m.id LIMIT ?3"
+    ),
+    sift_state: select!(
+        "machines m",
+        "WHERE ROW(m.state, m.tenant_id) >= ROW(?2, ?1) AND ROW(m.state, m.tenant_id) <= ROW(?2, ?1)
+            AND m.n + 0 > ?3"
+    ),
+    sift_site_and_state: select!(
+        "machines m",
+        "WHERE m.tenant_id IS NOT DISTINCT FROM ?1 AND ROW(m.site_id, m.state) >= ROW(?4, ?2)
+            AND ROW(m.site_id, m.state) <= ROW(?4, ?2) AND m.n + 0 > ?3"
+    ),
+    ..texts!("JOIN", presence!(), with!())
+};
 
 /// The machines whose numbers a statement gives: tenant, words, limit, after.
 macro_rules! numbered {
     ($numbers:literal) => {
-        select_machine_rows!(
-            "JOIN",
-            presence!(),
-            with!(),
-            concat!("(", $numbers, ") AS hit JOIN machines m ON m.n = hit.n"),
-            "ORDER BY m.n"
-        )
+        select!(concat!("(", $numbers, ") AS hit JOIN machines m ON m.n = hit.n"), "ORDER BY m.n")
     };
 }
 
@@ -129,14 +184,16 @@ impl Search<'_> {
     async fn walk<E: Engine>(&self, db: &mut E, start: i64) -> Result<Vec<MachineRow>, StoreError> {
         const OF_STATE: &str = numbered!(
             "SELECT x.n FROM (SELECT n FROM machines
-                    WHERE tenant_id = ?1 AND state = ?5 AND n + 0 > ?4 OFFSET 0) AS x
+                    WHERE ROW(state, tenant_id) >= ROW(?5, ?1) AND ROW(state, tenant_id) <= ROW(?5, ?1)
+                        AND n + 0 > ?4 OFFSET 0) AS x
                 CROSS JOIN LATERAL (SELECT FROM machine_search w
                     WHERE w.n = x.n AND w.words @@ CAST(?2::text AS tsquery) OFFSET 0) AS fits
                 ORDER BY x.n LIMIT ?3"
         );
         const OF_SITE: &str = numbered!(
             "SELECT x.n FROM (SELECT n FROM machines
-                    WHERE tenant_id = ?1 AND site_id = ?6 AND (?5::text IS NULL OR state = ?5)
+                    WHERE tenant_id IS NOT DISTINCT FROM ?1 AND site_id >= ?6 AND site_id <= ?6
+                        AND (?5::text IS NULL OR state = ?5)
                         AND n + 0 > ?4 OFFSET 0) AS x
                 CROSS JOIN LATERAL (SELECT FROM machine_search w
                     WHERE w.n = x.n AND w.words @@ CAST(?2::text AS tsquery) OFFSET 0) AS fits

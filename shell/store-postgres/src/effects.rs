@@ -126,7 +126,8 @@ impl Effects {
         Some(Write { what: "note the words of machines", sql: SQL, values })
     }
 
-    /// Who comes is here from now on, whoever had it. Who goes was here: another replica may have it by now.
+    /// Who comes is here from now on, whoever had it; but for a note that waited so long that its machine may have come
+    /// somewhere else meanwhile. Who goes was here: another replica may have it by now.
     fn take_presence(&mut self, replica: &Owned) -> Option<Write> {
         const SQL: &str = "INSERT INTO presence AS p (tenant_id, machine_id, last_seen, online, replica)
             SELECT v.tenant, v.machine, v.seen, v.online, CASE v.online WHEN 1 THEN ?5::bytea END
@@ -136,9 +137,11 @@ impl Effects {
                 ORDER BY v.tenant, v.machine
             ON CONFLICT (tenant_id, machine_id) DO UPDATE SET
                 last_seen = greatest(p.last_seen, excluded.last_seen),
-                online = CASE WHEN excluded.online = 1 OR p.replica IS NULL OR p.replica = ?5
+                online = CASE WHEN p.replica IS NULL OR p.replica = ?5
+                        OR (excluded.online = 1 AND p.last_seen <= excluded.last_seen + 5000)
                     THEN excluded.online ELSE p.online END,
-                replica = CASE WHEN excluded.online = 1 OR p.replica IS NULL OR p.replica = ?5
+                replica = CASE WHEN p.replica IS NULL OR p.replica = ?5
+                        OR (excluded.online = 1 AND p.last_seen <= excluded.last_seen + 5000)
                     THEN excluded.replica ELSE p.replica END";
         if self.presence.is_empty() {
             return None;

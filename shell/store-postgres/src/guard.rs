@@ -25,9 +25,9 @@ use crate::failure::unavailable;
 use crate::locks::{Number, Owner, Strength};
 use crate::session::Session;
 
-/// So many machines or holds may be on their way into a site while another decision counts: far more than all lanes of a
-/// dozen replicas have at work.
-const NEAR: u64 = 1024;
+/// So many machines or holds may be on their way into a site while another decision counts: as many as five hundred
+/// lanes, more than a server takes connections, have at work.
+const NEAR: u64 = 16_000;
 
 /// Why a decision is put off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -339,7 +339,7 @@ impl Unscoped for Guarded<'_> {
     }
 
     async fn operators(&mut self, tenant: TenantId) -> Answered<Vec<Operator>> {
-        self.view.operators(tenant).await
+        under!(self, tenant, Owner::Operators, operators(tenant))
     }
 
     async fn grant_by_secret(&mut self, secret: SecretId) -> Answered<Option<Grant>> {

@@ -81,7 +81,9 @@ impl Lane {
             if !self.ledger.common.take(&mut jobs, BATCH).await && jobs.is_empty() {
                 return;
             }
+            let at_work = self.ledger.common.at_work();
             self.work(jobs).await;
+            drop(at_work);
         }
     }
 
@@ -92,7 +94,9 @@ impl Lane {
         }
         let (redo, later) = self.together(jobs).await;
         for mut queued in redo {
-            self.alone(&mut queued.job).await.answer(queued.job);
+            // What one cannot have, the others need not wait for.
+            let answered = if self.down { Answered(Some(gone())) } else { self.alone(&mut queued.job).await };
+            answered.answer(queued.job);
         }
         for mut queued in later {
             queued.deferrals += 1;
@@ -171,12 +175,12 @@ impl Lane {
 
     /// Runs a job in a transaction of its own, again and again where that may help.
     async fn alone(&mut self, job: &mut Box<dyn Job>) -> Answered {
-        let (mut tries, mut wiser) = (0, 0);
+        let (mut tries, mut wiser, mut crowded) = (0, 0, false);
         loop {
             if let Err(error) = self.connected().await {
                 return Answered(Some(error));
             }
-            let (cause, error, most) = match self.attempt(job, tries > 0).await {
+            let (cause, error, most) = match self.attempt(job, crowded).await {
                 Attempt::Done => return Answered(None),
                 Attempt::Final(error) => return Answered(Some(error)),
                 Attempt::Wiser if wiser < 16 => {
@@ -192,6 +196,7 @@ impl Lane {
             if tries > most {
                 return Answered(Some(error));
             }
+            crowded |= matches!(cause, "deadlock" | "lock_timeout");
             self.ledger.common.count(job.name(), cause);
             recover::pause(tries).await;
         }
@@ -199,13 +204,13 @@ impl Lane {
 
     /// One transaction of a job. Jobs that are alone in theirs wait for locks, and may wait for each other: the server ends
     /// one of these. That one is the only one that waits when it is run again, so that it is not ended again and again.
-    async fn attempt(&mut self, job: &mut Box<dyn Job>, again: bool) -> Attempt {
+    async fn attempt(&mut self, job: &mut Box<dyn Job>, crowded: bool) -> Attempt {
         self.ledger.number += 1;
         let name = job.name();
         let attempt = match self.line() {
             Ok(line) => {
                 let batch = Batch::new(line, false);
-                let strength = if again { Strength::Exclusive } else { Strength::Shared };
+                let strength = if crowded { Strength::Exclusive } else { Strength::Shared };
                 let run = async {
                     match batch.lock(0, WAITING, strength).await {
                         Ok(_) => job.run(&batch, 0).await,
@@ -264,7 +269,10 @@ impl Ledger {
     ) -> Result<Attempt, Failure> {
         let failed = match (batch.failure(), ran) {
             (Some(failed), _) => failed,
-            (None, None) => (name, Failure::Idle),
+            (None, None) => {
+                batch.roll_back().await;
+                return Ok(Attempt::Final(unavailable(name, "it took too long")));
+            }
             (None, Some(Ran::Done { wrote: false })) => {
                 batch.roll_back().await;
                 return Ok(Attempt::Done);
@@ -353,6 +361,10 @@ async fn waves(batch: &Batch<'_>, jobs: &mut [Queued]) -> Waves {
         turn += 1;
     }
     Waves::Done { wrote, later }
+}
+
+fn gone() -> StoreError {
+    unavailable("write", "the database does not answer")
 }
 
 /// Parts the jobs that were put off from the others.

@@ -28,6 +28,8 @@ mod session;
 mod settings;
 mod shape;
 mod store;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod transfer;
 mod values;

@@ -41,6 +41,8 @@ pub(crate) enum Owner<'o> {
     Site(SiteId),
     /// The newest generation of a site's key.
     SiteKey(SiteId),
+    /// Who the operators are.
+    Operators,
     /// Whether a site has this code.
     SiteCode(&'o SiteCode),
     /// A token, session or login link.
@@ -68,6 +70,7 @@ impl Owner<'_> {
             Self::Hold(id) => add(b"hold", id.as_bytes()),
             Self::Site(id) => add(b"site", id.as_bytes()),
             Self::SiteKey(id) => add(b"site key", id.as_bytes()),
+            Self::Operators => add(b"operators", b""),
             Self::SiteCode(code) => add(b"site code", code.as_str().as_bytes()),
             Self::Access(id) => add(b"access", id.as_bytes()),
             Self::Request(key) => add(b"request", key),

@@ -19,7 +19,7 @@ use crate::failure::{Failure, unavailable};
 use crate::round::{self, Answer};
 use crate::values::{Found, Owned};
 
-/// How long a reader waits for another one to end.
+/// How long a reader waits for another one to end, and for a connection.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(crate) struct Pool {
@@ -51,16 +51,21 @@ impl Pool {
     /// Lends a connection.
     pub(crate) async fn lend(self: &Arc<Self>) -> Result<Pooled, StoreError> {
         const WHAT: &str = "wait for a reader";
-        let permit = match tokio::time::timeout(PATIENCE, Arc::clone(&self.permits).acquire_owned()).await {
-            Ok(Ok(permit)) => permit,
-            Ok(Err(closed)) => return Err(StoreError::Unavailable { what: WHAT, cause: Box::new(closed) }),
-            Err(_) => return Err(unavailable(WHAT, "all readers are taken")),
+        let lent = async {
+            let permit = match Arc::clone(&self.permits).acquire_owned().await {
+                Ok(permit) => permit,
+                Err(closed) => return Err(StoreError::Unavailable { what: WHAT, cause: Box::new(closed) }),
+            };
+            let connection = match self.take() {
+                Some(connection) => connection,
+                None => self.open().await?,
+            };
+            Ok(Pooled { connection: Some(connection), begun: false, pool: Arc::clone(self), _permit: permit })
         };
-        let connection = match self.take() {
-            Some(connection) => connection,
-            None => self.open().await?,
-        };
-        Ok(Pooled { connection: Some(connection), begun: false, pool: Arc::clone(self), _permit: permit })
+        match tokio::time::timeout(PATIENCE, lent).await {
+            Ok(lent) => lent,
+            Err(_) => Err(unavailable(WHAT, "all readers are taken")),
+        }
     }
 
     fn take(&self) -> Option<Connected> {
@@ -98,8 +103,9 @@ impl Pooled {
         let values: Vec<Owned> = values.iter().map(|value| Owned::from(*value)).collect();
         let first = !self.begun;
         let answer = match self.try_ask(sql, &values).await {
-            // It lay idle while the server went away and came back: nothing was read on it yet.
-            Err(failure) if first && failure.is_of_the_line() => {
+            // It lay idle while the server went away and came back: nothing was read on it yet. A server that hangs is
+            // not waited for twice.
+            Err(failure) if first && failure.is_of_the_line() && !matches!(failure, Failure::Late) => {
                 self.connection = Some(self.pool.open().await?);
                 self.begun = false;
                 self.try_ask(sql, &values).await
@@ -110,7 +116,10 @@ impl Pooled {
     }
 
     async fn try_ask(&mut self, sql: &'static str, values: &[Owned]) -> Result<Answer, Failure> {
-        const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+        const BEGIN: [&str; 2] = [
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; DISCARD PLANS",
+        ];
         let connection = self.connection.as_ref().expect("it is taken out on drop alone");
         let begun = std::mem::replace(&mut self.begun, true);
         let asked = async {
@@ -120,7 +129,7 @@ impl Pooled {
                 return asked.await;
             }
             // Sent together: the first question costs no more than the others.
-            try_join(connection.step(BEGIN), asked).await.map(|((), answer)| answer)
+            try_join(connection.begin(BEGIN), asked).await.map(|((), answer)| answer)
         };
         connection.bounded(asked).await
     }

@@ -2,10 +2,11 @@
 
 use futures_util::future::BoxFuture;
 use muster_store::{Fence, Prune, StoreError};
-use muster_store_sql::cells::millis;
-use muster_store_sql::{Engine, values};
+use muster_store_sql::cells::{FromCell, millis};
+use muster_store_sql::{Engine, invariant, values};
 
 use crate::batch::Batch;
+use crate::effects::now;
 use crate::fence;
 use crate::job::Write;
 use crate::session::Session;
@@ -29,8 +30,13 @@ impl Write for Pruning {
     }
 }
 
+fn no_time() -> StoreError {
+    invariant("tell the time", "the server gave none")
+}
+
 /// Replicas that were last alive too long ago: their machines are plainly offline, and then they are forgotten. Signals
-/// and lanes of that age tell nobody anything.
+/// and lanes of that age tell nobody anything. All of these bear the server's time: a replica whose clock is ahead must not
+/// forget those that are alive.
 async fn forget<E: Engine>(db: &mut E, prune: &Prune) -> Result<u64, StoreError> {
     const OFFLINE: &str =
         "UPDATE presence p SET online = 0, replica = NULL, last_seen = greatest(p.last_seen, r.alive_at)
@@ -42,7 +48,11 @@ async fn forget<E: Engine>(db: &mut E, prune: &Prune) -> Result<u64, StoreError>
     const SIGNALS: &str = "DELETE FROM signals WHERE seq IN
         (SELECT seq FROM signals WHERE at < ?1 ORDER BY at LIMIT ?2)";
     const LANES: &str = "DELETE FROM lanes WHERE at < ?1";
-    let (before, limit) = (millis(prune.replicas_before), prune.limit);
+    const BEFORE: &str = concat!("SELECT least(?1::bigint, ", now!(), " - 3600000)");
+    let asked = values![millis(prune.replicas_before)];
+    let before = db.query("tell the time", BEFORE, &asked, |row| i64::from_cell(row.cell(0)).ok_or_else(no_time));
+    let before = before.await?.first().copied().ok_or_else(no_time)?;
+    let limit = prune.limit;
     let offline = db.execute("end the presence of lost replicas", OFFLINE, &values![before, limit]).await?;
     let replicas = db.execute("forget lost replicas", REPLICAS, &values![before]).await?;
     let signals = db.execute("forget old signals", SIGNALS, &values![before, limit]).await?;

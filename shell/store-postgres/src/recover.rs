@@ -58,24 +58,31 @@ pub(crate) async fn pause(tries: u32) {
 /// Whether a transaction of a lane was committed.
 ///
 /// Its row is written by every transaction of the lane. To write it, this waits for a server process that may still hold
-/// the transaction open; and what this commits is durable, and so is everything that came to light before.
+/// the transaction open; and what this commits is durable, and so is everything that came to light before. The number is
+/// raised, so that a transaction which was found not to be committed cannot be any more.
 ///
 /// # Errors
 /// [`StoreError::Unknown`] where nobody answers for too long.
 pub(crate) async fn was_committed(dial: Dial, lane: [u8; 16], number: i64) -> Result<bool, StoreError> {
-    match until(Patience::Long, || newest(dial.clone(), lane)).await {
+    match until(Patience::Long, || newest(dial.clone(), lane, number)).await {
         Ok(newest) => Ok(newest == number),
         Err(failure) => Err(StoreError::Unknown { what: "commit", cause: Box::new(failure) }),
     }
 }
 
-async fn newest(dial: Dial, lane: [u8; 16]) -> Result<i64, Failure> {
-    const SQL: &str = concat!(
+async fn newest(dial: Dial, lane: [u8; 16], number: i64) -> Result<i64, Failure> {
+    const BE_THERE: &str = concat!(
         "INSERT INTO lanes (id, batch, at) VALUES ($1, -1, ",
         now!(),
-        ") ON CONFLICT (id) DO UPDATE SET at = excluded.at RETURNING batch"
+        ") ON CONFLICT (id) DO NOTHING"
     );
+    const RAISE: &str = "UPDATE lanes l SET batch = greatest(l.batch, $2)
+        FROM (SELECT id, batch FROM lanes WHERE id = $1 FOR UPDATE) AS before
+        WHERE l.id = before.id RETURNING before.batch";
     let connection = connect(&dial).await?;
-    let asked = async { Ok(connection.client.query_one(SQL, &[&&lane[..]]).await?) };
+    let asked = async {
+        connection.client.execute(BE_THERE, &[&&lane[..]]).await?;
+        Ok(connection.client.query_one(RAISE, &[&&lane[..], &number]).await?)
+    };
     Ok(connection.bounded(asked).await?.get(0))
 }

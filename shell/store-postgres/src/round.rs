@@ -1,6 +1,7 @@
 //! What the decisions of a transaction ask at the same time, sent together: the locks first, then each text once.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use futures_util::future::{join_all, join3};
 use tokio_postgres::types::ToSql;
@@ -30,9 +31,9 @@ pub(crate) struct Wanted {
 }
 
 /// What a statement gave one asker.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Answer {
-    pub(crate) rows: Vec<Row>,
+    pub(crate) rows: Arc<Vec<Row>>,
     /// The first columns of each row, which were not asked for.
     pub(crate) skip: usize,
     /// How many rows were touched.
@@ -53,6 +54,19 @@ pub(crate) struct Answers {
 struct Group {
     form: Form,
     asked: Vec<Asked>,
+    /// Who asked what somebody before had asked: the place of that one. All of a site's newcomers ask about the site.
+    same: Vec<(u64, usize)>,
+}
+
+impl Group {
+    fn add(&mut self, one: Asked) {
+        let reads = matches!(&self.form, Form::Once(grouped) if grouped.kind == Kind::Rows);
+        let before = self.asked.iter().position(|asked| asked.values == one.values);
+        match before.filter(|_| reads) {
+            Some(place) => self.same.push((one.ticket, place)),
+            None => self.asked.push(one),
+        }
+    }
 }
 
 enum Form {
@@ -93,6 +107,7 @@ pub(crate) async fn send(
     }
     for (group, given) in groups.iter().zip(answered) {
         let given = given.map_err(|failure| (group.asked[0].what, failure))?;
+        answers.asked.extend(group.same.iter().map(|(ticket, place)| (*ticket, given[*place].clone())));
         answers.asked.extend(group.asked.iter().map(|asked| asked.ticket).zip(given));
     }
     Ok(answers)
@@ -102,14 +117,14 @@ async fn groups(connection: &Connected, asked: Vec<Asked>) -> Result<Vec<Group>,
     let mut groups: Vec<Group> = Vec::new();
     for one in asked {
         if let Some(group) = groups.iter_mut().find(|group| group.asked[0].sql == one.sql) {
-            group.asked.push(one);
+            group.add(one);
             continue;
         }
         let form = match connection.grouped(one.sql).await? {
             Some(grouped) => Form::Once(grouped),
             None => Form::Each(connection.prepared(one.sql).await?),
         };
-        groups.push(Group { form, asked: vec![one] });
+        groups.push(Group { form, asked: vec![one], same: Vec::new() });
     }
     Ok(groups)
 }
@@ -155,9 +170,8 @@ impl Group {
         let column = |n: usize| -> Vec<&Owned> { self.asked.iter().map(|asked| &asked.values[n]).collect() };
         let columns: Vec<Vec<&Owned>> = (0..width).map(column).collect();
         let values: Vec<&(dyn ToSql + Sync)> = columns.iter().map(|column| column as _).collect();
-        let mut answers: Vec<Answer> =
-            self.asked.iter().map(|_| Answer { skip: 1, ..Answer::default() }).collect();
         if grouped.kind == Kind::Inserted {
+            let mut answers: Vec<Answer> = self.asked.iter().map(|_| Answer::default()).collect();
             let count = connection.execute(&grouped.statement, &values).await?;
             return if count == answers.len() as u64 {
                 answers.iter_mut().for_each(|answer| answer.count = 1);
@@ -169,13 +183,13 @@ impl Group {
                 Err(Failure::Unclear)
             };
         }
+        let mut parts: Vec<Vec<Row>> = self.asked.iter().map(|_| Vec::new()).collect();
         for row in connection.query(&grouped.statement, &values).await? {
             let place = usize::try_from(row.get::<_, i64>(0)).ok().and_then(|i| i.checked_sub(1));
-            let answer = place.and_then(|place| answers.get_mut(place)).ok_or(Failure::Unclear)?;
-            answer.count += 1;
-            answer.rows.push(row);
+            place.and_then(|place| parts.get_mut(place)).ok_or(Failure::Unclear)?.push(row);
         }
-        Ok(answers)
+        let answer = |rows: Vec<Row>| Answer { count: rows.len() as u64, rows: Arc::new(rows), skip: 1 };
+        Ok(parts.into_iter().map(answer).collect())
     }
 }
 
@@ -191,5 +205,5 @@ pub(crate) async fn one(
         return Ok(Answer { count, ..Answer::default() });
     }
     let rows = connection.query(statement, &values).await?;
-    Ok(Answer { count: rows.len() as u64, rows, skip: 0 })
+    Ok(Answer { count: rows.len() as u64, rows: Arc::new(rows), skip: 0 })
 }

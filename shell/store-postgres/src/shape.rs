@@ -34,6 +34,10 @@ pub(crate) fn grouped(sql: &str, types: &[Type]) -> Option<(String, Kind)> {
     }
     if sql.starts_with("UPDATE ") {
         let place = sql.find("WHERE ")?;
+        let is = |word: &str, part: &str| part.split_whitespace().any(|other| other == word);
+        if is("FROM", &sql[..place]) || is("RETURNING", &sql[place..]) {
+            return None;
+        }
         let (set, condition) = (bound(&sql[..place]), bound(&sql[place..]));
         return Some((format!("{set} FROM {from} {condition} RETURNING v.i"), Kind::Changed));
     }
@@ -92,6 +96,8 @@ mod tests {
     fn what_fits_no_shape_is_left_alone() {
         for sql in [
             "DELETE FROM t WHERE k = ?1 AND n < ?2",
+            "UPDATE t SET n = ?2 FROM u WHERE t.k = u.k AND u.k = ?1",
+            "UPDATE t SET n = ?2 WHERE k = ?1 RETURNING n",
             "SELECT n FROM t WHERE k = ?1 AND n = ?2 FOR SHARE",
             "INSERT INTO t (k, n) SELECT ?1, n FROM t WHERE n = ?2",
             "INSERT INTO t (k, n) VALUES (?1, 1) ON CONFLICT (k) DO UPDATE SET n = ?2",

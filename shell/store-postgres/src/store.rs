@@ -1,6 +1,5 @@
 //! The store as others hold it.
 
-use std::future::Future;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -44,7 +43,7 @@ struct Inner {
     pool: Arc<Pool>,
     control: Control,
     /// Rises whenever others committed something that machines here may have to hear of.
-    stirred: OnceLock<watch::Receiver<u64>>,
+    stirred: OnceLock<tokio::sync::Mutex<watch::Receiver<u64>>>,
 }
 
 impl std::fmt::Debug for PostgresStore {
@@ -147,7 +146,7 @@ impl PostgresStore {
         self.inner.stirred.get_or_init(|| {
             let (stirs, stirred) = watch::channel(0);
             tokio::spawn(listen(common, stirs));
-            stirred
+            tokio::sync::Mutex::new(stirred)
         });
     }
 }
@@ -206,17 +205,15 @@ impl Store for PostgresStore {
         self.inner.control.signals().await
     }
 
-    fn stirred(&self) -> impl Future<Output = ()> + Send {
+    async fn stirred(&self) {
         self.listen();
-        let mut stirred = self.inner.stirred.get().cloned();
-        async move {
-            let changed = match &mut stirred {
-                Some(stirred) => stirred.changed().await.is_ok(),
-                None => false,
-            };
-            if !changed {
-                std::future::pending::<()>().await;
-            }
+        // What was seen is seen: the next call waits for what comes after it.
+        let changed = match self.inner.stirred.get() {
+            Some(stirred) => stirred.lock().await.changed().await.is_ok(),
+            None => false,
+        };
+        if !changed {
+            std::future::pending::<()>().await;
         }
     }
 

@@ -79,7 +79,8 @@ impl Server {
             missing();
             return None;
         };
-        let directory = tempfile::Builder::new().prefix("muster-pg-").tempdir_in(parent).expect("a directory");
+        let directory =
+            tempfile::Builder::new().prefix("muster-pg-").tempdir_in(parent).expect("a directory");
         let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
         let files = Files { settings, ..Files::new(directory.path(), programs) };
         files.make();
@@ -99,6 +100,14 @@ impl Server {
     /// Its port on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.files.port
+    }
+
+    /// Its first process.
+    ///
+    /// # Panics
+    /// Where it does not run.
+    pub fn pid(&self) -> u32 {
+        self.files.pid().expect("it runs").as_raw_nonzero().get().unsigned_abs()
     }
 
     /// The URL of a database of it.
@@ -199,6 +208,21 @@ impl Server {
             self.run_sql("postgres", "SELECT pg_reload_conf()");
         }
         standby
+    }
+
+    /// Speaks TLS from now on, with this certificate and key.
+    ///
+    /// # Panics
+    /// Where it does not take them.
+    pub fn use_tls(&self, certificate: &str, key: &str) {
+        for (name, pem) in [("server.crt", certificate), ("server.key", key)] {
+            let path = self.files.data().join(name);
+            fs::write(&path, pem).expect("it is ours");
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("it is ours");
+            self.files.user.own(&path);
+        }
+        self.run_sql("postgres", "ALTER SYSTEM SET ssl = on");
+        self.restart(Stop::Fast);
     }
 
     /// Makes a standby the primary.

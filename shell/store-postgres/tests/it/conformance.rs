@@ -22,7 +22,7 @@ impl Fixture for Postgres {
 
     async fn fresh() -> Self {
         let database = database().await.expect("PostgreSQL, which was there a moment ago");
-        let store = open(&database).await;
+        let store = open(database.url()).await;
         let joining = Joining {
             replica: ReplicaId::from_bytes([7; 16]),
             version: "test".to_owned(),
