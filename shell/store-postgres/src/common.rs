@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use muster_model::ReplicaId;
 use muster_store::StoreError;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 
 use crate::job::Job;
 use crate::settings::Dial;
@@ -30,6 +30,7 @@ pub(crate) struct Common {
     rested: Notify,
     replica: OnceLock<ReplicaId>,
     full: AtomicBool,
+    fallen: watch::Sender<bool>,
     writes: AtomicU64,
     retries: AtomicU64,
 }
@@ -65,6 +66,7 @@ impl Common {
             rested: Notify::new(),
             replica: OnceLock::new(),
             full: AtomicBool::new(false),
+            fallen: watch::Sender::new(false),
             writes: AtomicU64::new(0),
             retries: AtomicU64::new(0),
         }
@@ -136,6 +138,19 @@ impl Common {
         metrics::counter!("muster_store_retries_total", "decision" => decision, "cause" => cause)
             .increment(1);
         tracing::debug!(decision, cause, "a transaction is run again");
+    }
+
+    /// A lane ended before its time.
+    pub(crate) fn fall(&self) {
+        self.fallen.send_replace(true);
+    }
+
+    /// Returns once one did.
+    pub(crate) async fn fallen(&self) {
+        let mut fallen = self.fallen.subscribe();
+        if fallen.wait_for(|fallen| *fallen).await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 
     pub(crate) fn retries(&self) -> u64 {

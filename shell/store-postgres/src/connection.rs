@@ -109,6 +109,12 @@ impl Connected {
         self.step(if before >= 16 && before.is_power_of_two() { anew } else { plain }).await
     }
 
+    /// Returns once everything that was sent is answered, or the connection is closed: however long that takes.
+    pub(crate) async fn answered(&self) {
+        // Which of both it was makes no difference.
+        self.client.batch_execute("").await.ok();
+    }
+
     /// Nobody is to use it any more.
     pub(crate) fn spoil(&self) {
         self.spoilt.store(true, Ordering::Relaxed);

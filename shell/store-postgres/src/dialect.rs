@@ -227,11 +227,13 @@ impl Search<'_> {
         rows(db, SQL, &values).await
     }
 
-    /// Asks the index of words for all machines after a place.
+    /// Asks the index of words for all machines after a place. They are gathered first, in no order: else the planner
+    /// would go through all machines in theirs.
     async fn beyond<E: Engine>(&self, db: &mut E, after: i64) -> Result<Vec<MachineRow>, StoreError> {
         const SQL: &str = numbered!(
-            "SELECT w.n FROM (SELECT n FROM machine_search
-                    WHERE words @@ CAST(?2::text AS tsquery) AND n + 0 > ?4 ORDER BY n OFFSET 0) AS w
+            "SELECT w.n FROM (WITH hit AS MATERIALIZED
+                        (SELECT n FROM machine_search WHERE words @@ CAST(?2::text AS tsquery))
+                    SELECT n FROM hit WHERE n > ?4 ORDER BY n OFFSET 0) AS w
                 CROSS JOIN LATERAL (SELECT FROM machines x WHERE x.n = w.n AND x.tenant_id = ?1
                     AND (?5::text IS NULL OR x.state = ?5) AND (?6::bytea IS NULL OR x.site_id = ?6) OFFSET 0) AS fits
                 LIMIT ?3"

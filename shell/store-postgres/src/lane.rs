@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_store::StoreError;
+use tokio::task::JoinHandle;
 
 use crate::batch::{Batch, End, Line};
 use crate::common::{Common, Queued};
@@ -38,6 +39,8 @@ pub(crate) struct Lane {
     open: Option<Open>,
     /// Whether the last try to connect failed: the next one is not waited for.
     down: bool,
+    /// A connection whose server has not answered a commit, as long as it has not.
+    lingering: Option<JoinHandle<()>>,
     deferred: Vec<Queued>,
 }
 
@@ -71,7 +74,13 @@ enum Attempt {
 
 impl Lane {
     pub(crate) fn new(common: Arc<Common>, id: [u8; 16]) -> Self {
-        Self { ledger: Ledger { common, id, number: 0 }, open: None, down: false, deferred: Vec::new() }
+        Self {
+            ledger: Ledger { common, id, number: 0 },
+            open: None,
+            down: false,
+            lingering: None,
+            deferred: Vec::new(),
+        }
     }
 
     /// Works until the queue ends.
@@ -115,6 +124,10 @@ impl Lane {
             return Ok(());
         }
         self.open = None;
+        if self.lingering.as_ref().is_some_and(|old| !old.is_finished()) {
+            self.down = true;
+            return Err(unavailable("write", "an earlier commit was not answered yet"));
+        }
         let patience = if self.down { Patience::Once } else { Patience::Long };
         let opened = recover::until(patience, || open(self.ledger.common.dial())).await;
         self.down = opened.is_err();
@@ -166,11 +179,18 @@ impl Lane {
         }
     }
 
-    /// Whether the newest transaction was committed, asked on a new connection.
+    /// Whether the newest transaction was committed, asked on a new connection. Where that cannot be told, the old one is
+    /// kept until the server has let go of it: one that waits for its standby does not notice that we hung up, and a lane
+    /// that dialled again and again would leave it without a place for anybody.
     async fn look_up(&mut self) -> Result<bool, StoreError> {
-        self.open = None;
+        let old = self.open.take();
         self.ledger.common.count("batch", "unknown");
-        recover::was_committed(self.ledger.common.dial(), self.ledger.id, self.ledger.number).await
+        let committed =
+            recover::was_committed(self.ledger.common.dial(), self.ledger.id, self.ledger.number).await;
+        if let (Err(_), Some(old)) = (&committed, old) {
+            self.lingering = Some(tokio::spawn(async move { old.connection.answered().await }));
+        }
+        committed
     }
 
     /// Runs a job in a transaction of its own, again and again where that may help.

@@ -50,7 +50,8 @@ async fn forget<E: Engine>(db: &mut E, prune: &Prune) -> Result<u64, StoreError>
     const LANES: &str = "DELETE FROM lanes WHERE at < ?1";
     const BEFORE: &str = concat!("SELECT least(?1::bigint, ", now!(), " - 3600000)");
     let asked = values![millis(prune.replicas_before)];
-    let before = db.query("tell the time", BEFORE, &asked, |row| i64::from_cell(row.cell(0)).ok_or_else(no_time));
+    let before =
+        db.query("tell the time", BEFORE, &asked, |row| i64::from_cell(row.cell(0)).ok_or_else(no_time));
     let before = before.await?.first().copied().ok_or_else(no_time)?;
     let limit = prune.limit;
     let offline = db.execute("end the presence of lost replicas", OFFLINE, &values![before, limit]).await?;

@@ -1,8 +1,10 @@
 //! The store as others hold it.
 
 use std::hash::{BuildHasher, RandomState};
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use futures_util::FutureExt;
 use muster_lifecycle::Plan;
 use muster_model::{Entry, SignedDuration};
 use muster_store::{
@@ -77,7 +79,7 @@ impl PostgresStore {
         let (queue, jobs) = mpsc::channel(QUEUE);
         let place = dial.place.clone();
         let common = Arc::new(Common::new(dial, jobs));
-        let lane = |_| tokio::spawn(Lane::new(Arc::clone(&common), drawn()).run());
+        let lane = |_| tokio::spawn(watched(Arc::clone(&common)));
         let inner = Inner {
             place,
             queue: Mutex::new(Some(queue)),
@@ -105,9 +107,10 @@ impl PostgresStore {
         self.inner.common.retries()
     }
 
-    /// Never returns: what is damaged is the server's to tell, and it does so by refusing.
+    /// Returns when a part of the store has failed for good, by a mistake of ours: the process must end. What is damaged in
+    /// the database is its server's to tell, and it does so by refusing.
     pub async fn damaged(&self) {
-        std::future::pending::<()>().await;
+        self.inner.common.fallen().await;
     }
 
     /// Finishes what is queued and lets go of the connections. Later writes fail.
@@ -148,6 +151,15 @@ impl PostgresStore {
             tokio::spawn(listen(common, stirs));
             tokio::sync::Mutex::new(stirred)
         });
+    }
+}
+
+/// A lane works until the store is closed. One that panics takes the process with it: jobs would wait for it for ever.
+async fn watched(common: Arc<Common>) {
+    let lane = Lane::new(Arc::clone(&common), drawn()).run();
+    if AssertUnwindSafe(lane).catch_unwind().await.is_err() {
+        tracing::error!("a lane panicked: nothing more is promised");
+        common.fall();
     }
 }
 
