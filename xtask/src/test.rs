@@ -33,7 +33,7 @@ const TOOLS: [Tool; 2] = [
         word: "postgres",
         title: "PostgreSQL",
         variable: "MUSTER_TEST_POSTGRES_BIN",
-        used_by: "no suite needs PostgreSQL yet: it is looked for, and nothing more",
+        used_by: "shell/store-postgres, testkit/tests/postgres.rs and the scenarios of several replicas run on it",
         advice: "apt-get install postgresql, or set the variable to the directory of initdb, pg_ctl and postgres",
         find: postgres,
     },
