@@ -70,7 +70,7 @@ impl Human for RestoreAccepted {
             ("goes on", format!("after entry {}", self.found)),
         ]);
         format!(
-            "{facts}\n\nLook at what came and went in between: revoke again what was revoked, and let in again whom it has\nforgotten (they ask by themselves)."
+            "{facts}\n\nLook at what came and went in between: revoke again what was revoked, and let in again whom it has\nforgotten, with a new invite: their agents end, because nobody here knows them."
         )
     }
 }

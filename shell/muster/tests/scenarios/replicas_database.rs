@@ -33,7 +33,10 @@ fn pids(replicas: &Replicas) -> Vec<u32> {
 
 /// The way to a database that is on either of two servers.
 fn either(one: &Postgres, other: &Postgres) -> String {
-    format!("postgres://postgres@127.0.0.1:{},127.0.0.1:{}/muster?sslmode=disable", one.port(), other.port())
+    let (one, other) = (one.port(), other.port());
+    format!(
+        "postgres://postgres@127.0.0.1:{one},127.0.0.1:{other}/muster?sslmode=disable&target_session_attrs=read-write"
+    )
 }
 
 /// A way to a database that can be cut, and the URL that takes it.
