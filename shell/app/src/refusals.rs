@@ -74,8 +74,9 @@ impl<S: Store> App<S> {
         if !origin.caller.is_operator() && !self.inner.refusals.count(line, cause_of(refusal)) {
             return;
         }
-        if self.mode() == Mode::Stale {
-            // An answer must not wait for a store that is not there: it is told with those that follow.
+        if self.mode() != Mode::Normal {
+            // An answer must not wait for a store that is not there, and an older database is not added to: it is told
+            // with those that follow.
             self.inner.refusals.count(line, cause_of(refusal));
             return;
         }
@@ -92,6 +93,9 @@ impl<S: Store> App<S> {
 
     /// Writes what was counted since the last time. Called every few seconds, and at the end.
     pub async fn flush_refusals(&self) {
+        if self.mode() == Mode::Restored {
+            return;
+        }
         let now = self.now();
         let tell = |(line, causes): (Line, BTreeMap<&'static str, u64>)| {
             let mut entry = self.refusal_entry(line, now);

@@ -74,9 +74,10 @@ impl Common {
 
     /// Takes what is queued, up to so many; waits for the first where there is none yet. `false` once the queue has ended.
     ///
-    /// What shares a transaction shares its cost. So a lane that would be one of many at work waits until there is enough
-    /// to do, or until another one is done.
-    pub(crate) async fn take(&self, jobs: &mut Vec<Queued>, most: usize) -> bool {
+    /// What shares a transaction shares its cost. So a lane gathers for a moment: one that would be one of many at work
+    /// until there is much to do or another one is done, and one that had much to do until it has half as much again. Who
+    /// was just answered is about to ask.
+    pub(crate) async fn take(&self, jobs: &mut Vec<Queued>, last: usize, most: usize) -> bool {
         let mut queue = if jobs.is_empty() {
             let mut queue = self.queue.lock().await;
             match queue.recv().await {
@@ -91,18 +92,20 @@ impl Common {
                 Err(_) => return true,
             }
         };
+        let mut overdue = std::pin::pin!(tokio::time::sleep(GATHER));
         loop {
             let rested = self.rested.notified();
             if !drain(&mut queue, jobs, most) {
                 return false;
             }
-            if jobs.len() >= most.div_ceil(2) || self.busy.load(Ordering::SeqCst) < FREE {
+            let free = self.busy.load(Ordering::SeqCst) < FREE;
+            if jobs.len() >= if free { last / 2 } else { most / 2 } {
                 return true;
             }
             tokio::select! {
                 () = rested => {}
                 // Those at work may be waiting for a lock.
-                () = tokio::time::sleep(GATHER) => return true,
+                () = &mut overdue => return true,
                 job = queue.recv() => match job {
                     Some(job) => jobs.push(job),
                     None => return false,

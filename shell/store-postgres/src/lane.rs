@@ -85,11 +85,13 @@ impl Lane {
 
     /// Works until the queue ends.
     pub(crate) async fn run(mut self) {
+        let mut last = 0;
         loop {
             let mut jobs = std::mem::take(&mut self.deferred);
-            if !self.ledger.common.take(&mut jobs, BATCH).await && jobs.is_empty() {
+            if !self.ledger.common.take(&mut jobs, last, BATCH).await && jobs.is_empty() {
                 return;
             }
+            last = jobs.len();
             let at_work = self.ledger.common.at_work();
             self.work(jobs).await;
             drop(at_work);

@@ -57,6 +57,8 @@ pub(crate) struct DatabaseUrl {
 pub(crate) enum NotAnAddress {
     /// It is of another kind.
     Scheme,
+    /// What is unknown may be a secret: it is not shown.
+    Parameter,
     /// It cannot be told where the password ends.
     Marks,
     /// A percent sign without two digits.
@@ -103,6 +105,7 @@ impl std::str::FromStr for DatabaseUrl {
         }
         let (user, host) = authority.rsplit_once('@').map_or((None, authority), |(u, h)| (Some(u), h));
         let (name, mut password) = match user.map(|user| user.split_once(':').unwrap_or((user, ""))) {
+            Some((name, _)) if name.to_ascii_lowercase().contains("%3a") => return Err(NotAnAddress::Marks),
             Some((name, secret)) => (format!("{name}@"), decoded(secret)?),
             None => (String::new(), None),
         };
@@ -111,13 +114,37 @@ impl std::str::FromStr for DatabaseUrl {
         for pair in query.into_iter().flat_map(|query| query.split('&')) {
             match pair.split_once('=') {
                 Some(("password", secret)) => password = decoded(secret)?.or(password),
-                _ => kept.push(pair),
+                Some((name, value)) if PARAMETERS.contains(&name) && !value.contains(';') => kept.push(pair),
+                _ => return Err(NotAnAddress::Parameter),
             }
         }
         let query = if kept.is_empty() { String::new() } else { format!("?{}", kept.join("&")) };
         Ok(Self { shown: format!("{scheme}{name}{host}{path}{query}"), password })
     }
 }
+
+/// The parameters of an address beside the password. What is not among them, or is written so that it cannot be told
+/// whether it is, could be a password under another name.
+const PARAMETERS: [&str; 18] = [
+    "application_name",
+    "channel_binding",
+    "connect_timeout",
+    "dbname",
+    "host",
+    "hostaddr",
+    "keepalives",
+    "keepalives_idle",
+    "keepalives_interval",
+    "keepalives_retries",
+    "load_balance_hosts",
+    "options",
+    "port",
+    "sslmode",
+    "sslnegotiation",
+    "target_session_attrs",
+    "tcp_user_timeout",
+    "user",
+];
 
 /// RFC 3986 §2.1. Nothing is no password.
 fn decoded(text: &str) -> Result<Option<Zeroizing<String>>, NotAnAddress> {
@@ -146,6 +173,9 @@ impl fmt::Display for NotAnAddress {
             Self::Scheme => "neither `sqlite` nor an address like postgres://muster@db.example.org/muster",
             Self::Marks => {
                 "an address that cannot be taken apart: write @ as %40, / as %2F, ? as %3F and # as %23 in a password"
+            }
+            Self::Parameter => {
+                "an address with a parameter that is not one of those of the driver: sslmode, target_session_attrs, …"
             }
             Self::Percent => "an address with a percent sign that begins no byte: write % as %25",
         })
@@ -292,6 +322,11 @@ mod tests {
             ("postgres://u:can%zzary@db/m", NotAnAddress::Percent),
             ("postgres://u:can%ffary@db/m", NotAnAddress::Percent),
             ("postgres://u:canary%4@db/m", NotAnAddress::Percent),
+            ("postgres://u%3Acanary@db/m", NotAnAddress::Marks),
+            ("postgres://u@db/m?passw%6frd=canary", NotAnAddress::Parameter),
+            ("postgres://u@db/m?Password=canary", NotAnAddress::Parameter),
+            ("postgres://u@db/m?sslpassword=canary", NotAnAddress::Parameter),
+            ("postgres://u@db/m?sslmode=disable;password=canary", NotAnAddress::Parameter),
             ("mysql://u:canary@db/m", NotAnAddress::Scheme),
             ("host=db password=canary", NotAnAddress::Scheme),
             ("", NotAnAddress::Scheme),

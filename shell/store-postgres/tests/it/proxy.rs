@@ -145,7 +145,7 @@ async fn questions(
             return;
         }
         shared.begun.fetch_add(
-            usize::from(body.starts_with(b"BEGIN\0") || body.starts_with(b"BEGIN; ")),
+            usize::from(body.starts_with(b"BEGIN ISOLATION LEVEL READ COMMITTED")),
             Ordering::SeqCst,
         );
         let fate = if &body[..] == b"COMMIT\0" { shared.fate() } else { Fate::Pass };
