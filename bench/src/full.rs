@@ -72,7 +72,8 @@ pub(crate) async fn enroll<S: Kept>(bench: &Bench) -> Result<Vec<Row>> {
     Ok(vec![row(0, "a bearer key"), row(1, "a certificate")])
 }
 
-async fn populate<S: Kept>(world: &World<S>, count: u64) -> Result<()> {
+/// So many machines on the one site.
+pub(crate) async fn populate<S: Kept>(world: &World<S>, count: u64) -> Result<()> {
     let fleet = Fleet { tenant: world.tenant, sites: vec![world.site], now: world.app.now() };
     fill(world.app.store(), &fleet, Wave { first: 0, end: count, rare: "rare" }).await
 }

@@ -1,8 +1,11 @@
 //! The machine that a figure was measured on, and what this process takes of it.
 
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use rustix::param::clock_ticks_per_second;
 use rustix::process::{Resource, Rlimit, getpid, getrlimit, setrlimit};
 use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
@@ -52,10 +55,45 @@ pub(crate) fn resident() -> Result<u64> {
     Ok(kib(&text).context("VmRSS is not a number of kB")? * 1024)
 }
 
-/// Processor time that this process took so far, client and server together.
+/// The first process of the database server whose time counts along; 0 where there is none.
+static DATABASE: AtomicU32 = AtomicU32::new(0);
+
+/// From now on, the processes of the PostgreSQL in this directory count along.
+pub(crate) fn count_along(data: &Path) -> Result<()> {
+    let path = data.join("postmaster.pid");
+    let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    let first = text.lines().next().context("it names no process")?;
+    DATABASE.store(first.trim().parse()?, Ordering::Relaxed);
+    Ok(())
+}
+
+/// Processor time that was taken so far: client, server and database together.
 pub(crate) fn busy() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
-    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or_default())
+    let own = Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or_default());
+    own + database_busy()
+}
+
+/// Processor time that the database server took, without what is counted here already.
+pub(crate) fn database_busy() -> Duration {
+    let first = DATABASE.load(Ordering::Relaxed);
+    if first == 0 {
+        return Duration::ZERO;
+    }
+    let children = std::fs::read_to_string(format!("/proc/{first}/task/{first}/children"));
+    let children = children.unwrap_or_default();
+    let stat = |pid: &str| std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The first process has the time of those that ended.
+    let ticks = ticks(&stat(&first.to_string()), 4)
+        + children.split_whitespace().map(|pid| ticks(&stat(pid), 2)).sum::<u64>();
+    Duration::from_secs_f64(ticks as f64 / clock_ticks_per_second() as f64)
+}
+
+/// The first so many of: time in user mode, in the kernel, and both of children that ended. In ticks, of proc(5) `stat`.
+fn ticks(stat: &str, columns: usize) -> u64 {
+    // The name of the program is in brackets and may hold anything.
+    let after = stat.rsplit_once(')').map_or("", |(_, after)| after);
+    after.split_whitespace().skip(11).take(columns).filter_map(|ticks| ticks.parse::<u64>().ok()).sum()
 }
 
 /// As many open files as the system allows. Gives how many that are.
@@ -74,4 +112,16 @@ fn field(path: &str, name: &str) -> Option<String> {
 
 fn kib(text: &str) -> Option<u64> {
     text.split_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_of_a_process_are_read_whatever_it_is_called() {
+        let stat = "42 (a (b) 7 8) S 1 42 42 0 -1 4194560 100 200 0 0 11 22 33 44 20 0 1 0 100";
+        assert_eq!((ticks(stat, 2), ticks(stat, 4)), (33, 110));
+        assert_eq!(ticks("", 4), 0);
+    }
 }

@@ -19,6 +19,7 @@ mod presence;
 mod prototype;
 mod read;
 mod renew;
+mod replicas;
 mod report;
 mod tls;
 mod upkeep;
@@ -29,9 +30,10 @@ mod world;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use clap::{Parser, ValueEnum};
 use muster_server::metrics::Metrics;
+use muster_store_postgres::PostgresStore;
 use muster_store_sqlite::SqliteStore;
 use tempfile::TempDir;
 
@@ -69,6 +71,9 @@ struct Arguments {
     /// How long `presence` holds them, in seconds.
     #[arg(long, default_value_t = 60)]
     hold: u64,
+    /// Tell at the end what PostgreSQL spent its time on, by statement. It costs a little, so that figures are lower.
+    #[arg(long)]
+    statements: bool,
     /// Where the databases are made: a real disk, or the figures say nothing.
     #[arg(long, default_value_os_t = std::env::temp_dir())]
     dir: PathBuf,
@@ -120,6 +125,7 @@ pub(crate) struct Bench {
     machines: Option<u64>,
     channels: usize,
     hold: Duration,
+    statements: bool,
     dir: PathBuf,
     metrics: Metrics,
 }
@@ -139,14 +145,16 @@ impl Bench {
     }
 
     async fn home<S: Kept>(&self) -> Result<S::Home> {
-        S::home(self.directory()?).await
+        S::home(self.directory()?, self.statements).await
     }
 
     async fn run(&self, name: Name, store: Kind) -> Result<Vec<Row>> {
         match (name, store) {
             (Name::Enroll, Kind::Sqlite) => enroll::bench(self).await,
             (name, Kind::Sqlite) => self.on::<SqliteStore>(name).await,
-            (_, Kind::Postgres | Kind::Both) => bail!("PostgreSQL is not measured yet"),
+            (Name::Enroll, Kind::Postgres) => replicas::bench(self).await,
+            (name, Kind::Postgres) => self.on::<PostgresStore>(name).await,
+            (_, Kind::Both) => Ok(Vec::new()),
         }
     }
 
@@ -229,6 +237,7 @@ async fn main() -> Result<()> {
         machines: arguments.machines,
         channels: arguments.channels.max(1),
         hold: Duration::from_secs(arguments.hold),
+        statements: arguments.statements,
         dir: arguments.dir,
         metrics: Metrics::record()?,
     };

@@ -116,14 +116,14 @@ async fn held<S: Kept>(
     ensure!(world.app.registry().online() == count as u64, "not every channel is held");
     let each = resident()?.saturating_sub(before) as f64 / count as f64;
     // The last comings are written a moment after they are known.
-    sleep(Duration::from_secs(PING_EVERY)).await;
+    sleep(Duration::from_secs(PING_EVERY) + S::COUNTED_WITHIN).await;
     let written = world.app.store().written(home).await?;
-    sleep(bench.hold).await;
+    sleep(bench.hold + S::COUNTED_WITHIN).await;
     let written = world.app.store().written(home).await?.since(&written);
     ensure!(world.app.registry().online() == count as u64, "a channel was lost while it was held");
     drop(holder.stdin.take());
     holder.wait()?;
-    Ok(told::<S>(count, bench.hold, each, written))
+    Ok(told::<S>(count, bench.hold + S::COUNTED_WITHIN, each, written))
 }
 
 fn told<S: Kept>(count: usize, hold: Duration, each: f64, written: Written) -> Vec<Row> {

@@ -1,8 +1,10 @@
 //! The stores that servers are measured on: how a database of each is made, opened, looked at and closed.
 
+pub(crate) mod postgres;
 pub(crate) mod sqlite;
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Result;
 use muster_app::Store;
@@ -14,11 +16,13 @@ pub(crate) trait Kept: Store + Sized {
     const NAME: &'static str;
     /// What its writes are counted in.
     const WRITES: &'static str;
+    /// How late a write may be counted.
+    const COUNTED_WITHIN: Duration;
     /// Where a database is. Goes when it is dropped, with everything in it.
     type Home: Home;
 
-    /// A place for one in this directory.
-    fn home(dir: TempDir) -> impl Future<Output = Result<Self::Home>> + Send;
+    /// A place for one in this directory. Where the database can, and is asked to, it tells in the end what it did.
+    fn home(dir: TempDir, told: bool) -> impl Future<Output = Result<Self::Home>> + Send;
 
     /// Makes the database there, or opens what was made before.
     fn open(home: &Self::Home, is_new: bool) -> impl Future<Output = Result<Self>> + Send;

@@ -1,6 +1,7 @@
 //! SQLite: a file in the directory.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Result;
 use muster_store_sqlite::SqliteStore;
@@ -17,9 +18,10 @@ impl Home for TempDir {
 impl Kept for SqliteStore {
     const NAME: &'static str = "SQLite";
     const WRITES: &'static str = "commits";
+    const COUNTED_WITHIN: Duration = Duration::ZERO;
     type Home = TempDir;
 
-    async fn home(dir: TempDir) -> Result<TempDir> {
+    async fn home(dir: TempDir, _: bool) -> Result<TempDir> {
         Ok(dir)
     }
 

@@ -1,6 +1,7 @@
 //! The bare loop to compare enrollment with: the same sockets, the same durability, the same cryptography; and no
 //! rules, no checks, no roles, no audit trail worth the name. One for each database.
 
+pub(crate) mod postgres;
 pub(crate) mod sqlite;
 
 use anyhow::Result;
