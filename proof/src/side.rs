@@ -11,6 +11,7 @@ use muster_store_postgres::PostgresStore;
 use muster_store_sqlite::SqliteStore;
 use muster_testkit::postgres::{Database, shared};
 use tempfile::TempDir;
+use tokio::sync::Mutex;
 
 use crate::differential::{Transcript, play};
 use crate::ground::Ground;
@@ -150,8 +151,10 @@ pub(crate) async fn sqlite() -> Kept<SqliteStore> {
     Kept { name: Which::Sqlite.as_str(), store, _home: Box::new(home) }
 }
 
-/// A database with Muster's schema.
+/// A database with Muster's schema. One after the other: making the template waits for its lock without yielding.
 pub(crate) async fn postgres_database() -> Database {
+    static ONE: Mutex<()> = Mutex::const_new(());
+    let _one = ONE.lock().await;
     let server = shared().expect("PostgreSQL, which was there a moment ago");
     let fill = async |url| {
         let store = PostgresStore::create(muster_store_postgres::Settings::new(url)).await.expect("a schema");

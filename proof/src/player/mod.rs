@@ -90,16 +90,20 @@ pub(crate) async fn join<S: Store>(store: &S, replica: u8) -> Result<(), StoreEr
     store.join(Joining { replica, version: "proof".to_owned(), now }).await
 }
 
-/// Deletes what is older than this of what is not kept for ever.
-async fn prune<S: Store>(store: &S, before: Timestamp) -> Result<Option<u64>, StoreError> {
-    let Some(fence) = store.lease("expiry", SignedDuration::from_secs(30)).await? else { return Ok(None) };
+/// Deletes requests and tokens that are older than this. What replicas say of themselves goes by the clock of the store,
+/// which is not the one here: nothing of that is old.
+async fn prune<S: Store>(store: &S, requests: Timestamp, access: Timestamp) -> Result<u64, StoreError> {
+    let fence = store.lease("expiry", SignedDuration::from_secs(30)).await?;
     let prune = Prune {
-        remembered_before: before,
-        access_before: before,
+        remembered_before: requests,
+        access_before: access,
         replicas_before: Timestamp::UNIX_EPOCH,
         limit: 1_000_000,
     };
-    store.prune(fence, prune).await.map(Some)
+    match fence {
+        Some(fence) => store.prune(fence, prune).await,
+        None => Ok(0),
+    }
 }
 
 impl<S: Store> Player<S> {
@@ -112,7 +116,7 @@ impl<S: Store> Player<S> {
         // Where several share a store, the presence of those counts who said a moment ago that they are alive.
         store.alive(0).await?;
         // What runs before this one left behind would be counted among what is old.
-        prune(&store, Timestamp::MAX).await?;
+        prune(&store, Timestamp::MAX, Timestamp::MAX).await?;
         let store = Spied::new(store);
         let clock = FixedClock::default();
         let ids = Arc::new(Ids::after(run * DRAWS));
@@ -279,11 +283,13 @@ impl<S: Store> Player<S> {
         Answer::done(&"flushed")
     }
 
-    /// By the server's own rules, or all that there is: then a request that is repeated is not recognised any more.
+    /// As a server does it every minute, or all that there is: then a request that is repeated is not recognised any more.
     async fn prune(&self, number: u8) -> Answer {
+        let now = self.clock.now();
+        let days = |days: i64| now - SignedDuration::from_hours(24 * days);
         let pruned = match number % 3 {
-            0 => prune(&self.store, self.clock.now()).await.map(Option::unwrap_or_default),
-            _ => self.app.prune().await,
+            0 => prune(&self.store, now, now).await,
+            _ => prune(&self.store, days(7), days(30)).await,
         };
         Answer::of(&pruned.map_err(Error::from))
     }

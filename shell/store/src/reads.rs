@@ -49,7 +49,8 @@ pub trait Reads: Send {
     fn grants_of_machine(&mut self, tenant: TenantId, machine: MachineId) -> impl Answer<Vec<Grant>>;
     /// A machine.
     fn machine(&mut self, tenant: TenantId, id: MachineId) -> impl Answer<Option<Machine>>;
-    /// The machine of this hardware: the one that is not retired or else the one retired last.
+    /// The machine of this hardware: the one that is not retired or else the one retired last; of two that were retired at
+    /// the same time, the one that came last.
     fn machine_by_hardware(&mut self, tenant: TenantId, id: &HardwareId) -> impl Answer<Option<Machine>>;
     /// A key that some machine enrolled with.
     fn key(&mut self, tenant: TenantId, key: KeyFingerprint) -> impl Answer<Option<KeyRecord>>;

@@ -110,7 +110,8 @@ pub(crate) async fn by_hardware<E: Engine>(
 ) -> Result<Option<Machine>, StoreError> {
     const LIVE: &str = select!("WHERE m.tenant_id = ?1 AND m.hardware_id = ?2 AND m.state <> 'retired'");
     const RETIRED: &str = select!(
-        "WHERE m.tenant_id = ?1 AND m.hardware_id = ?2 AND m.state = 'retired' ORDER BY m.state_since DESC LIMIT 1"
+        "WHERE m.tenant_id = ?1 AND m.hardware_id = ?2 AND m.state = 'retired'
+            ORDER BY m.state_since DESC, m.n DESC LIMIT 1"
     );
     let values = values![tenant.as_bytes(), id.as_str()];
     match sql::one(db, "read a machine by its hardware", LIVE, &values, parse).await? {

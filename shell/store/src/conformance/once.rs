@@ -166,6 +166,12 @@ pub async fn one_live_machine_per_hardware<F: Fixture>(fixture: &F) {
     let last = reads.machine_by_hardware(things.tenant, &hardware).await.expect("an answer");
     assert_eq!(last, Some(retired(&first, 5)), "the one retired last");
     drop(reads);
+    let third = retired(&same(), 5);
+    write(store, &things, vec![created(&third)]).await;
+    let mut reads = store.reader().await.expect("a reader");
+    let last = reads.machine_by_hardware(things.tenant, &hardware).await.expect("an answer");
+    assert_eq!(last, Some(third), "of two that were retired at the same time, the one that came last");
+    drop(reads);
     let nameless = || Machine { hardware_id: None, ..things.machine(&site) };
     write(store, &things, vec![created(&nameless()), created(&nameless())]).await;
 }
