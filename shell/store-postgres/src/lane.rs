@@ -187,8 +187,10 @@ impl Lane {
     async fn look_up(&mut self) -> Result<bool, StoreError> {
         let old = self.open.take();
         self.ledger.common.count("batch", "unknown");
-        let committed =
-            recover::was_committed(self.ledger.common.dial(), self.ledger.id, self.ledger.number).await;
+        let number = self.ledger.number;
+        // The number after it may be taken by the look-up itself.
+        self.ledger.number += 1;
+        let committed = recover::was_committed(self.ledger.common.dial(), self.ledger.id, number).await;
         if let (Err(_), Some(old)) = (&committed, old) {
             self.lingering = Some(tokio::spawn(async move { old.connection.answered().await }));
         }

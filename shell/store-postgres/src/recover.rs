@@ -59,7 +59,8 @@ pub(crate) async fn pause(tries: u32) {
 ///
 /// Its row is written by every transaction of the lane. To write it, this waits for a server process that may still hold
 /// the transaction open; and what this commits is durable, and so is everything that came to light before. The number is
-/// raised, so that a transaction which was found not to be committed cannot be any more.
+/// raised above that of a transaction which was found not to be committed, so that it cannot be any more; asked twice, it
+/// gives the same answer twice.
 ///
 /// # Errors
 /// [`StoreError::Unknown`] where nobody answers for too long.
@@ -76,7 +77,7 @@ async fn newest(dial: Dial, lane: [u8; 16], number: i64) -> Result<i64, Failure>
         now!(),
         ") ON CONFLICT (id) DO NOTHING"
     );
-    const RAISE: &str = "UPDATE lanes l SET batch = greatest(l.batch, $2)
+    const RAISE: &str = "UPDATE lanes l SET batch = CASE WHEN l.batch = $2 THEN l.batch ELSE $2 + 1 END
         FROM (SELECT id, batch FROM lanes WHERE id = $1 FOR UPDATE) AS before
         WHERE l.id = before.id RETURNING before.batch";
     let connection = connect(&dial).await?;

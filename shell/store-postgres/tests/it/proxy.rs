@@ -103,11 +103,15 @@ async fn carry(shared: Arc<Shared>, client: TcpStream) {
     let mute = Arc::new(AtomicBool::new(false));
     let muted = Arc::clone(&mute);
     let answers = tokio::spawn(async move {
-        let mut buffer = vec![0; 1 << 16];
+        let (mut buffer, mut swallowed) = (vec![0; 1 << 16], Vec::new());
         while let Ok(size @ 1..) = from_server.read(&mut buffer).await {
             if muted.load(Ordering::SeqCst) {
-                // The answer to the commit: the server has done it.
-                return;
+                // What was sent before the commit is answered before it. With its own answer, the server has done it.
+                swallowed.extend_from_slice(&buffer[..size]);
+                if swallowed.windows(7).any(|tag| tag == b"COMMIT\0") {
+                    return;
+                }
+                continue;
             }
             if to_client.write_all(&buffer[..size]).await.is_err() {
                 return;
