@@ -84,6 +84,7 @@ fn a_database_that_crashes_in_the_middle_costs_nothing_that_was_acknowledged() {
         postgres.kill_9();
         postgres.start_again();
     });
+    assert!(storm.setbacks() > 0, "the database went away under somebody");
     storm.count(&replicas, &promised);
     assert_eq!(pids(&replicas), before, "nobody had to start a replica again");
     for at in 0..replicas.len() {
@@ -109,6 +110,7 @@ fn a_synchronous_standby_that_is_promoted_knows_everything_that_was_acknowledged
         standby.pause(false);
         standby.promote();
     });
+    assert!(storm.setbacks() > 0, "the database went away under somebody");
     storm.count(&replicas, &promised);
     assert_eq!(pids(&replicas), before, "nobody had to start a replica again");
     assert_eq!(replicas[0].muster(&["status"])["mode"], "normal");

@@ -42,6 +42,7 @@ fn q_05_nothing_acknowledged_is_lost_or_doubled_while_each_replica_is_killed() {
         replicas.start(2);
     });
     eprintln!("2,000 machines in {:?}", watch.elapsed());
+    assert!(storm.setbacks() > 0, "the replicas died under somebody");
     storm.count(&replicas, &promised);
     eprintln!("and counted after {:?}", watch.elapsed());
 }

@@ -13,13 +13,14 @@ use super::{Home, Http, SOON};
 
 /// A server.
 pub(crate) struct Server {
+    /// First of all: it ends before its directory goes.
+    program: Program,
     home: Home,
     dir: PathBuf,
     /// The verb, and what it is told.
     args: Vec<String>,
     /// What it told once it was ready.
     pub(crate) ready: Value,
-    program: Program,
 }
 
 /// The JSON that a command printed.
@@ -50,7 +51,7 @@ impl Server {
             args.extend(["--hardware-id".into(), "none".into()]);
         }
         let (program, ready) = start(home.path(), &dir, "127.0.0.1:0", &args);
-        Self { home, dir, args, ready, program }
+        Self { program, home, dir, args, ready }
     }
 
     /// `muster serve` in a directory that is there already: a server that is no machine of its fleet.
@@ -58,7 +59,7 @@ impl Server {
         home.write("muster.toml", config);
         let args = vec!["serve".to_owned()];
         let (program, ready) = start(home.path(), &dir, "127.0.0.1:0", &args);
-        Self { home, dir, args, ready, program }
+        Self { program, home, dir, args, ready }
     }
 
     pub(crate) fn home(&self) -> &Home {
