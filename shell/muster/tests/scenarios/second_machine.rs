@@ -34,15 +34,23 @@ fn the_printed_line_brings_a_second_machine_in_as_it_is_printed() {
     shell
         .env("MUSTER_CONFIG", other.write("muster.toml", ""))
         .env("MUSTER_DATA_DIR", other.path().join("agent"));
-    let agent = Program::start("the pasted line", &mut shell);
-    eventually("two machines are online", SOON, || {
+    let mut agent = Program::start("the pasted line", &mut shell);
+    let machine = |args: &[&str]| {
         let mut command = muster(home.path());
-        let listed = command.arg("--data-dir").arg(&dir).args(["machine", "ls", "-o", "json"]).output();
-        let machines = json(&listed.expect("the binary runs"));
-        let online = machines["items"].as_array()?.iter().filter(|machine| machine["online"] == true).count();
-        (online == 2).then_some(())
+        let output =
+            command.arg("--data-dir").arg(&dir).arg("machine").args(args).args(["-o", "json"]).output();
+        json(&output.expect("the binary runs"))
+    };
+    let newest = eventually("two machines are online", SOON, || {
+        let listed = machine(&["ls"]);
+        let items = listed["items"].as_array()?;
+        let online = items.iter().filter(|machine| machine["online"] == true).count();
+        items.iter().map(|machine| text(&machine["id"])).max().filter(|_| online == 2)
     });
-    assert!(agent.log().contains("enrolled as mch_"), "{}", agent.log());
+    assert!(agent.log().contains(&format!("enrolled as {newest}")), "{}", agent.log());
+    // Its end is the shell's, so that nothing is left running behind that.
+    machine(&["retire", &newest]);
+    assert_eq!(agent.exit_code(), 22, "{}", agent.log());
 }
 
 #[test]
