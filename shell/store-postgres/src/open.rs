@@ -201,7 +201,8 @@ async fn fit(dial: &Dial, connection: &Connected) -> Result<(), OpenError> {
     }
     for (name, wanted) in [("fsync", "on"), ("full_page_writes", "on"), ("synchronous_commit", "on")] {
         let found = setting(name).await?;
-        if found == "off" {
+        // `local` does not wait for a synchronous standby: what it acknowledges may be lost with the primary.
+        if found == "off" || found == "local" {
             return Err(OpenError::NotDurable { place: place(), setting: name, found, wanted });
         }
     }

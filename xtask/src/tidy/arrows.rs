@@ -36,7 +36,7 @@ const ROOMS: [Arrows; 19] = [
     ("sdk/client", "muster-client", &["muster-model", "muster-wire"]),
     ("testkit", "muster-testkit", ALL),
     ("proof", "muster-proof", PROOF),
-    ("bench", "muster-bench", ALL),
+    ("bench", "muster-bench", BENCH),
     ("xtask", "xtask", &[]),
 ];
 
@@ -59,6 +59,23 @@ const ALL: &[&str] = &[
     "muster-server",
     "muster-agent",
     "muster-client",
+];
+
+/// The benchmarks run on a private database, which is the kit's.
+const BENCH: &[&str] = &[
+    "muster-model",
+    "muster-lifecycle",
+    "muster-wire",
+    "muster-store",
+    "muster-store-sql",
+    "muster-store-sqlite",
+    "muster-store-postgres",
+    "muster-issuer",
+    "muster-app",
+    "muster-server",
+    "muster-agent",
+    "muster-client",
+    "muster-testkit",
 ];
 
 /// What compares the stores: the use cases over each of them, with the kit that tests are made of.
