@@ -12,7 +12,7 @@ use crate::job::Job;
 use crate::settings::Dial;
 
 /// The longest that a lane waits for more to do.
-const GATHER: Duration = Duration::from_millis(3);
+const GATHER: Duration = Duration::from_millis(10);
 /// So many lanes begin to work on whatever there is.
 const FREE: usize = 2;
 
@@ -99,7 +99,7 @@ impl Common {
                 return false;
             }
             let free = self.busy.load(Ordering::SeqCst) < FREE;
-            if jobs.len() >= if free { last / 2 } else { most / 2 } {
+            if jobs.len() >= if free { last / 2 } else { most - most / 4 } {
                 return true;
             }
             tokio::select! {
