@@ -22,7 +22,9 @@ use crate::effects::{Bound, Effects, Write, now};
 use crate::failure::{Failure, unavailable};
 use crate::job::{Job, Ran};
 use crate::locks::{Claim, Claims, Number, Strength};
+use crate::puts::Puts;
 use crate::round::{self, Answer, Answers, Asked, Failed, Wanted};
+use crate::shape;
 use crate::values::Owned;
 
 /// What is read under a lock must be what is there once the lock is: a snapshot of the whole transaction would be older,
@@ -56,6 +58,7 @@ struct State {
     granted: HashMap<u64, bool>,
     tickets: u64,
     claims: Claims,
+    puts: Puts,
     effects: Effects,
     /// The first failure: the transaction is of no use any more.
     failure: Option<Failed>,
@@ -144,6 +147,23 @@ impl<'l> Batch<'l> {
             ticket
         };
         self.told(what, |state| state.answers.remove(&ticket)).await
+    }
+
+    /// Writes a row that must be there, or a new one. In a transaction of several it waits to be sent with others, and is
+    /// taken to be done: if it turns out not to be, the transaction is rolled back.
+    pub(crate) async fn put(
+        &self,
+        who: usize,
+        what: &'static str,
+        sql: &'static str,
+        values: &[Value<'_>],
+    ) -> Result<u64, StoreError> {
+        if !self.shared || !shape::writes_for_many(sql) {
+            return Ok(self.ask(what, sql, values).await?.count);
+        }
+        let values = values.iter().map(|value| Owned::from(*value)).collect();
+        self.state().puts.push(who, what, sql, values);
+        Ok(1)
     }
 
     async fn ask_alone(
@@ -239,8 +259,11 @@ impl<'l> Batch<'l> {
         }
     }
 
-    /// Sends what is asked, and hands the answers out.
+    /// Sends what is asked, and hands the answers out. What was written goes before what is read after it.
     async fn round(&self) {
+        if !self.state().puts.is_empty() {
+            self.flush().await;
+        }
         let (asked, wanted) = {
             let mut state = self.state();
             (std::mem::take(&mut state.asked), std::mem::take(&mut state.wanted))
@@ -282,15 +305,23 @@ impl<'l> Batch<'l> {
         }
     }
 
+    /// What waits to be written: what each decision wrote, then what they have in common.
     fn gathered(&self) -> Vec<Write> {
         let Line { shard, replica, .. } = self.line;
-        self.effects(|effects| effects.take(shard, replica))
+        let mut state = self.state();
+        let mut writes = state.puts.take();
+        writes.extend(state.effects.take(shard, replica));
+        writes
     }
 
     async fn ready(&self, writes: Vec<Write>) -> Result<Vec<(Statement, Write)>, Failure> {
         let mut ready = Vec::with_capacity(writes.len());
         for write in writes {
-            ready.push((self.line.connection.prepared(write.sql).await?, write));
+            let statement = match write.for_many {
+                true => self.line.connection.grouped(write.sql).await?.ok_or(Failure::Unclear)?,
+                false => self.line.connection.prepared(write.sql).await?,
+            };
+            ready.push((statement, write));
         }
         Ok(ready)
     }
@@ -350,5 +381,5 @@ fn note(lane: &[u8; 16], number: i64) -> Write {
             THEN excluded.batch ELSE excluded.batch / (l.batch - l.batch) END"
     );
     let values = vec![Bound::One(Owned::Bytes(lane[..].into())), Bound::One(Owned::Int(number))];
-    Write { what: "note the transaction", sql: SQL, values }
+    Write { what: "note the transaction", sql: SQL, values, for_many: false }
 }

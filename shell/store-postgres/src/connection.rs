@@ -15,7 +15,7 @@ use tokio_postgres::{Client, Row, Statement};
 
 use crate::failure::Failure;
 use crate::settings::Dial;
-use crate::shape::{self, Kind};
+use crate::shape;
 
 /// How long it may take until a connection is there, all of its hosts and its handshakes together.
 const CONNECT: Duration = Duration::from_secs(4);
@@ -29,19 +29,12 @@ pub(crate) type Values<'v> = &'v [&'v (dyn ToSql + Sync)];
 pub(crate) struct Connected {
     pub(crate) client: Client,
     statements: Kept<Statement>,
-    grouped: Kept<Option<Grouped>>,
+    grouped: Kept<Option<Statement>>,
     /// Set once it must not be used any more, though it stands.
     spoilt: AtomicBool,
     /// How many transactions were begun on it.
     begun: AtomicU32,
     task: JoinHandle<()>,
-}
-
-/// A statement that is run for many.
-#[derive(Debug, Clone)]
-pub(crate) struct Grouped {
-    pub(crate) statement: Statement,
-    pub(crate) kind: Kind,
 }
 
 impl fmt::Debug for Connected {
@@ -62,11 +55,13 @@ impl Connected {
     }
 
     /// The statement for many, prepared once; `None` where it has no such form.
-    pub(crate) async fn grouped(&self, sql: &'static str) -> Result<Option<Grouped>, Failure> {
+    pub(crate) async fn grouped(&self, sql: &'static str) -> Result<Option<Statement>, Failure> {
         let make = || async {
             let single = self.prepared(sql).await?;
-            let Some((text, kind)) = shape::grouped(sql, single.params()) else { return Ok(None) };
-            Ok(Some(Grouped { statement: self.client.prepare(&text).await?, kind }))
+            match shape::grouped(sql, single.params()) {
+                Some(text) => Ok(Some(self.client.prepare(&text).await?)),
+                None => Ok(None),
+            }
         };
         self.grouped.get(sql, make).await
     }

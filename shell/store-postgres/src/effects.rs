@@ -35,6 +35,8 @@ pub(crate) struct Write {
     pub(crate) what: &'static str,
     pub(crate) sql: &'static str,
     pub(crate) values: Vec<Bound>,
+    /// Whether it is the form for many of a statement for one.
+    pub(crate) for_many: bool,
 }
 
 /// One value, or many.
@@ -105,7 +107,7 @@ impl Effects {
             return None;
         }
         let values = columns.into_iter().map(Bound::Many).chain([Bound::One(Owned::Int(shard))]).collect();
-        Some(Write { what: "keep the count of machines", sql: SQL, values })
+        Some(Write { what: "keep the count of machines", sql: SQL, values, for_many: false })
     }
 
     fn take_words(&mut self) -> Option<Write> {
@@ -123,7 +125,7 @@ impl Effects {
             columns.iter_mut().zip(row).for_each(|(column, value)| column.push(value));
         }
         let values = columns.into_iter().map(Bound::Many).collect();
-        Some(Write { what: "note the words of machines", sql: SQL, values })
+        Some(Write { what: "note the words of machines", sql: SQL, values, for_many: false })
     }
 
     /// Who comes is here from now on, whoever had it; but for a note that waited so long that its machine may have come
@@ -152,7 +154,7 @@ impl Effects {
             columns.iter_mut().zip(row).for_each(|(column, value)| column.push(value));
         }
         let values = columns.into_iter().map(Bound::Many).chain([Bound::One(replica.clone())]).collect();
-        Some(Write { what: "note presences", sql: SQL, values })
+        Some(Write { what: "note presences", sql: SQL, values, for_many: false })
     }
 
     /// Notifying costs: commits that notify come one after the other. So only what others must hear of does.
@@ -175,6 +177,6 @@ impl Effects {
             columns.iter_mut().zip(row).for_each(|(column, value)| column.push(value));
         }
         let values = columns.into_iter().map(Bound::Many).chain([Bound::One(replica)]).collect();
-        Some(Write { what: "signal to the other replicas", sql: SQL, values })
+        Some(Write { what: "signal to the other replicas", sql: SQL, values, for_many: false })
     }
 }

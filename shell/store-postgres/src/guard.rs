@@ -60,7 +60,7 @@ type Answered<T> = Result<T, StoreError>;
 impl<'b> Guarded<'b> {
     pub(crate) fn new(batch: &'b Batch<'b>, who: usize, alone: &'b BTreeSet<Number>) -> Self {
         let locks = Locks { batch, who, alone, deferred: None };
-        let view = View::new(Session(batch));
+        let view = View::new(Session::new(batch, who));
         Self { view, locks, sites: HashMap::new(), near: HashMap::new() }
     }
 

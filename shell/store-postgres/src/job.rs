@@ -66,7 +66,7 @@ impl<D: Decision> Settle<D> {
     /// Reads and decides. A decision that panics has written nothing: it fails alone.
     async fn decided(&mut self, batch: &Batch<'_>, who: usize) -> Result<Settled<D>, Deferral> {
         if let Some(fence) = self.decision.fence()
-            && let Err(error) = fence::check(&mut Session(batch), fence).await
+            && let Err(error) = fence::check(&mut Session::new(batch, who), fence).await
         {
             return Ok(Err(error.into()));
         }
@@ -98,8 +98,9 @@ impl<D: Decision> Settle<D> {
         decision: &D,
         decided: Settled<D>,
         batch: &Batch<'_>,
+        who: usize,
     ) -> Result<(Settled<D>, bool), StoreError> {
-        let mut session = Session(batch);
+        let mut session = Session::new(batch, who);
         match decided {
             Ok(plan) if plan.is_unchanged() => Ok((Ok(plan), false)),
             Ok(plan) => {
@@ -134,7 +135,7 @@ impl<D: Decision> Job for Settle<D> {
                     return Ran::PutOff(deferral);
                 }
             };
-            match Self::write(&self.decision, decided, batch).await {
+            match Self::write(&self.decision, decided, batch, who).await {
                 Ok((decided, wrote)) => {
                     self.result = Some(decided);
                     Ran::Done { wrote }
@@ -192,7 +193,7 @@ pub(crate) trait Write: Send {
     const NAME: &'static str;
 
     /// Writes it, and tells how many rows.
-    fn write<'w>(&'w self, batch: &'w Batch<'_>) -> BoxFuture<'w, Result<u64, StoreError>>;
+    fn write<'w>(&'w self, batch: &'w Batch<'_>, who: usize) -> BoxFuture<'w, Result<u64, StoreError>>;
 }
 
 impl<W: Write> Note<W> {
@@ -207,9 +208,9 @@ impl<W: Write> Job for Note<W> {
         W::NAME
     }
 
-    fn run<'r>(&'r mut self, batch: &'r Batch<'_>, _: usize) -> BoxFuture<'r, Ran> {
+    fn run<'r>(&'r mut self, batch: &'r Batch<'_>, who: usize) -> BoxFuture<'r, Ran> {
         Box::pin(async move {
-            let written = self.write.write(batch).await;
+            let written = self.write.write(batch, who).await;
             let fenced = matches!(written, Err(StoreError::Fenced { .. }));
             let ran =
                 if written.is_ok() || fenced { Ran::Done { wrote: written.is_ok() } } else { Ran::Failed };
@@ -235,9 +236,9 @@ pub(crate) struct Tell(pub(crate) Vec<Entry>);
 impl Write for Tell {
     const NAME: &'static str = "tell";
 
-    fn write<'w>(&'w self, batch: &'w Batch<'_>) -> BoxFuture<'w, Result<u64, StoreError>> {
+    fn write<'w>(&'w self, batch: &'w Batch<'_>, who: usize) -> BoxFuture<'w, Result<u64, StoreError>> {
         Box::pin(async move {
-            muster_store_sql::entries(&mut Session(batch), &self.0).await?;
+            muster_store_sql::entries(&mut Session::new(batch, who), &self.0).await?;
             Ok(self.0.len() as u64)
         })
     }
@@ -249,7 +250,7 @@ pub(crate) struct Presences(pub(crate) Vec<PresenceNote>);
 impl Write for Presences {
     const NAME: &'static str = "note_presence";
 
-    fn write<'w>(&'w self, batch: &'w Batch<'_>) -> BoxFuture<'w, Result<u64, StoreError>> {
+    fn write<'w>(&'w self, batch: &'w Batch<'_>, _: usize) -> BoxFuture<'w, Result<u64, StoreError>> {
         batch.effects(|effects| self.0.iter().for_each(|note| effects.presence(note)));
         Box::pin(async { Ok(self.0.len() as u64) })
     }

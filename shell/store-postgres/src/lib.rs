@@ -21,6 +21,7 @@ mod locks;
 mod open;
 mod pool;
 mod prune;
+mod puts;
 mod recover;
 mod round;
 mod schema;

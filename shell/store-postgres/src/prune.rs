@@ -20,9 +20,9 @@ pub(crate) struct Pruning {
 impl Write for Pruning {
     const NAME: &'static str = "prune";
 
-    fn write<'w>(&'w self, batch: &'w Batch<'_>) -> BoxFuture<'w, Result<u64, StoreError>> {
+    fn write<'w>(&'w self, batch: &'w Batch<'_>, who: usize) -> BoxFuture<'w, Result<u64, StoreError>> {
         Box::pin(async move {
-            let mut session = Session(batch);
+            let mut session = Session::new(batch, who);
             fence::check(&mut session, self.fence).await?;
             let rows = muster_store_sql::prune(&mut session, &self.prune).await?;
             Ok(rows + forget(&mut session, &self.prune).await?)

@@ -7,10 +7,9 @@ use futures_util::future::{join_all, join3};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, Statement};
 
-use crate::connection::{Connected, Grouped};
+use crate::connection::Connected;
 use crate::failure::Failure;
 use crate::locks::{Number, Strength};
-use crate::shape::Kind;
 use crate::values::Owned;
 
 /// A statement that somebody waits for.
@@ -60,9 +59,8 @@ struct Group {
 
 impl Group {
     fn add(&mut self, one: Asked) {
-        let reads = matches!(&self.form, Form::Once(grouped) if grouped.kind == Kind::Rows);
         let before = self.asked.iter().position(|asked| asked.values == one.values);
-        match before.filter(|_| reads) {
+        match before.filter(|_| matches!(self.form, Form::Once(_))) {
             Some(place) => self.same.push((one.ticket, place)),
             None => self.asked.push(one),
         }
@@ -71,7 +69,7 @@ impl Group {
 
 enum Form {
     /// Once for all.
-    Once(Grouped),
+    Once(Statement),
     /// One by one.
     Each(Statement),
 }
@@ -121,7 +119,7 @@ async fn groups(connection: &Connected, asked: Vec<Asked>) -> Result<Vec<Group>,
             continue;
         }
         let form = match connection.grouped(one.sql).await? {
-            Some(grouped) => Form::Once(grouped),
+            Some(statement) => Form::Once(statement),
             None => Form::Each(connection.prepared(one.sql).await?),
         };
         groups.push(Group { form, asked: vec![one], same: Vec::new() });
@@ -157,7 +155,7 @@ impl Group {
     /// The answers, in the order of the askers.
     async fn send(&self, connection: &Connected) -> Result<Vec<Answer>, Failure> {
         match &self.form {
-            Form::Once(grouped) => self.send_once(connection, grouped).await,
+            Form::Once(statement) => self.send_once(connection, statement).await,
             Form::Each(statement) => {
                 let each = self.asked.iter().map(|asked| one(connection, statement, &asked.values));
                 join_all(each).await.into_iter().collect()
@@ -165,26 +163,13 @@ impl Group {
         }
     }
 
-    async fn send_once(&self, connection: &Connected, grouped: &Grouped) -> Result<Vec<Answer>, Failure> {
+    async fn send_once(&self, connection: &Connected, statement: &Statement) -> Result<Vec<Answer>, Failure> {
         let width = self.asked[0].values.len();
         let column = |n: usize| -> Vec<&Owned> { self.asked.iter().map(|asked| &asked.values[n]).collect() };
         let columns: Vec<Vec<&Owned>> = (0..width).map(column).collect();
         let values: Vec<&(dyn ToSql + Sync)> = columns.iter().map(|column| column as _).collect();
-        if grouped.kind == Kind::Inserted {
-            let mut answers: Vec<Answer> = self.asked.iter().map(|_| Answer::default()).collect();
-            let count = connection.execute(&grouped.statement, &values).await?;
-            return if count == answers.len() as u64 {
-                answers.iter_mut().for_each(|answer| answer.count = 1);
-                Ok(answers)
-            } else if let [only] = &mut answers[..] {
-                only.count = count;
-                Ok(answers)
-            } else {
-                Err(Failure::Unclear)
-            };
-        }
         let mut parts: Vec<Vec<Row>> = self.asked.iter().map(|_| Vec::new()).collect();
-        for row in connection.query(&grouped.statement, &values).await? {
+        for row in connection.query(statement, &values).await? {
             let place = usize::try_from(row.get::<_, i64>(0)).ok().and_then(|i| i.checked_sub(1));
             place.and_then(|place| parts.get_mut(place)).ok_or(Failure::Unclear)?.push(row);
         }

@@ -14,7 +14,16 @@ use crate::values::Found;
 
 /// What a decision asks through.
 #[derive(Clone, Copy)]
-pub(crate) struct Session<'b>(pub(crate) &'b Batch<'b>);
+pub(crate) struct Session<'b> {
+    batch: &'b Batch<'b>,
+    who: usize,
+}
+
+impl<'b> Session<'b> {
+    pub(crate) fn new(batch: &'b Batch<'b>, who: usize) -> Self {
+        Self { batch, who }
+    }
+}
 
 impl Engine for Session<'_> {
     async fn query<T: Send>(
@@ -24,7 +33,7 @@ impl Engine for Session<'_> {
         values: &[Value<'_>],
         mut parse: impl FnMut(&dyn Row) -> Parsed<T> + Send,
     ) -> Result<Vec<T>, StoreError> {
-        let answer = self.0.ask(what, sql, values).await?;
+        let answer = self.batch.ask(what, sql, values).await?;
         answer.rows.iter().map(|row| parse(&Found { row, skip: answer.skip })).collect()
     }
 
@@ -34,7 +43,7 @@ impl Engine for Session<'_> {
         sql: &'static str,
         values: &[Value<'_>],
     ) -> Result<u64, StoreError> {
-        Ok(self.0.ask(what, sql, values).await?.count)
+        self.batch.put(self.who, what, sql, values).await
     }
 }
 
@@ -63,7 +72,7 @@ impl WriteDialect for Session<'_> {
         words: Words,
         _: bool,
     ) -> impl Future<Output = Result<(), StoreError>> + Send {
-        self.0.effects(|effects| effects.words(machine.tenant, machine.id, &words));
+        self.batch.effects(|effects| effects.words(machine.tenant, machine.id, &words));
         ready(Ok(()))
     }
 
@@ -74,7 +83,7 @@ impl WriteDialect for Session<'_> {
         state: &'static str,
         change: i64,
     ) -> impl Future<Output = Result<(), StoreError>> + Send {
-        self.0.effects(|effects| effects.count(tenant, site, state, change));
+        self.batch.effects(|effects| effects.count(tenant, site, state, change));
         ready(Ok(()))
     }
 }

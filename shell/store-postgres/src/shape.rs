@@ -5,19 +5,10 @@
 
 use tokio_postgres::types::Type;
 
-/// How the answers of a statement that was asked for many are told apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// Rows, each with the number of its asker first.
-    Rows,
-    /// Rows that were inserted: one for each asker, or else it is not known whose is missing.
-    Inserted,
-    /// Rows that were changed: the number of the asker of each.
-    Changed,
-}
-
-/// Rewrites a statement to be run for many; the types are those of its values.
-pub(crate) fn grouped(sql: &str, types: &[Type]) -> Option<(String, Kind)> {
+/// Rewrites a statement to be run for many; the types are those of its values. A question gives rows with the number of
+/// their asker first. A write touches one row for each that asks, or fails: whose row it was that was not there is found
+/// out by running each alone.
+pub(crate) fn grouped(sql: &str, types: &[Type]) -> Option<String> {
     if types.is_empty() {
         return None;
     }
@@ -25,23 +16,33 @@ pub(crate) fn grouped(sql: &str, types: &[Type]) -> Option<(String, Kind)> {
     let sql = sql.trim();
     if sql.starts_with("SELECT ") && !sql.contains(" FOR ") {
         let inner = bound(sql);
-        return Some((format!("SELECT v.i, q.* FROM {from} CROSS JOIN LATERAL ({inner}) AS q"), Kind::Rows));
+        return Some(format!("SELECT v.i, q.* FROM {from} CROSS JOIN LATERAL ({inner}) AS q"));
     }
-    if sql.starts_with("INSERT ") {
-        let (head, list, tail) = parted(sql)?;
+    if let Some((head, list, tail)) = parted(sql) {
         let list = bound(list);
-        return Some((format!("{head} SELECT {list} FROM {from} ORDER BY v.i {tail}"), Kind::Inserted));
+        return Some(for_each(&format!("{head} SELECT {list} FROM {from} ORDER BY v.i {tail}")));
     }
-    if sql.starts_with("UPDATE ") {
-        let place = sql.find("WHERE ")?;
-        let is = |word: &str, part: &str| part.split_whitespace().any(|other| other == word);
-        if is("FROM", &sql[..place]) || is("RETURNING", &sql[place..]) {
-            return None;
-        }
-        let (set, condition) = (bound(&sql[..place]), bound(&sql[place..]));
-        return Some((format!("{set} FROM {from} {condition} RETURNING v.i"), Kind::Changed));
-    }
-    None
+    let place = condition(sql)?;
+    let (set, condition) = (bound(&sql[..place]), bound(&sql[place..]));
+    Some(for_each(&format!("{set} FROM {from} {condition}")))
+}
+
+/// Whether a statement writes, and has a form for many.
+pub(crate) fn writes_for_many(sql: &str) -> bool {
+    let sql = sql.trim();
+    sql.contains('?') && (parted(sql).is_some() || condition(sql).is_some())
+}
+
+/// Where an `UPDATE` begins to say which rows it changes.
+fn condition(sql: &str) -> Option<usize> {
+    if sql.starts_with("UPDATE ") { sql.find("WHERE ") } else { None }
+}
+
+/// Fails where not one row was touched for each of the values.
+fn for_each(write: &str) -> String {
+    format!(
+        "WITH w AS ({write} RETURNING 1) SELECT 1 / (CASE count(*) WHEN cardinality($1) THEN 1 ELSE 0 END) FROM w"
+    )
 }
 
 /// `unnest($1::bytea[], $2::int8[]) WITH ORDINALITY AS v (c1, c2, i)`
@@ -59,7 +60,7 @@ fn bound(sql: &str) -> String {
 
 /// An `INSERT` before, within and after its one list of values.
 fn parted(sql: &str) -> Option<(&str, &str, &str)> {
-    let (head, rest) = sql.split_once("VALUES (")?;
+    let (head, rest) = sql.split_once("VALUES (").filter(|_| sql.starts_with("INSERT "))?;
     let mut depth = 1;
     let end = rest.char_indices().find_map(|(place, c)| {
         depth += i32::from(c == '(') - i32::from(c == ')');
@@ -77,34 +78,42 @@ mod tests {
     const TWO: [Type; 2] = [Type::BYTEA, Type::INT8];
     const SOURCE: &str = "unnest($1::bytea[], $2::int8[]) WITH ORDINALITY AS v (c1, c2, i)";
 
+    fn writing(inner: &str) -> Option<String> {
+        Some(format!(
+            "WITH w AS ({inner} RETURNING 1) SELECT 1 / (CASE count(*) WHEN cardinality($1) THEN 1 ELSE 0 END) FROM w"
+        ))
+    }
+
     #[test]
-    fn each_shape_is_asked_for_many() {
+    fn each_shape_is_run_for_many() {
         let expected = format!(
             "SELECT v.i, q.* FROM {SOURCE} CROSS JOIN LATERAL (SELECT a FROM t WHERE k = v.c1 LIMIT v.c2) AS q"
         );
-        assert_eq!(grouped("SELECT a FROM t WHERE k = ?1 LIMIT ?2", &TWO), Some((expected, Kind::Rows)));
+        assert_eq!(grouped("SELECT a FROM t WHERE k = ?1 LIMIT ?2", &TWO), Some(expected));
+        let insert = "INSERT INTO t (k, n) VALUES (?1, f(?2, (1))) ON CONFLICT DO NOTHING";
         let expected = format!(
             "INSERT INTO t (k, n)  SELECT v.c1, f(v.c2, (1)) FROM {SOURCE} ORDER BY v.i  ON CONFLICT DO NOTHING"
         );
-        let insert = "INSERT INTO t (k, n) VALUES (?1, f(?2, (1))) ON CONFLICT DO NOTHING";
-        assert_eq!(grouped(insert, &TWO), Some((expected, Kind::Inserted)));
-        let expected = format!("UPDATE t SET n = v.c2  FROM {SOURCE} WHERE k = v.c1 RETURNING v.i");
-        assert_eq!(grouped("UPDATE t SET n = ?2 WHERE k = ?1", &TWO), Some((expected, Kind::Changed)));
+        assert_eq!(grouped(insert, &TWO), writing(&expected));
+        let update = "UPDATE t SET n = ?2 WHERE k = ?1";
+        let expected = format!("UPDATE t SET n = v.c2  FROM {SOURCE} WHERE k = v.c1");
+        assert_eq!(grouped(update, &TWO), writing(&expected));
+        assert!(writes_for_many(insert) && writes_for_many(update));
     }
 
     #[test]
     fn what_fits_no_shape_is_left_alone() {
         for sql in [
             "DELETE FROM t WHERE k = ?1 AND n < ?2",
-            "UPDATE t SET n = ?2 FROM u WHERE t.k = u.k AND u.k = ?1",
-            "UPDATE t SET n = ?2 WHERE k = ?1 RETURNING n",
             "SELECT n FROM t WHERE k = ?1 AND n = ?2 FOR SHARE",
             "INSERT INTO t (k, n) SELECT ?1, n FROM t WHERE n = ?2",
             "INSERT INTO t (k, n) VALUES (?1, 1) ON CONFLICT (k) DO UPDATE SET n = ?2",
             "INSERT INTO t (k, n) VALUES (?1, 1), (?1, ?2)",
         ] {
             assert_eq!(grouped(sql, &TWO), None, "{sql}");
+            assert!(!writes_for_many(sql), "{sql}");
         }
         assert_eq!(grouped("SELECT id FROM tenants", &[]), None);
+        assert!(!writes_for_many("SELECT id FROM tenants WHERE id = ?1"));
     }
 }

@@ -155,7 +155,6 @@ async fn plans(connection: &Connected) -> Vec<(&'static str, String)> {
         }
     }
     view.machine_row(tenant, muster_model::MachineId::from_bytes([1; 16])).await.expect("an answer");
-    drop(view);
     plans.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
