@@ -108,16 +108,20 @@ pub(crate) async fn by_hardware<E: Engine>(
     tenant: TenantId,
     id: &HardwareId,
 ) -> Result<Option<Machine>, StoreError> {
-    const LIVE: &str = select!("WHERE m.tenant_id = ?1 AND m.hardware_id = ?2 AND m.state <> 'retired'");
-    const RETIRED: &str = select!(
-        "WHERE m.tenant_id = ?1 AND m.hardware_id = ?2 AND m.state = 'retired'
-            ORDER BY m.state_since DESC, m.n DESC LIMIT 1"
+    // One question for both: most callers are told of neither.
+    const SQL: &str = concat!(
+        select!(
+            "WHERE m.tenant_id = ?1 AND m.hardware_id = ?2 AND m.state <> 'retired' UNION ALL SELECT * FROM ("
+        ),
+        select!(
+            "WHERE m.tenant_id = ?1 AND m.hardware_id = ?2 AND m.state = 'retired' ORDER BY m.state_since DESC LIMIT 1"
+        ),
+        ") AS retired"
     );
     let values = values![tenant.as_bytes(), id.as_str()];
-    match sql::one(db, "read a machine by its hardware", LIVE, &values, parse).await? {
-        Some(machine) => Ok(Some(machine)),
-        None => sql::one(db, "read a retired machine by its hardware", RETIRED, &values, parse).await,
-    }
+    let mut found = sql::many(db, "read a machine by its hardware", SQL, &values, parse).await?;
+    let live = found.iter().position(|machine| !matches!(machine.state, MachineState::Retired(_)));
+    Ok(if found.is_empty() { None } else { Some(found.swap_remove(live.unwrap_or(0))) })
 }
 
 pub(crate) async fn counts<E: Engine>(db: &mut E, tenant: TenantId) -> Result<[u64; 4], StoreError> {

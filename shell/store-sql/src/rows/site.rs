@@ -6,6 +6,7 @@ use muster_store::{Listed, PageRequest, StoreError};
 
 use crate::cells::{Cells, Parsed, Table, millis};
 use crate::engine::{Engine, Row};
+use crate::failure::invariant;
 use crate::{sql, values};
 
 static TENANTS: Table = Table { name: "tenants", key: "id", show: |id| TenantId::from_bytes(id).to_string() };
@@ -90,16 +91,17 @@ pub(crate) async fn usage<E: Engine>(
     site: SiteId,
     now: Timestamp,
 ) -> Result<SiteUse, StoreError> {
-    const MACHINES: &str = "SELECT CAST(coalesce(sum(n), 0) AS BIGINT) FROM machine_counts
-        WHERE tenant_id = ?1 AND site_id = ?2 AND state <> 'retired'";
-    const HOLDS: &str = "SELECT count(*) FROM holds
-        WHERE tenant_id = ?1 AND site_id = ?2 AND state = 'open' AND expires_at > ?3";
-    let (tenant, site) = (tenant.as_bytes(), site.as_bytes());
-    Ok(SiteUse {
-        machines: sql::count(db, "count machines of a site", MACHINES, &values![tenant, site]).await?,
-        open_holds: sql::count(db, "count holds of a site", HOLDS, &values![tenant, site, millis(now)])
-            .await?,
-    })
+    const SQL: &str = "SELECT (SELECT CAST(coalesce(sum(n), 0) AS BIGINT) FROM machine_counts
+            WHERE tenant_id = ?1 AND site_id = ?2 AND state <> 'retired') AS machines,
+        (SELECT count(*) FROM holds
+            WHERE tenant_id = ?1 AND site_id = ?2 AND state = 'open' AND expires_at > ?3) AS open_holds";
+    let parse = |row: &dyn Row| {
+        let mut cells = Cells::of(&SITES, row);
+        Ok(SiteUse { machines: cells.get("machines")?, open_holds: cells.get("open_holds")? })
+    };
+    let values = values![tenant.as_bytes(), site.as_bytes(), millis(now)];
+    let used = sql::one(db, "count what a site holds", SQL, &values, parse).await?;
+    used.ok_or_else(|| invariant("count what a site holds", "a count that is no row"))
 }
 
 pub(crate) async fn apply_tenant<E: Engine>(db: &mut E, change: &TenantChange) -> Result<(), StoreError> {
