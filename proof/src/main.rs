@@ -47,7 +47,7 @@ async fn races(args: &[String]) -> Result<(), String> {
 }
 
 async fn differential(args: &[String]) -> Result<(), String> {
-    let mut cases = Cases { seed: 0, count: 2000, which: here(), workers: 2 };
+    let mut cases = Cases { seed: 0, count: 2000, which: here(), workers: 4 };
     for pair in args.chunks(2) {
         let [name, value] = pair else { return Err(USAGE.to_owned()) };
         match name.as_str() {

@@ -15,7 +15,7 @@ pub struct Op {
 /// The longest sequence.
 pub(crate) const LONGEST: usize = 60;
 /// The shortest.
-const SHORTEST: usize = 24;
+const SHORTEST: usize = 4;
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $kind:ident)+) => {

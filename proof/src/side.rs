@@ -107,7 +107,8 @@ impl Sides {
                 Which::Sqlite => Box::new(sqlite().await),
                 Which::Postgres => {
                     let database = postgres_database().await;
-                    let store = postgres(&database, 1).await;
+                    // One player asks at a time: more connections would stand idle.
+                    let store = postgres(&database, 1, [1, 1]).await;
                     Box::new(Kept { name: which.as_str(), store, _home: Box::new(database) })
                 }
             };
@@ -163,9 +164,14 @@ pub(crate) async fn postgres_database() -> Database {
     server.database("proof", fill).await
 }
 
-/// A replica on a database.
-pub(crate) async fn postgres(database: &Database, replica: u8) -> PostgresStore {
+/// A replica on a database, with so many connections to write and to read.
+pub(crate) async fn postgres(
+    database: &Database,
+    replica: u8,
+    [lanes, readers]: [usize; 2],
+) -> PostgresStore {
     let settings = muster_store_postgres::Settings::new(database.url());
+    let settings = muster_store_postgres::Settings { lanes, readers, ..settings };
     let store = PostgresStore::open(settings).await.expect("a store");
     join(&store, replica).await.expect("joined");
     store

@@ -8,7 +8,7 @@ const CASES: u64 = 2000;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_store_answers_every_sequence_of_operations_as_the_reference_does() {
     let which = Which::ALL.into_iter().filter(|which| which.is_here()).collect();
-    let cases = Cases { seed: 0, count: CASES, which, workers: 2 };
+    let cases = Cases { seed: 0, count: CASES, which, workers: 4 };
     let pairs = match Box::pin(compare_all(cases, |_, _| {})).await {
         Ok(pairs) => pairs,
         Err(finding) => panic!("{finding}"),

@@ -13,6 +13,9 @@ use crate::op::Draws;
 use crate::side::{Which, postgres, postgres_database, sqlite};
 use arena::{Arena, Fault};
 
+/// Connections of a replica, to write and to read.
+const CONNECTIONS: [usize; 2] = [4, 8];
+
 /// Clients of a round.
 const CLIENTS: usize = 64;
 
@@ -92,8 +95,11 @@ pub async fn race(which: Which, heat: Heat, tell: fn(u64, u64)) -> Result<(), Fa
         }
         Which::Postgres => {
             let database = postgres_database().await;
-            let stores =
-                [postgres(&database, 1).await, postgres(&database, 2).await, postgres(&database, 3).await];
+            let stores = [
+                postgres(&database, 1, CONNECTIONS).await,
+                postgres(&database, 2, CONNECTIONS).await,
+                postgres(&database, 3, CONNECTIONS).await,
+            ];
             Box::pin(heated(&stores, heat, tell)).await
         }
     }
