@@ -103,17 +103,12 @@ async fn carry(shared: Arc<Shared>, client: TcpStream) {
     let mute = Arc::new(AtomicBool::new(false));
     let muted = Arc::clone(&mute);
     let answers = tokio::spawn(async move {
-        let (mut buffer, mut swallowed) = (vec![0; 1 << 16], Vec::new());
-        while let Ok(size @ 1..) = from_server.read(&mut buffer).await {
-            if muted.load(Ordering::SeqCst) {
-                // What was sent before the commit is answered before it. With its own answer, the server has done it.
-                swallowed.extend_from_slice(&buffer[..size]);
-                if swallowed.windows(7).any(|tag| tag == b"COMMIT\0") {
-                    return;
-                }
-                continue;
+        while let Ok((head, body)) = message(&mut from_server).await {
+            // What was sent before the commit is answered. With its own answer, the server has done it.
+            if muted.load(Ordering::SeqCst) && head[0] == b'C' && &body[..] == b"COMMIT\0" {
+                return;
             }
-            if to_client.write_all(&buffer[..size]).await.is_err() {
+            if to_client.write_all(&[&head[..], &body].concat()).await.is_err() {
                 return;
             }
         }
@@ -139,15 +134,7 @@ async fn questions(
         return;
     }
     loop {
-        let mut head = [0; 5];
-        if client.read_exact(&mut head).await.is_err() {
-            return;
-        }
-        let size = u32::from_be_bytes([head[1], head[2], head[3], head[4]]) as usize - 4;
-        let mut body = vec![0; size];
-        if client.read_exact(&mut body).await.is_err() {
-            return;
-        }
+        let Ok((head, body)) = message(&mut client).await else { return };
         shared.begun.fetch_add(
             usize::from(body.starts_with(b"BEGIN ISOLATION LEVEL READ COMMITTED")),
             Ordering::SeqCst,
@@ -161,4 +148,14 @@ async fn questions(
             return;
         }
     }
+}
+
+/// One message: a letter with its length, and what it says.
+async fn message(from: &mut OwnedReadHalf) -> std::io::Result<([u8; 5], Vec<u8>)> {
+    let mut head = [0; 5];
+    from.read_exact(&mut head).await?;
+    let size = u32::from_be_bytes([head[1], head[2], head[3], head[4]]) as usize - 4;
+    let mut body = vec![0; size];
+    from.read_exact(&mut body).await?;
+    Ok((head, body))
 }

@@ -3,10 +3,10 @@
 use muster_lifecycle::{Change, GrantChange, MachineChange, Plan, SiteChange};
 use muster_model::{Entry, Grant, HardwareId, KeyFingerprint, Machine, Refusal, Site, TenantId, Uses};
 use muster_store::{AuditFilter, Decision, Lists, Reads, SettleError, Store, StoreError, Unscoped};
-use muster_store_postgres::PostgresStore;
+use muster_store_postgres::{PostgresStore, Settings};
 use muster_testkit::{Kit, at, public_key};
 
-use crate::support::{database, founded, replica, write};
+use crate::support::{database, founded, replica, settings, write};
 
 const CALLERS: u64 = 48;
 
@@ -79,10 +79,26 @@ async fn race(seats: Option<u32>) -> Option<Race> {
     for number in 1..=3 {
         stores.push(replica(database.url(), number).await);
     }
+    Some(started(database, stores, seats).await)
+}
+
+/// One lane, so that all callers share its transactions.
+async fn crowd(seats: Option<u32>) -> Option<Race> {
+    let database = database().await?;
+    let store = PostgresStore::open(Settings { lanes: 1, ..settings(database.url()) }).await;
+    let stores = vec![store.expect("a store")];
+    Some(started(database, stores, seats).await)
+}
+
+async fn started(
+    database: muster_testkit::postgres::Database,
+    stores: Vec<PostgresStore>,
+    seats: Option<u32>,
+) -> Race {
     let (kit, _) = founded(&stores[0]).await;
     let site = Site { seats, ..kit.site() };
     write(&stores[0], &kit, vec![SiteChange::Create(site.clone()).into()]).await.expect("written");
-    Some(Race { _database: database, stores, kit, site })
+    Race { _database: database, stores, kit, site }
 }
 
 impl Race {
@@ -174,6 +190,24 @@ async fn a_site_takes_as_many_as_it_has_seats() {
     assert_eq!(won(&race.run(Some(&grant), None).await), 31);
     assert_eq!(won(&race.run(Some(&grant), None).await), 0);
     assert_eq!(race.machines().await, 31);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn decisions_of_one_transaction_come_one_after_the_other_where_they_meet() {
+    let Some(race) = crowd(Some(31)).await else { return };
+    let grant = race.grant(Uses::Unlimited).await;
+    assert_eq!(won(&race.run(Some(&grant), None).await), 31, "as many as there are seats");
+    assert_eq!(race.machines().await, 31);
+    let Some(race) = crowd(None).await else { return };
+    let (writes, retries) = (race.stores[0].writes(), race.stores[0].retries());
+    let grant = race.grant(Uses::Capped { limit: 29, used: 0 }).await;
+    assert_eq!(won(&race.run(Some(&grant), None).await), 29);
+    let hardware: HardwareId = "hw_00000001".parse().expect("well-formed");
+    let unlimited = race.grant(Uses::Unlimited).await;
+    assert_eq!(won(&race.run(Some(&unlimited), Some(&hardware)).await) as u64, CALLERS);
+    assert_eq!(race.machines().await, 30);
+    assert_eq!(race.stores[0].retries(), retries, "nothing had to be done again");
+    assert!(race.stores[0].writes() - writes < 20, "they shared transactions");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
