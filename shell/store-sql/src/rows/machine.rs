@@ -114,7 +114,8 @@ pub(crate) async fn by_hardware<E: Engine>(
             "WHERE m.tenant_id = ?1 AND m.hardware_id = ?2 AND m.state <> 'retired' UNION ALL SELECT * FROM ("
         ),
         select!(
-            "WHERE m.tenant_id = ?1 AND m.hardware_id = ?2 AND m.state = 'retired' ORDER BY m.state_since DESC LIMIT 1"
+            "WHERE m.tenant_id = ?1 AND m.hardware_id = ?2 AND m.state = 'retired'
+                ORDER BY m.state_since DESC, m.n DESC LIMIT 1"
         ),
         ") AS retired"
     );
