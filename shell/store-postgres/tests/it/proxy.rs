@@ -133,13 +133,15 @@ async fn questions(
     if server.write_all(&buffer[..size]).await.is_err() {
         return;
     }
+    // Readers end their transactions too, some time after they are done.
+    let mut writes = false;
     loop {
         let Ok((head, body)) = message(&mut client).await else { return };
-        shared.begun.fetch_add(
-            usize::from(body.starts_with(b"BEGIN ISOLATION LEVEL READ COMMITTED")),
-            Ordering::SeqCst,
-        );
-        let fate = if &body[..] == b"COMMIT\0" { shared.fate() } else { Fate::Pass };
+        if body.starts_with(b"BEGIN") {
+            writes = body.starts_with(b"BEGIN ISOLATION LEVEL READ COMMITTED");
+            shared.begun.fetch_add(usize::from(writes), Ordering::SeqCst);
+        }
+        let fate = if writes && &body[..] == b"COMMIT\0" { shared.fate() } else { Fate::Pass };
         if fate == Fate::LoseCommit {
             return;
         }
