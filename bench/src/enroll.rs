@@ -8,6 +8,7 @@ use muster_issuer::{Authority, MachineTemplate, csr};
 use muster_model::{CredentialId, MachineId, SignedDuration, TenantId, Timestamp};
 use muster_store_sqlite::SqliteStore;
 
+use crate::host::Cpu;
 use crate::http::post;
 use crate::kept::Kept;
 use crate::load::{Feed, Load, Measured, alone, run};
@@ -44,8 +45,9 @@ impl Rounds {
         Some((self.half_ms(), median(self.0.iter().map(|measured| measured.latency_ms.1).collect())))
     }
 
-    pub(crate) fn cpu_us(&self) -> Option<f64> {
-        Some(median(self.0.iter().map(|measured| measured.cpu_us).collect()))
+    pub(crate) fn cpu_us(&self) -> Option<Cpu> {
+        let middle = |of: fn(Cpu) -> f64| median(self.0.iter().map(|measured| of(measured.cpu_us)).collect());
+        Some(Cpu { all: middle(|cpu| cpu.all), database: middle(|cpu| cpu.database) })
     }
 
     /// A line of the report.

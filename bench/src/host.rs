@@ -67,15 +67,48 @@ pub(crate) fn count_along(data: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Processor time that was taken so far: client, server and database together.
-pub(crate) fn busy() -> Duration {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    let own = Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or_default());
-    own + database_busy()
+/// Processor time that was taken so far.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Busy {
+    /// By client and server.
+    own: Duration,
+    /// By a database server.
+    database: Duration,
 }
 
-/// Processor time that the database server took, without what is counted here already.
-pub(crate) fn database_busy() -> Duration {
+/// Processor time that one thing took, in microseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub(crate) struct Cpu {
+    /// Client, server and database together.
+    pub(crate) all: f64,
+    /// Of that, in processes of a database server.
+    pub(crate) database: f64,
+}
+
+impl Busy {
+    /// What came since then.
+    pub(crate) fn since(self, before: Self) -> Self {
+        Self {
+            own: self.own.saturating_sub(before.own),
+            database: self.database.saturating_sub(before.database),
+        }
+    }
+
+    /// The share of each of so many.
+    pub(crate) fn each(self, count: f64) -> Cpu {
+        let each = |time: Duration| time.as_secs_f64() * 1e6 / count;
+        Cpu { all: each(self.own + self.database), database: each(self.database) }
+    }
+}
+
+/// Processor time that was taken so far.
+pub(crate) fn busy() -> Busy {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    let own = Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or_default());
+    Busy { own, database: database_busy() }
+}
+
+fn database_busy() -> Duration {
     let first = DATABASE.load(Ordering::Relaxed);
     if first == 0 {
         return Duration::ZERO;
@@ -117,6 +150,15 @@ fn kib(text: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_has_its_share_of_the_time_since_a_point() {
+        let busy = |own, database| Busy {
+            own: Duration::from_micros(own),
+            database: Duration::from_micros(database),
+        };
+        assert_eq!(busy(700, 300).since(busy(100, 100)).each(4.0), Cpu { all: 200.0, database: 50.0 });
+    }
 
     #[test]
     fn times_of_a_process_are_read_whatever_it_is_called() {

@@ -8,7 +8,7 @@ use anyhow::{Result, bail, ensure};
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
-use crate::host::busy;
+use crate::host::{Busy, Cpu, busy};
 use crate::http::{Client, Place};
 use crate::watch::{now, quantile};
 
@@ -62,15 +62,15 @@ pub(crate) struct Measured {
     pub(crate) rate: f64,
     /// Half and 99 of 100 answers came within, in milliseconds.
     pub(crate) latency_ms: (f64, f64),
-    /// Processor time each took, in microseconds, server and client together.
-    pub(crate) cpu_us: f64,
+    /// Processor time each took.
+    pub(crate) cpu_us: Cpu,
 }
 
 /// A stretch of time that is measured.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Stretch {
     start: Instant,
-    busy: Duration,
+    busy: Busy,
 }
 
 impl Stretch {
@@ -88,14 +88,14 @@ impl Stretch {
 impl Measured {
     /// From how long each took, and the stretch that ends now.
     pub(crate) fn of(mut took: Vec<Duration>, stretch: Stretch) -> Self {
-        let (all, busy) = (stretch.elapsed(), busy().saturating_sub(stretch.busy));
+        let (all, busy) = (stretch.elapsed(), busy().since(stretch.busy));
         took.sort_unstable();
         let millis = |share| quantile(&took, share).as_secs_f64() * 1e3;
         let count = took.len() as f64;
         Self {
             rate: count / all.as_secs_f64(),
             latency_ms: (millis(0.5), millis(0.99)),
-            cpu_us: busy.as_secs_f64() * 1e6 / count,
+            cpu_us: busy.each(count),
         }
     }
 }

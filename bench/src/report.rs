@@ -5,7 +5,7 @@
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
-use crate::host::Host;
+use crate::host::{Cpu, Host};
 
 /// What a figure should be.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -45,8 +45,8 @@ pub(crate) struct Row {
     pub(crate) target: Target,
     /// Half and 99 of 100 answers came within, in milliseconds.
     pub(crate) latency_ms: Option<(f64, f64)>,
-    /// Processor time each took, in microseconds, client and server together: what noise of other programs moves least.
-    pub(crate) cpu_us: Option<f64>,
+    /// Processor time each took: what noise of other programs moves least.
+    pub(crate) cpu_us: Option<Cpu>,
 }
 
 impl Row {
@@ -98,7 +98,7 @@ impl Row {
             self.what.clone(),
             format!("{} {}", number(self.figure), self.unit),
             latency.unwrap_or_default(),
-            self.cpu_us.map(number).unwrap_or_default(),
+            self.cpu_us.map(processors).unwrap_or_default(),
             self.reference.map(|(name, figure)| format!("{name}: {}", number(figure))).unwrap_or_default(),
             ratio.unwrap_or_default(),
             target,
@@ -137,7 +137,7 @@ impl Report {
             "path",
             "figure",
             "p50 / p99 ms",
-            "CPU µs",
+            "CPU µs (database)",
             "beside",
             "ratio",
             "target",
@@ -147,6 +147,14 @@ impl Report {
             table.add_row(row.cells());
         });
         println!("{}\n\n{table}", self.host.line());
+    }
+}
+
+/// Of which so much in the database server, where there is one.
+fn processors(cpu: Cpu) -> String {
+    match cpu.database {
+        0.0 => number(cpu.all),
+        database => format!("{} ({})", number(cpu.all), number(database)),
     }
 }
 
