@@ -1,6 +1,6 @@
 //! Founding a deployment, and accepting a database that was put back to an older day.
 
-use muster_model::{Deployment, DeploymentId, IncarnationId, Object, Refusal};
+use muster_model::{Deployment, DeploymentId, Gap, IncarnationId, Object, Refusal};
 
 use crate::{Context, DeploymentChange, Plan};
 
@@ -15,7 +15,7 @@ pub fn found(
     if let Some(present) = present {
         return Plan::unchanged(present);
     }
-    let deployment = Deployment { id, proof, incarnations: vec![incarnation] };
+    let deployment = Deployment { id, proof, incarnations: vec![incarnation], gap: None };
     let change = DeploymentChange::Found { id, proof, incarnation, at: context.now };
     Plan::new(
         deployment,
@@ -24,15 +24,24 @@ pub fn found(
     )
 }
 
-/// What a server has seen of a deployment that its database does not know.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Gap {
-    /// The incarnation that was seen.
-    pub incarnation: IncarnationId,
-    /// The place of the newest audit entry that was seen.
-    pub seen: u64,
-    /// The place of the newest audit entry that there is.
-    pub found: u64,
+/// Tells every server that the database was put back: also one that starts anew, and has seen nothing of what is missing.
+/// The first one to notice is believed; for whatever was accepted meanwhile its notice comes too late.
+pub fn doubt(gap: &Gap, present: Option<&Deployment>, context: &Context) -> Plan<()> {
+    let is_news = |there: &Deployment| {
+        let is_accepted =
+            there.incarnations.contains(&gap.incarnation) && there.incarnation() != gap.incarnation;
+        there.gap.is_none() && !is_accepted
+    };
+    if !present.is_some_and(is_news) {
+        return Plan::unchanged(());
+    }
+    let mut entry = context.entry("restore.notice", Object::Deployment, "restored");
+    entry.detail = told(gap);
+    Plan::new((), vec![DeploymentChange::Doubt { gap: *gap }.into()], entry)
+}
+
+fn told(gap: &Gap) -> Vec<(&'static str, String)> {
+    vec![("seen", gap.seen.to_string()), ("found", gap.found.to_string())]
 }
 
 /// Goes on from what the database knows: whatever it has forgotten stays forgotten.
@@ -58,11 +67,8 @@ pub fn accept_restore(
     let accept = |incarnation| DeploymentChange::Accept { incarnation, at: context.now }.into();
     let changes = lost.into_iter().chain([new]).map(accept).collect();
     let mut entry = context.entry("restore.accept", Object::Deployment, "accepted");
-    entry.detail = vec![
-        ("seen", gap.seen.to_string()),
-        ("found", gap.found.to_string()),
-        ("incarnation", new.to_string()),
-    ];
+    entry.detail = told(gap);
+    entry.detail.push(("incarnation", new.to_string()));
     Ok(Plan::new(new, changes, entry))
 }
 
@@ -84,7 +90,7 @@ mod tests {
 
     fn with(incarnations: &[u8]) -> Deployment {
         let incarnations = incarnations.iter().map(|n| incarnation(*n)).collect();
-        Deployment { id: DeploymentId::new(1, [1; 10]), proof: [0; 32], incarnations }
+        Deployment { id: DeploymentId::new(1, [1; 10]), proof: [0; 32], incarnations, gap: None }
     }
 
     fn gap(seen: u8) -> Gap {
@@ -107,6 +113,20 @@ mod tests {
         assert!(again.is_unchanged() && again.outcome() == &there);
         let new = found(there.id, [9; 32], incarnation(1), None, &context());
         assert_eq!((new.changes().len(), new.entries().len()), (1, 1));
+    }
+
+    #[test]
+    fn the_first_gap_that_is_noticed_is_told_once_and_never_after_it_was_accepted() {
+        let there = with(&[1]);
+        let plan = doubt(&gap(1), Some(&there), &context());
+        assert_eq!(plan.changes(), [DeploymentChange::Doubt { gap: gap(1) }.into()]);
+        assert_eq!(plan.entries()[0].detail, [("seen", "150".to_owned()), ("found", "120".to_owned())]);
+        let lost_incarnation = doubt(&gap(2), Some(&there), &context());
+        assert!(!lost_incarnation.is_unchanged());
+        let doubted = Deployment { gap: Some(gap(1)), ..there };
+        for present in [None, Some(&doubted), Some(&with(&[1, 2]))] {
+            assert!(doubt(&gap(1), present, &context()).is_unchanged(), "{present:?}");
+        }
     }
 
     #[test]

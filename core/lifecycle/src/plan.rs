@@ -3,7 +3,7 @@
 //! Invariant: a plan with changes has at least one entry; there is no other way to build one.
 
 use muster_model::{
-    AccessToken, AccessTokenId, Credential, CredentialId, CredentialState, DeploymentId, Entry, Grant,
+    AccessToken, AccessTokenId, Credential, CredentialId, CredentialState, DeploymentId, Entry, Gap, Grant,
     GrantId, GrantState, Hold, HoldId, HoldState, IncarnationId, KeyFingerprint, KeyRecord, KeyStanding,
     Machine, MachineId, Operator, Site, Tenant, TenantId, Timestamp, Uses,
 };
@@ -54,6 +54,11 @@ pub enum DeploymentChange {
         incarnation: IncarnationId,
         /// When.
         at: Timestamp,
+    },
+    /// A server has seen what the database does not know. There is no other gap of the present incarnation.
+    Doubt {
+        /// What is missing.
+        gap: Gap,
     },
     /// A restored database was accepted: a new incarnation begins.
     Accept {

@@ -14,6 +14,20 @@ pub struct Deployment {
     pub proof: [u8; 32],
     /// Its incarnations, the first one first. The last is the present one.
     pub incarnations: Vec<IncarnationId>,
+    /// What a server has seen that the present incarnation does not know. It counts for every server, also for one that
+    /// has not seen it, until an operator accepts.
+    pub gap: Option<Gap>,
+}
+
+/// What a server has seen of a deployment that its database does not know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gap {
+    /// The incarnation that was seen.
+    pub incarnation: IncarnationId,
+    /// The place of the newest audit entry that was seen.
+    pub seen: u64,
+    /// The place of the newest audit entry that there was when it was noticed.
+    pub found: u64,
 }
 
 impl Deployment {
@@ -26,7 +40,7 @@ impl Deployment {
     }
 }
 
-/// An audit entry by its place and its name: who has seen it has seen everything before it.
+/// An audit entry by its place and its name. Where several write at once, one that comes before it may appear after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EntryPlace {
     /// Its place in the log.

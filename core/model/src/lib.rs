@@ -24,7 +24,7 @@ pub use access::{AccessKind, AccessToken, Operator, OperatorRole};
 pub use audit::{Actor, Entry, Object, Reason};
 pub use claim::{Claim, Entitlement};
 pub use credential::{Credential, CredentialKind, CredentialState, EndReason, Minted};
-pub use deployment::{Deployment, EntryPlace, Replica};
+pub use deployment::{Deployment, EntryPlace, Gap, Replica};
 pub use grant::{Binding, Grant, GrantKind, GrantState, Uses};
 pub use hold::{Claimant, Hold, HoldReason, HoldState};
 pub use id::{

@@ -243,7 +243,7 @@ mod tests {
     fn a_pepper_knows_the_deployment_that_it_founded_and_no_other() {
         let (pepper, other) = (Pepper::new([1; 32]), Pepper::new([2; 32]));
         let id = DeploymentId::new(1, [3; 10]);
-        let deployment = |id, proof| Deployment { id, proof, incarnations: Vec::new() };
+        let deployment = |id, proof| Deployment { id, proof, incarnations: Vec::new(), gap: None };
         assert!(pepper.founded(&deployment(id, pepper.proof_of(id))));
         assert!(!other.founded(&deployment(id, pepper.proof_of(id))), "another directory");
         let stranger = DeploymentId::new(1, [4; 10]);

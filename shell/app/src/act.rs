@@ -74,7 +74,10 @@ impl<S: Store> App<S> {
         let task = tokio::spawn(async move {
             let settled = app.inner.store.settle(decision).await;
             match &settled {
-                Ok(plan) => effects::follow(&app.inner.registry, plan.changes()),
+                Ok(plan) => {
+                    app.inner.watch.wrote(plan.entries());
+                    effects::follow(&app.inner.registry, plan.changes());
+                }
                 // It may have been committed: every machine that holds a channel here is looked at anew.
                 Err(SettleError::Store(StoreError::Unknown { .. })) => app.inner.registry.look_again(),
                 Err(_) => {}

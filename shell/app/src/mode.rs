@@ -7,13 +7,16 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use muster_lifecycle::deployment::Gap;
-use muster_model::{Deployment, EntryPlace, SignedDuration, Timestamp};
-use muster_store::{Store, StoreError, Unscoped};
+use muster_lifecycle::{Context, Plan, deployment};
+use muster_model::{
+    Actor, AuditId, Deployment, Entry, EntryPlace, Gap, Object, Refusal, SignedDuration, TenantId, Timestamp,
+};
+use muster_store::{Decision, Reads, SettleError, Store, StoreError, Unscoped};
 
 use crate::App;
 use crate::error::Error;
 use crate::mark::Mark;
+use crate::ports::draw;
 
 /// Whoever has not seen the database for longer decides nothing.
 const FRESH: SignedDuration = SignedDuration::from_secs(30);
@@ -33,6 +36,15 @@ pub enum Mode {
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
     seen: Mutex<Seen>,
+    /// The newest entry of this server's own that was committed: it may be younger than the last look.
+    own: Mutex<Option<Own>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Own {
+    tenant: TenantId,
+    object: Object,
+    id: AuditId,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
@@ -57,7 +69,7 @@ pub(crate) struct Lost {
 struct Found<'a> {
     deployment: Option<&'a Deployment>,
     newest: Option<EntryPlace>,
-    /// Whether the newest entry that was seen is still there.
+    /// Whether the newest entry that was seen is still there, and the newest of this server's own.
     has_seen: bool,
 }
 
@@ -84,9 +96,16 @@ impl Seen {
 }
 
 /// Whether the database has lost what was seen. One that has gone on under a newer incarnation was accepted by an
-/// operator, whatever is missing.
+/// operator, whatever is missing. What another server has noted counts as seen here.
 fn judge(seen: Option<&Mark>, found: &Found<'_>) -> Option<Lost> {
-    let mark = *seen?;
+    let noted = found.deployment.and_then(|there| {
+        let mark = Mark { deployment: there.id, incarnation: there.incarnation(), newest: found.newest };
+        there.gap.map(|gap| Lost { mark: seen.copied().unwrap_or(mark), gap })
+    });
+    noted.or_else(|| missed(*seen?, found))
+}
+
+fn missed(mark: Mark, found: &Found<'_>) -> Option<Lost> {
     let is_same = found.deployment.is_some_and(|there| match there.incarnations.as_slice() {
         _ if there.id != mark.deployment => false,
         [.., present] if *present == mark.incarnation => found.has_seen,
@@ -102,9 +121,16 @@ impl Watch {
         self.lock().lost
     }
 
-    /// The older database was accepted.
+    /// The older database was accepted, and what this server wrote before is no measure any more.
     pub(crate) fn accepted(&self) {
         self.lock().lost = None;
+        *self.own() = None;
+    }
+
+    /// This server wrote something, and the store said that it is there for good.
+    pub(crate) fn wrote(&self, entries: &[Entry]) {
+        let Some(Entry { tenant, object, id, .. }) = entries.last() else { return };
+        *self.own() = Some(Own { tenant: *tenant, object: *object, id: *id });
     }
 
     fn mode(&self, now: Timestamp) -> Mode {
@@ -123,6 +149,10 @@ impl Watch {
         // All fields are written at once.
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn own(&self) -> MutexGuard<'_, Option<Own>> {
+        self.own.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl<S: Store> App<S> {
@@ -138,6 +168,7 @@ impl<S: Store> App<S> {
     /// What the store says; then this was no look.
     pub async fn look(&self, seen: Option<&Mark>) -> Result<Mark, StoreError> {
         let now = self.now();
+        let own = *self.inner.watch.own();
         let mut reads = self.inner.store.reader().await?;
         let deployment = reads.deployment().await?;
         let newest = reads.newest_entry().await?;
@@ -145,8 +176,13 @@ impl<S: Store> App<S> {
             Some(place) if newest != Some(place) => reads.has_entry(place).await?,
             Some(_) | None => true,
         };
+        let has_own = match own {
+            Some(Own { tenant, object, id }) => reads.has_entry_about(tenant, object, id).await?,
+            None => true,
+        };
         drop(reads);
-        let lost = judge(seen, &Found { deployment: deployment.as_ref(), newest, has_seen });
+        let found = Found { deployment: deployment.as_ref(), newest, has_seen: has_seen && has_own };
+        let lost = judge(seen, &found);
         let mark = match (lost, deployment) {
             // What was seen stays seen, so that a restart finds the same.
             (Some(lost), _) => lost.mark,
@@ -154,9 +190,28 @@ impl<S: Store> App<S> {
             (None, None) => return Err(unfounded()),
         };
         let before = self.inner.watch.mode(now);
+        if lost.is_none() && seen.is_some_and(|seen| seen.incarnation != mark.incarnation) {
+            self.inner.watch.accepted();
+        }
         self.inner.watch.looked(now, mark, lost);
         tell(before, lost);
         Ok(mark)
+    }
+
+    /// Notes in the database itself that it was put back, where this server noticed that: one that starts anew has seen
+    /// nothing of what is missing. Called after looks.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn doubt(&self) -> Result<(), StoreError> {
+        let Some(lost) = self.inner.watch.lost() else { return Ok(()) };
+        let (tenant, now, entry) = (self.inner.tenant, self.now(), draw!(&*self.inner.ports));
+        let context = Context { tenant, actor: Actor::System, source: None, now, entry };
+        match self.inner.store.settle(Doubt { lost, context }).await {
+            Ok(_) => Ok(()),
+            Err(SettleError::Store(error)) => Err(error),
+            Err(SettleError::Refused(_)) => unreachable!("it refuses nothing"),
+        }
     }
 
     /// Looks again, by what this server has seen itself. For answers that are believed and cannot be taken back: the
@@ -199,6 +254,27 @@ impl<S: Store> App<S> {
     }
 }
 
+struct Doubt {
+    lost: Lost,
+    context: Context,
+}
+
+impl Decision for Doubt {
+    const NAME: &'static str = "restore.notice";
+    type Facts = Option<Deployment>;
+    type Outcome = ();
+
+    async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<Self::Facts, StoreError> {
+        reads.deployment().await
+    }
+
+    fn decide(&self, present: Self::Facts) -> Result<Plan<()>, Refusal> {
+        // The database of another deployment is none that was put back.
+        let ours = present.filter(|there| there.id == self.lost.mark.deployment);
+        Ok(deployment::doubt(&self.lost.gap, ours.as_ref(), &self.context))
+    }
+}
+
 /// Tells the log what changed.
 fn tell(before: Mode, lost: Option<Lost>) {
     match (before, lost) {
@@ -219,7 +295,7 @@ fn unfounded() -> StoreError {
 
 #[cfg(test)]
 mod tests {
-    use muster_model::{AuditId, DeploymentId, IncarnationId};
+    use muster_model::{DeploymentId, IncarnationId};
 
     use super::*;
 
@@ -233,7 +309,7 @@ mod tests {
 
     fn deployment(id: u8, incarnations: &[u8]) -> Deployment {
         let incarnations = incarnations.iter().map(|n| incarnation(*n)).collect();
-        Deployment { id: DeploymentId::new(1, [id; 10]), proof: [0; 32], incarnations }
+        Deployment { id: DeploymentId::new(1, [id; 10]), proof: [0; 32], incarnations, gap: None }
     }
 
     fn place(seq: u64) -> EntryPlace {
@@ -252,6 +328,8 @@ mod tests {
 
     #[test]
     fn a_database_is_an_older_one_when_it_does_not_know_what_was_seen() {
+        let gap = Gap { incarnation: incarnation(1), seen: 150, found: 120 };
+        let doubted = Deployment { gap: Some(gap), ..deployment(1, &[1]) };
         let (ours, newer, foreign) = (deployment(1, &[1]), deployment(1, &[1, 2]), deployment(9, &[1]));
         // What was seen, what is there, whether the newest entry seen is there; whether it is an older one.
         let table = [
@@ -272,6 +350,8 @@ mod tests {
             (Some(mark(1, Some(100))), Some(&foreign), true, true, "another deployment"),
             (Some(mark(1, Some(100))), None, false, true, "an empty one"),
             (None, None, true, false, "never founded"),
+            (None, Some(&doubted), true, true, "another server noticed, and this one has seen nothing"),
+            (Some(mark(1, Some(100))), Some(&doubted), true, true, "another server has seen more"),
         ];
         for (seen, there, has_seen, expected, why) in table {
             assert_eq!(is_lost(seen, there, has_seen), expected, "{why}");

@@ -41,9 +41,12 @@ CREATE TABLE deployment (
 );
 
 CREATE TABLE incarnations (
-    n  bigint NOT NULL PRIMARY KEY,         -- in the order in which they began
-    id bytea NOT NULL UNIQUE,
-    at bigint NOT NULL
+    n               bigint NOT NULL PRIMARY KEY,        -- in the order in which they began
+    id              bytea NOT NULL UNIQUE,
+    at              bigint NOT NULL,
+    gap_incarnation bytea,                             -- what a server has seen that this one does not know
+    gap_seen        bigint,
+    gap_found       bigint
 );
 
 CREATE TABLE tenants (
@@ -169,7 +172,7 @@ CREATE TABLE presence (
     machine_id bytea NOT NULL,
     last_seen  bigint NOT NULL,
     online     bigint NOT NULL,
-    replica    bytea,                       -- online
+    replica    bytea,                             -- online
     PRIMARY KEY (tenant_id, machine_id)
 ) WITH (fillfactor = 70);
 CREATE INDEX presence_of_replica ON presence (replica) WHERE replica IS NOT NULL;

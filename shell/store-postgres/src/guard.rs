@@ -13,9 +13,10 @@ use std::future::Future;
 use futures_util::future::try_join;
 use muster_lifecycle::{Change, GrantChange, HoldChange, MachineChange, Plan, Remembered};
 use muster_model::{
-    AccessToken, AccessTokenId, Credential, CredentialId, Deployment, EntryPlace, Grant, GrantId, GrantKind,
-    HardwareId, Hold, HoldId, KeyFingerprint, KeyRecord, Machine, MachineId, Operator, OperatorId, Presence,
-    Replica, SecretId, Site, SiteCode, SiteId, SiteUse, Tenant, TenantId, Timestamp, Uses,
+    AccessToken, AccessTokenId, AuditId, Credential, CredentialId, Deployment, EntryPlace, Grant, GrantId,
+    GrantKind, HardwareId, Hold, HoldId, KeyFingerprint, KeyRecord, Machine, MachineId, Object, Operator,
+    OperatorId, Presence, Replica, SecretId, Site, SiteCode, SiteId, SiteUse, Tenant, TenantId, Timestamp,
+    Uses,
 };
 use muster_store::{Reads, StoreError, Unscoped};
 use muster_store_sql::View;
@@ -388,6 +389,10 @@ impl Unscoped for Guarded<'_> {
 
     async fn has_entry(&mut self, place: EntryPlace) -> Answered<bool> {
         self.view.has_entry(place).await
+    }
+
+    async fn has_entry_about(&mut self, tenant: TenantId, object: Object, id: AuditId) -> Answered<bool> {
+        self.view.has_entry_about(tenant, object, id).await
     }
 
     async fn replicas(&mut self) -> Answered<Vec<Replica>> {

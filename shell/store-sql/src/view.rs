@@ -2,9 +2,9 @@
 
 use muster_lifecycle::Remembered;
 use muster_model::{
-    AccessToken, AccessTokenId, Credential, CredentialId, Deployment, EntryPlace, Grant, GrantId, HardwareId,
-    Hold, HoldId, KeyFingerprint, KeyRecord, Machine, MachineId, Operator, OperatorId, Presence, Replica,
-    SecretId, Site, SiteCode, SiteId, SiteUse, Tenant, TenantId, Timestamp,
+    AccessToken, AccessTokenId, AuditId, Credential, CredentialId, Deployment, EntryPlace, Grant, GrantId,
+    HardwareId, Hold, HoldId, KeyFingerprint, KeyRecord, Machine, MachineId, Object, Operator, OperatorId,
+    Presence, Replica, SecretId, Site, SiteCode, SiteId, SiteUse, Tenant, TenantId, Timestamp,
 };
 use muster_store::{
     AuditFilter, AuditRecord, Listed, Lists, MachineFilter, MachineRow, PageRequest, Reads, StoreError,
@@ -133,6 +133,9 @@ impl<E: Dialect> Unscoped for View<E> {
     }
     async fn has_entry(&mut self, place: EntryPlace) -> Answered<bool> {
         deployment::has_entry(&mut self.0, place).await
+    }
+    async fn has_entry_about(&mut self, tenant: TenantId, object: Object, id: AuditId) -> Answered<bool> {
+        deployment::has_entry_about(&mut self.0, tenant, object, id).await
     }
     async fn replicas(&mut self) -> Answered<Vec<Replica>> {
         self.0.replicas().await

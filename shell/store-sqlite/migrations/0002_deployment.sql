@@ -7,9 +7,12 @@ CREATE TABLE deployment (
 ) STRICT;
 
 CREATE TABLE incarnations (
-    n  INTEGER PRIMARY KEY,                 -- in the order in which they began
-    id BLOB NOT NULL UNIQUE,
-    at INTEGER NOT NULL
+    n               INTEGER PRIMARY KEY,                -- in the order in which they began
+    id              BLOB NOT NULL UNIQUE,
+    at              INTEGER NOT NULL,
+    gap_incarnation BLOB,                              -- what a server has seen that this one does not know
+    gap_seen        INTEGER,
+    gap_found       INTEGER
 ) STRICT;
 
 CREATE INDEX remembered_by_age ON remembered (at);

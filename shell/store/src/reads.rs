@@ -4,9 +4,9 @@ use std::future::Future;
 
 use muster_lifecycle::Remembered;
 use muster_model::{
-    AccessToken, AccessTokenId, Credential, CredentialId, Deployment, EntryPlace, Grant, GrantId, HardwareId,
-    Hold, HoldId, KeyFingerprint, KeyRecord, Machine, MachineId, Operator, OperatorId, Presence, Replica,
-    SecretId, Site, SiteCode, SiteId, SiteUse, Tenant, TenantId, Timestamp,
+    AccessToken, AccessTokenId, AuditId, Credential, CredentialId, Deployment, EntryPlace, Grant, GrantId,
+    HardwareId, Hold, HoldId, KeyFingerprint, KeyRecord, Machine, MachineId, Object, Operator, OperatorId,
+    Presence, Replica, SecretId, Site, SiteCode, SiteId, SiteUse, Tenant, TenantId, Timestamp,
 };
 
 use crate::StoreError;
@@ -102,6 +102,8 @@ pub trait Unscoped: Send {
     fn newest_entry(&mut self) -> impl Answer<Option<EntryPlace>>;
     /// Whether there is this audit entry at this place.
     fn has_entry(&mut self, place: EntryPlace) -> impl Answer<bool>;
+    /// Whether there is this audit entry about this object, wherever its place is.
+    fn has_entry_about(&mut self, tenant: TenantId, object: Object, id: AuditId) -> impl Answer<bool>;
     /// Every replica that is known, the oldest first. None, where the store belongs to one process alone.
     fn replicas(&mut self) -> impl Answer<Vec<Replica>>;
 }

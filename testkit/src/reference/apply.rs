@@ -71,7 +71,7 @@ impl Tables {
         match change {
             DeploymentChange::Found { id, proof, incarnation, .. } => {
                 holds(self.deployment.is_none(), "found the deployment", "it was founded before")?;
-                self.deployment = Some(Deployment { id, proof, incarnations: vec![incarnation] });
+                self.deployment = Some(Deployment { id, proof, incarnations: vec![incarnation], gap: None });
             }
             DeploymentChange::Accept { incarnation, .. } => {
                 let what = "begin an incarnation";
@@ -80,6 +80,12 @@ impl Tables {
                 };
                 holds(!deployment.incarnations.contains(&incarnation), what, "it began before")?;
                 deployment.incarnations.push(incarnation);
+                deployment.gap = None;
+            }
+            DeploymentChange::Doubt { gap } => {
+                let what = "doubt an incarnation";
+                let deployment = self.deployment.as_mut().filter(|deployment| deployment.gap.is_none());
+                deployment.ok_or_else(|| wrong(what, "there is none that is not doubted"))?.gap = Some(gap);
             }
         }
         Ok(())

@@ -2,10 +2,10 @@
 
 use muster_lifecycle::Remembered;
 use muster_model::{
-    AccessToken, AccessTokenId, Credential, CredentialId, CredentialKind, Deployment, EntryPlace, Grant,
-    GrantId, GrantKind, HardwareId, Hold, HoldId, KeyFingerprint, KeyRecord, KeyStanding, Machine, MachineId,
-    MachineState, Operator, OperatorId, Presence, PublicKey, Replica, SecretId, Site, SiteCode, SiteId,
-    SiteUse, Tenant, TenantId, Timestamp,
+    AccessToken, AccessTokenId, AuditId, Credential, CredentialId, CredentialKind, Deployment, EntryPlace,
+    Grant, GrantId, GrantKind, HardwareId, Hold, HoldId, KeyFingerprint, KeyRecord, KeyStanding, Machine,
+    MachineId, MachineState, Object, Operator, OperatorId, Presence, PublicKey, Replica, SecretId, Site,
+    SiteCode, SiteId, SiteUse, Tenant, TenantId, Timestamp,
 };
 use muster_store::{Reads, StoreError, Unscoped};
 
@@ -183,6 +183,12 @@ impl Unscoped for Moment {
 
     async fn has_entry(&mut self, place: EntryPlace) -> Answered<bool> {
         Ok(self.tables.audit.iter().any(|(_, known, _)| *known == place))
+    }
+
+    async fn has_entry_about(&mut self, tenant: TenantId, object: Object, id: AuditId) -> Answered<bool> {
+        let object = object.to_string();
+        let entries = &self.tables.audit;
+        Ok(entries.iter().any(|(of, place, entry)| (*of, place.id) == (tenant, id) && entry.object == object))
     }
 
     async fn replicas(&mut self) -> Answered<Vec<Replica>> {

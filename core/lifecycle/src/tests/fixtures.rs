@@ -341,6 +341,7 @@ pub(crate) fn rows<O>(plan: &Plan<O>) -> Vec<String> {
 fn row(change: &Change) -> String {
     match change {
         Change::Deployment(DeploymentChange::Found { .. }) => "deployment founded".into(),
+        Change::Deployment(DeploymentChange::Doubt { .. }) => "restore noticed".into(),
         Change::Deployment(DeploymentChange::Accept { .. }) => "restore accepted".into(),
         Change::Tenant(TenantChange::Create(_)) => "tenant made".into(),
         Change::Site(SiteChange::Create(_)) => "site made".into(),

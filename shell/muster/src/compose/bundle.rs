@@ -1,5 +1,5 @@
-//! What a further server of a deployment needs, in one file: the authority's files and the pepper. The database is not
-//! among it.
+//! What a further server of a deployment needs, in one file: the authority's files, the pepper, and how far the database
+//! was seen. The database itself is not among it.
 //!
 //! Importing goes in an order that an interruption leaves nothing that counts, and a repetition finishes: a file that is
 //! there already must be the same, and the note of what the directory belongs to comes last.
@@ -20,6 +20,7 @@ use crate::failure::{Exit, Failure, Result};
 const FORMAT: &str = "muster replica";
 const PEPPER: &str = "pepper";
 const CA: &str = "ca";
+const SEEN: &str = super::seen::FILE;
 const MAX_FILES: usize = 64;
 
 #[derive(Serialize, Deserialize)]
@@ -72,13 +73,15 @@ pub(crate) fn export(dir: &Path, out: &Path) -> Result<DeploymentId> {
     Ok(deployment)
 }
 
-/// The pepper and every file of the authority.
+/// The pepper, how far the database was seen, and every file of the authority.
 fn names(dir: &Path) -> Result<Vec<String>> {
     let ca = dir.join(CA);
     let failed = |error: &std::io::Error| {
         Failure::new(Exit::Config, format!("{} cannot be read", ca.display())).because(error)
     };
     let mut names = vec![PEPPER.to_owned()];
+    // With it, the further server can tell an older database from the first moment on.
+    names.extend(dir.join(SEEN).exists().then(|| SEEN.to_owned()));
     for entry in std::fs::read_dir(&ca).map_err(|error| failed(&error))? {
         let name = entry.map_err(|error| failed(&error))?.file_name();
         // What a writing that was cut short left behind begins with a dot.
@@ -136,7 +139,8 @@ fn parse(bytes: &[u8]) -> Option<(DeploymentId, Held)> {
     if bundle.format != FORMAT || bundle.version != 1 || bundle.files.len() > MAX_FILES {
         return None;
     }
-    let is_ours = |name: &str| name == PEPPER || name.strip_prefix("ca/").is_some_and(is_plain);
+    let is_ours =
+        |name: &str| name == PEPPER || name == SEEN || name.strip_prefix("ca/").is_some_and(is_plain);
     let decode = |(name, text): (String, Hidden)| {
         let bytes = BASE64.decode(text.0.as_bytes()).ok().map(Zeroizing::new)?;
         is_ours(&name).then_some((name, bytes))
@@ -157,8 +161,8 @@ fn fits(dir: &Path, deployment: DeploymentId, held: &Held) -> Result {
         Some(_) => return Err(taken("it belongs to a deployment".to_owned())),
         None => {}
     }
-    for name in ["muster.db", "agent", "listen", "seen"] {
-        if dir.join(name).exists() {
+    for name in ["muster.db", "agent", "listen", SEEN] {
+        if !held.contains_key(name) && dir.join(name).exists() {
             return Err(taken(format!("it has {name}")));
         }
     }

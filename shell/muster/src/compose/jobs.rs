@@ -79,6 +79,7 @@ pub(crate) async fn watch(app: App<AnyStore>, mut seen: Seen, mut draining: Drai
             _ = draining.started() => break,
             _ = ticks.tick() => {
                 told("cannot look at the database", seen.look(&app).await);
+                told("cannot note that the database was put back", app.doubt().await);
                 // The file is synced each time, so it is not written at each look.
                 if tick.is_multiple_of(KEEP) {
                     seen.keep().await;

@@ -4,13 +4,14 @@
 use std::path::{Path, PathBuf};
 
 use muster_app::{App, Mark, StoreError};
-use muster_issuer::files;
+use muster_issuer::{FileError, FileProblem, files};
 
+use super::founded::Founded;
 use super::home::unusable;
 use super::store::AnyStore;
 use crate::failure::{Exit, Failure, Result};
 
-const FILE: &str = "seen";
+pub(super) const FILE: &str = "seen";
 
 /// What was seen, and the file that keeps it.
 pub(crate) struct Seen {
@@ -24,7 +25,18 @@ impl Seen {
     /// Reads what a start before this one has seen.
     pub(crate) fn read(dir: &Path) -> Result<Self> {
         let path = dir.join(FILE);
-        let mark = if path.exists() { Some(parse(&path)?) } else { None };
+        let mark = match files::read(&path) {
+            Ok(bytes) => Some(parse(&path, &bytes)?),
+            // A link that leads nowhere is none that is missing.
+            Err(FileError { problem: FileProblem::Missing, .. }) if !path.is_symlink() => None,
+            Err(error) => return Err(unusable(error)),
+        };
+        if mark.is_none() && Founded::path(dir).exists() {
+            tracing::warn!(
+                path = %path.display(),
+                "how far the database was seen is not known here: one that was put back is told only by other servers"
+            );
+        }
         Ok(Self { path, mark, kept: mark })
     }
 
@@ -49,9 +61,8 @@ impl Seen {
     }
 }
 
-fn parse(path: &Path) -> Result<Mark> {
-    let bytes = files::read(path).map_err(unusable)?;
-    let text = String::from_utf8_lossy(&bytes);
+fn parse(path: &Path, bytes: &[u8]) -> Result<Mark> {
+    let text = String::from_utf8_lossy(bytes);
     text.parse().map_err(|error: muster_app::MarkError| {
         Failure::new(Exit::Config, format!("{} is damaged", path.display()))
             .because(&error)

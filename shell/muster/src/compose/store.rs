@@ -2,9 +2,10 @@
 
 use muster_lifecycle::{Plan, Remembered};
 use muster_model::{
-    AccessToken, AccessTokenId, Credential, CredentialId, Deployment, Entry, EntryPlace, Grant, GrantId,
-    HardwareId, Hold, HoldId, KeyFingerprint, KeyRecord, Machine, MachineId, Operator, OperatorId, Presence,
-    Replica, SecretId, SignedDuration, Site, SiteCode, SiteId, SiteUse, Tenant, TenantId, Timestamp,
+    AccessToken, AccessTokenId, AuditId, Credential, CredentialId, Deployment, Entry, EntryPlace, Grant,
+    GrantId, HardwareId, Hold, HoldId, KeyFingerprint, KeyRecord, Machine, MachineId, Object, Operator,
+    OperatorId, Presence, Replica, SecretId, SignedDuration, Site, SiteCode, SiteId, SiteUse, Tenant,
+    TenantId, Timestamp,
 };
 use muster_store::{
     AuditFilter, AuditRecord, Decision, Fence, Joining, Listed, Lists, MachineFilter, MachineRow,
@@ -150,6 +151,7 @@ queries!(Unscoped {
     deployment() -> Option<Deployment>;
     newest_entry() -> Option<EntryPlace>;
     has_entry(place: EntryPlace) -> bool;
+    has_entry_about(tenant: TenantId, object: Object, id: AuditId) -> bool;
     replicas() -> Vec<Replica>;
 });
 

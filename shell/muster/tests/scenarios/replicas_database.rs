@@ -142,6 +142,25 @@ fn everybody_has_seen_the_newest(replicas: &Replicas) {
 }
 
 #[test]
+fn what_a_replica_wrote_a_moment_before_is_missed_by_it_and_told_to_all() {
+    let Some(primary) = Postgres::start() else { return };
+    primary.create_database("muster");
+    let standby = primary.standby(false);
+    let replicas = Replicas::on(&either(&primary, &standby));
+    let revoked = replicas.member(&replicas.token());
+    fall_behind(&primary, &standby);
+    replicas[0].muster(&["machine", "revoke", &revoked.id, "--reason", "stolen"]);
+    primary.kill_9();
+    standby.promote();
+    for at in 0..replicas.len() {
+        eventually("it is noticed", SOON, || {
+            let ready = replicas.http_of(at).get("/readyz");
+            (ready.status == 503 && ready.text().contains("restored")).then_some(())
+        });
+    }
+}
+
+#[test]
 fn what_an_asynchronous_standby_has_lost_is_noticed_and_accepted_by_a_person() {
     let Some(primary) = Postgres::start() else { return };
     primary.create_database("muster");

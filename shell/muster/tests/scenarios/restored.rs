@@ -3,14 +3,15 @@
 //! 1. A server has seen a newer one. It starts, reads and shows presence, and changes nothing: who wants in is told to
 //!    come again later.
 //! 2. `status` and `doctor` say what is missing and what to do.
-//! 3. An operator accepts, and everything goes on from there; a start after that is like any other.
+//! 3. A server that has not seen the newer one is told by the database itself, where another one has noticed.
+//! 4. An operator accepts, and everything goes on from there; a start after that is like any other.
 
 use std::fs;
 
 use muster_testkit::postgres::query;
 use serde_json::Value;
 
-use crate::support::{Agent, Device, Server, database, text};
+use crate::support::{Agent, Device, SOON, Server, database, eventually, text};
 
 /// What a server in mode `restored` does and does not.
 fn reads_and_changes_nothing(server: &Server, agent: &mut Agent) {
@@ -104,6 +105,15 @@ fn an_older_postgresql_database_is_read_and_not_written_until_somebody_accepts_i
     server.home().write("muster.toml", &on(&database.url().replace(database.name(), &older)));
     server.start();
     reads_and_changes_nothing(&server, &mut agent);
+    // One that has seen nothing of what is missing is told by the database itself.
+    eventually("it is noted", SOON, || {
+        server.audit().iter().any(|entry| entry["action"] == "restore.notice").then_some(())
+    });
+    server.stop();
+    fs::remove_file(server.dir().join("seen")).expect("it has seen something");
+    server.start();
+    reads_and_changes_nothing(&server, &mut agent);
+    assert!(server.log().contains("is not known here"), "{}", server.log());
     accepted(&mut server, &token);
     drop(server);
     query(database.port(), "postgres", &format!("DROP DATABASE {older} WITH (FORCE)")).expect("ours");

@@ -85,7 +85,7 @@ tables! {
     audit (seq Int, tenant_id Bytes, id Bytes, at Int, actor Text, action Text, object Text, reason Text, source Text,
         detail Text) by (seq);
     deployment (one Int, id Bytes, proof Bytes) by (one);
-    incarnations (n Int, id Bytes, at Int) by (n);
+    incarnations (n Int, id Bytes, at Int, gap_incarnation Bytes, gap_seen Int, gap_found Int) by (n);
 }
 
 /// Columns that are not carried, with what they are on the other side: nobody is online there.

@@ -12,7 +12,7 @@ fn texts(name: &str) -> &'static Texts {
 
 fn head() -> Head {
     let (id, incarnation) = (DeploymentId::new(1, [1; 10]), IncarnationId::new(1, [2; 10]));
-    let deployment = Deployment { id, proof: [7; 32], incarnations: vec![incarnation] };
+    let deployment = Deployment { id, proof: [7; 32], incarnations: vec![incarnation], gap: None };
     let newest = EntryPlace { seq: 42, id: AuditId::new(3, [3; 10]) };
     let counts = ALL.iter().zip(1..).map(|(texts, n)| (texts.table.name, n)).collect();
     Head::new(&deployment, Some(newest), counts)

@@ -2,8 +2,8 @@
 
 use muster_lifecycle::{AccessChange, Change, DeploymentChange, MemoryChange, Remembered};
 use muster_model::{
-    AccessKind, AccessToken, AuditId, Deployment, DeploymentId, EntryPlace, IncarnationId, Operator,
-    SignedDuration,
+    AccessKind, AccessToken, AuditId, Deployment, DeploymentId, EntryPlace, Gap, IncarnationId, Object,
+    Operator, SignedDuration,
 };
 
 use super::Fixture;
@@ -30,19 +30,30 @@ pub async fn the_deployment_is_founded_once_and_remembers_its_incarnations<F: Fi
     let DeploymentChange::Found { id, proof, incarnation: first, .. } = founding else {
         unreachable!("it founds")
     };
-    let mut deployment = Deployment { id, proof, incarnations: vec![first] };
+    let mut deployment = Deployment { id, proof, incarnations: vec![first], gap: None };
     assert_eq!(told(store).await.as_ref(), Some(&deployment));
     // The later ones are of no rising order: what counts is when each began.
     let (last, middle) = (things.id::<IncarnationId>(), things.id::<IncarnationId>());
     write(store, &things, vec![accept(middle).into(), accept(last).into()]).await;
     deployment.incarnations.extend([middle, last]);
     assert_eq!(told(store).await.as_ref(), Some(&deployment));
-    for again in [found(8), accept(first)] {
+    let gap = Gap { incarnation: first, seen: 150, found: 120 };
+    let doubt = DeploymentChange::Doubt { gap };
+    write(store, &things, vec![doubt.clone().into()]).await;
+    deployment.gap = Some(gap);
+    assert_eq!(told(store).await.as_ref(), Some(&deployment));
+    for again in [found(8), accept(first), doubt] {
         let plan = Write { changes: vec![again.into()], entries: vec![things.entry()] };
         let settled = store.settle(plan).await;
         assert!(matches!(settled, Err(SettleError::Store(StoreError::Invariant { .. }))), "{settled:?}");
         assert_eq!(told(store).await.as_ref(), Some(&deployment));
     }
+    // What was accepted is not doubted any more.
+    let newest = things.id::<IncarnationId>();
+    write(store, &things, vec![accept(newest).into()]).await;
+    deployment.incarnations.push(newest);
+    deployment.gap = None;
+    assert_eq!(told(store).await.as_ref(), Some(&deployment));
 }
 
 /// The newest entry is that of whichever tenant wrote last; an entry is where it is and nowhere else.
@@ -64,6 +75,18 @@ pub async fn an_entry_is_found_at_its_place_alone<F: Fixture>(fixture: &F) {
     let mut reads = store.reader().await.expect("a reader");
     for place in &places {
         assert!(reads.has_entry(*place).await.expect("an answer"), "{place:?}");
+    }
+    let named = things.entry();
+    store.tell(vec![named.clone()]).await.expect("told");
+    let mut reads_named = store.reader().await.expect("a reader");
+    for (tenant, object, id, is_there) in [
+        (named.tenant, named.object, named.id, true),
+        (others.tenant, named.object, named.id, false),
+        (named.tenant, Object::Deployment, named.id, false),
+        (named.tenant, named.object, things.id::<AuditId>(), false),
+    ] {
+        let found = reads_named.has_entry_about(tenant, object, id).await.expect("an answer");
+        assert_eq!(found, is_there, "{object} {id}");
     }
     let (first, last) = (places[0], places[2]);
     for nowhere in [

@@ -69,7 +69,7 @@ impl Quiet {
 
     /// Whether what is about to come belongs to this directory.
     fn takes(&self, head: &Head) -> Result {
-        let there = Deployment { id: head.deployment, proof: head.proof, incarnations: vec![] };
+        let there = Deployment { id: head.deployment, proof: head.proof, incarnations: vec![], gap: None };
         match self.founded.as_ref().and_then(|founded| founded.deployment) {
             Some(noted) if noted != there.id => Err(other_deployment(&self.dir, noted, Some(there.id))),
             _ if self.pepper.founded(&there) => Ok(()),
