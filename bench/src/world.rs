@@ -15,7 +15,7 @@ use muster_server::metrics::Metrics;
 use muster_server::serve::{
     Draining, Listener, ServeSettings, SharedTls, Shutdown, TlsConfigs, TlsMaterial, serve, shutdown,
 };
-use muster_server::{Config, ServerState, router};
+use muster_server::{Config, ServerState, Wires, router};
 use muster_store::Reads as _;
 use muster_store_sqlite::SqliteStore;
 use muster_wire::grant::CreateGrant;
@@ -148,6 +148,7 @@ fn config(admin: muster_model::OperatorId, metrics: &Metrics) -> Config {
         own_uid: rustix::process::geteuid().as_raw(),
         admin,
         metrics: metrics.clone(),
+        wires: Wires::default(),
     }
 }
 

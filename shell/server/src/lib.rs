@@ -4,6 +4,7 @@
 //! asked before any handler runs, by the action that each route must declare to be mounted at all, and every error
 //! becomes a problem document in one table.
 
+mod compat;
 pub mod limits;
 pub mod metrics;
 mod problem;
@@ -13,7 +14,8 @@ pub mod serve;
 mod state;
 
 pub use axum::Router;
+pub use compat::Wires;
 pub use problem::problems;
 pub use route::Mounted;
-pub use routes::{openapi, router};
+pub use routes::{compat_router, openapi, router};
 pub use state::{Config, ServerState};

@@ -7,6 +7,7 @@ use std::time::Duration;
 use muster_app::App;
 use muster_model::OperatorId;
 
+use crate::compat::Wires;
 use crate::limits::{BodyLimits, MAX_KEYS, RateLimiter, RateQuota, TrustedProxies};
 use crate::metrics::Metrics;
 
@@ -29,6 +30,8 @@ pub struct Config {
     pub admin: OperatorId,
     /// Renders the metrics.
     pub metrics: Metrics,
+    /// Which existing clients are served.
+    pub wires: Wires,
 }
 
 /// What every handler can reach.

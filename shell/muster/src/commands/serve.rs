@@ -31,7 +31,7 @@ pub(crate) fn run(context: &Context, args: Serve) -> Result {
 /// The configuration with what the command line says over it; the log as it says.
 pub(crate) fn configured(context: &Context, listen: &Listen) -> Result<Config> {
     let mut config = context.config()?.config;
-    listen.over(&mut config.server);
+    listen.over(&mut config);
     logging::of_server(&config.log, context.global.verbose, context.out.color);
     Ok(config)
 }

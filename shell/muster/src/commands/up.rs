@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 use super::serve;
 use crate::compose::Running;
-use crate::config::Server;
+use crate::config::Config;
 use crate::context::Context;
 use crate::failure::{Exit, Failure, Result};
 use crate::output::{Format, Human, Output, details};
@@ -48,6 +48,9 @@ pub(crate) struct Listen {
     /// A listener of its own for /metrics.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) metrics_listen: Option<SocketAddr>,
+    /// A plain listener of their own for existing clients that cannot trust a private CA.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) compat_listen: Option<SocketAddr>,
 }
 
 /// What `up` tells once everything runs.
@@ -71,13 +74,17 @@ pub(crate) struct UpReady {
     /// Where metrics are.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) metrics_url: Option<String>,
+    /// Where existing clients that cannot trust a private CA are served.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) compat_url: Option<String>,
 }
 
 /// Runs `muster up`.
 pub(crate) fn run(context: &Context, args: Up) -> Result {
     let mut config = serve::configured(context, &args.listen)?;
-    config.server.metrics_listen =
-        config.server.metrics_listen.or_else(|| metrics_beside(config.server.listen));
+    config.server.metrics_listen = config.server.metrics_listen.or_else(|| beside(config.server.listen, 1));
+    config.compat.listen = config.compat.listen.or_else(|| beside(config.server.listen, 2));
+    config.compat.all_on();
     serve::on_many_threads(async {
         let mut running = serve::opened(context, &config).await?;
         let machine = match this_machine(&mut running, &args.hardware_id).await {
@@ -92,11 +99,12 @@ pub(crate) fn run(context: &Context, args: Up) -> Result {
     })
 }
 
-/// Metrics stand beside the server where nobody says otherwise: on this host alone, on the next port.
-fn metrics_beside(listen: SocketAddr) -> Option<SocketAddr> {
-    let port = if listen.port() == 0 { 0 } else { listen.port().checked_add(1)? };
+/// Metrics and existing clients are served beside the server where nobody says otherwise: on this host alone, on the next
+/// ports.
+fn beside(listen: SocketAddr, next: u16) -> Option<SocketAddr> {
+    let port = if listen.port() == 0 { 0 } else { listen.port().checked_add(next)? };
     let address = SocketAddr::from(([127, 0, 0, 1], port));
-    // Metrics are no reason not to start: where the port is taken, there are none.
+    // They are no reason not to start: where the port is taken, there are none.
     std::net::TcpListener::bind(address).is_ok().then_some(address)
 }
 
@@ -210,7 +218,9 @@ fn failed(error: &muster_app::Error) -> Failure {
 
 impl Listen {
     /// Puts what the command line says over the configuration.
-    pub(crate) fn over(&self, server: &mut Server) {
+    pub(crate) fn over(&self, config: &mut Config) {
+        let Config { server, compat, .. } = config;
+        compat.listen = self.compat_listen.or(compat.listen);
         server.listen = self.listen.unwrap_or(server.listen);
         server.metrics_listen = self.metrics_listen.or(server.metrics_listen);
         server.names.extend(self.names.iter().cloned());
@@ -228,6 +238,7 @@ impl UpReady {
             data_dir: running.home().to_owned(),
             machine: None,
             metrics_url: running.metrics_url.clone(),
+            compat_url: running.compat_url.clone(),
         }
     }
 
@@ -250,6 +261,7 @@ impl Human for UpReady {
             ("data", self.data_dir.display().to_string()),
             ("machine", self.machine.as_ref().map(|id| format!("{id} (this one)")).unwrap_or_default()),
             ("metrics", self.metrics_url.clone().unwrap_or_default()),
+            ("existing clients", self.compat_url.clone().unwrap_or_default()),
         ]);
         let next = match &self.invite {
             Some(invite) => {
@@ -277,6 +289,7 @@ mod tests {
             data_dir: "/var/lib/muster".into(),
             machine: None,
             metrics_url: None,
+            compat_url: None,
         }
     }
 

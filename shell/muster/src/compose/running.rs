@@ -13,7 +13,7 @@ use muster_model::OperatorId;
 use muster_server::limits::{BodyLimits, JsonLimits, TrustedProxies};
 use muster_server::metrics::Metrics;
 use muster_server::serve::{Draining, Listener, ServeSettings, Shutdown, serve, shutdown};
-use muster_server::{Config as HttpConfig, Router, ServerState, router};
+use muster_server::{Config as HttpConfig, Router, ServerState, compat_router, router};
 use rustix::process::{Resource, Rlimit};
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
@@ -33,6 +33,8 @@ pub(crate) struct Running {
     pub(crate) admin: OperatorId,
     /// Where metrics are.
     pub(crate) metrics_url: Option<String>,
+    /// Where existing clients are served without TLS.
+    pub(crate) compat_url: Option<String>,
     dir: PathBuf,
     store: AnyStore,
     /// Kept to the very end: whoever takes it next finds a closed database.
@@ -65,6 +67,7 @@ pub(crate) async fn start(home: Home, config: &Config) -> Result<Running> {
         app,
         admin: founded.admin,
         metrics_url: None,
+        compat_url: None,
         dir,
         store,
         _lock: lock,
@@ -74,6 +77,7 @@ pub(crate) async fn start(home: Home, config: &Config) -> Result<Running> {
         watch: None,
     };
     running.listen(listener, router(&state), config, metrics).await?;
+    running.compat_on(config.compat.listen, &state).await?;
     running.work(seen);
     Ok(running)
 }
@@ -133,6 +137,19 @@ impl Running {
         let bound = listener.local_addr().map_err(|error| unbound(address, &error))?;
         self.metrics_url = Some(format!("http://{bound}/metrics"));
         self.serve(Listener::plain(listener), metrics.router());
+        Ok(())
+    }
+
+    /// Existing clients on a listener of their own, over plain HTTP.
+    async fn compat_on(&mut self, address: Option<SocketAddr>, state: &ServerState<AnyStore>) -> Result {
+        let Some(address) = address else { return Ok(()) };
+        let listener = bind(address).await?;
+        let bound = listener.local_addr().map_err(|error| unbound(address, &error))?;
+        if !bound.ip().is_loopback() {
+            tracing::warn!(%bound, "existing clients are served without TLS on other than this host: their secrets can be read on the way");
+        }
+        self.compat_url = Some(format!("http://{bound}"));
+        self.serve(Listener::plain(listener), compat_router(state));
         Ok(())
     }
 
@@ -267,6 +284,7 @@ fn http(config: &Config, admin: OperatorId, metrics: Metrics) -> Result<HttpConf
         own_uid: rustix::process::geteuid().as_raw(),
         admin,
         metrics,
+        wires: config.compat.wires(),
     })
 }
 

@@ -4,6 +4,7 @@
 //! database, is never shown. Unknown keys are refused. `load` reads it.
 
 mod bounds;
+mod compat;
 mod database;
 mod limits;
 mod load;
@@ -15,6 +16,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use bounds::{Period, Pin};
+pub(crate) use compat::Compat;
 pub(crate) use database::{Database, DatabaseUrl, NotAnAddress};
 pub(crate) use limits::Limits;
 pub(crate) use load::Loaded;
@@ -32,6 +34,8 @@ pub(crate) struct Config {
     pub(crate) limits: Limits,
     /// What it issues.
     pub(crate) credentials: Credentials,
+    /// Existing clients that are served without any change.
+    pub(crate) compat: Compat,
     /// What it writes to its log.
     pub(crate) log: Log,
     /// Which server the command line manages from another host.
@@ -182,7 +186,7 @@ mod tests {
     #[test]
     fn the_schema_names_every_section_and_refuses_unknown_keys() {
         let schema = schema();
-        for section in ["server", "database", "limits", "credentials", "log", "client"] {
+        for section in ["server", "database", "limits", "credentials", "compat", "log", "client"] {
             assert!(schema["properties"][section].is_object(), "{section}");
         }
         assert_eq!(schema["additionalProperties"], false);

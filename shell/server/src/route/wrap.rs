@@ -8,7 +8,6 @@ use http::header::{CONNECTION, TRANSFER_ENCODING};
 use http::{HeaderName, HeaderValue, StatusCode};
 use muster_app::Error;
 use muster_app::{Store, StoreError};
-use muster_model::Refusal;
 use tokio::time::{Instant, timeout};
 use tracing::Instrument;
 
@@ -33,7 +32,6 @@ const HEADERS: [(&str, &str); 5] = [
 /// The routes with everything around them.
 pub(crate) fn wrapped<S: Store>(router: Router<ServerState<S>>, state: ServerState<S>) -> Router {
     router
-        .fallback(|| async { Failure::from(Refusal::NotFound { what: "route" }) })
         .method_not_allowed_fallback(|| async { wrong_method() })
         .layer(from_fn_with_state(state.clone(), around::<S>))
         .with_state(state)

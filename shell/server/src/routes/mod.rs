@@ -21,6 +21,7 @@ use utoipa::OpenApi as _;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{Components, OpenApi};
 
+use crate::compat::{self, Compat};
 use crate::route::{COOKIE, Mounted, Routes, wrapped};
 use crate::state::ServerState;
 
@@ -62,12 +63,18 @@ pub fn router<S: Store>(state: &ServerState<S>) -> Router {
     let (router, document, _) = routes(Some(state.clone())).finish();
     let json = serde_json::to_string_pretty(&document).expect("a generated document is JSON");
     let router = pages::mount(router).route("/openapi.json", get(move || public::json_text(json.clone())));
-    wrapped(router, state.clone())
+    wrapped(Compat::new(state).behind(router), state.clone())
+}
+
+/// The router of the existing clients' wires alone, for a listener of their own.
+pub fn compat_router<S: Store>(state: &ServerState<S>) -> Router {
+    wrapped(Compat::new(state).behind(Router::new()), state.clone())
 }
 
 /// The OpenAPI 3.1 document, and what is mounted with which action.
 pub fn openapi<S: Store>() -> (OpenApi, Vec<Mounted>) {
-    let (_, document, mounted) = routes::<S>(None).finish();
+    let (_, document, mut mounted) = routes::<S>(None).finish();
+    mounted.extend(compat::mounted::<S>());
     (document, mounted)
 }
 

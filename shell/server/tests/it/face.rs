@@ -11,7 +11,7 @@ use http_body_util::BodyExt;
 use muster_server::limits::{BodyLimits, TrustedProxies};
 use muster_server::metrics::Metrics;
 use muster_server::serve::{Draining, Peer, Shutdown, Transport, shutdown};
-use muster_server::{Config, Router, ServerState, router};
+use muster_server::{Config, Router, ServerState, Wires, router};
 use muster_testkit::world::{FaultyStore, World};
 use rustls_pki_types::CertificateDer;
 use serde_json::Value;
@@ -80,6 +80,7 @@ fn config(world: &World) -> Config {
         own_uid: OWN_UID,
         admin: world.founded.admin,
         metrics: Metrics::none(),
+        wires: Wires { studio_worker: true, wrenn: true, guruconnect: true, scuttlebot: true },
     }
 }
 

@@ -1,0 +1,59 @@
+//! Existing clients that enroll without any change, and where they are served.
+
+use std::net::SocketAddr;
+
+use muster_server::Wires;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Existing clients that are served without any change. `muster up` serves all of them where nothing is said.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Compat {
+    /// studio-worker.
+    pub(crate) studio_worker: Option<bool>,
+    /// The wrenn host agent.
+    pub(crate) wrenn: Option<bool>,
+    /// The GuruConnect agent.
+    pub(crate) guruconnect: Option<bool>,
+    /// scuttlebot's scuttlectl and relay agents.
+    pub(crate) scuttlebot: Option<bool>,
+    /// A listener of their own over plain HTTP, for clients that cannot trust a private CA; none where nothing is said.
+    /// What goes over it can be read on the way: keep it on this host, or behind a proxy that speaks TLS.
+    pub(crate) listen: Option<SocketAddr>,
+}
+
+impl Compat {
+    /// Serves every one that the configuration does not speak of.
+    pub(crate) fn all_on(&mut self) {
+        for client in [&mut self.studio_worker, &mut self.wrenn, &mut self.guruconnect, &mut self.scuttlebot]
+        {
+            client.get_or_insert(true);
+        }
+    }
+
+    /// Which are served.
+    pub(crate) fn wires(&self) -> Wires {
+        let on = |client: Option<bool>| client.unwrap_or_default();
+        Wires {
+            studio_worker: on(self.studio_worker),
+            wrenn: on(self.wrenn),
+            guruconnect: on(self.guruconnect),
+            scuttlebot: on(self.scuttlebot),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_switched_off_stays_off_and_the_rest_follows_the_command() {
+        let mut compat = Compat { wrenn: Some(false), ..Compat::default() };
+        assert_eq!(compat.wires(), Wires::default());
+        compat.all_on();
+        let all = Wires { studio_worker: true, wrenn: false, guruconnect: true, scuttlebot: true };
+        assert_eq!(compat.wires(), all);
+    }
+}
