@@ -110,13 +110,13 @@ fn finished(name: &'static str, told: fn(Failed) -> Response, mut response: Resp
 
 /// Where in a path one of these roots begins, with whatever prefix before it.
 fn start(path: &str, roots: &[&str]) -> Option<usize> {
-    let slashes = path.match_indices('/').map(|(at, _)| at);
+    let mut slashes = path.match_indices('/').map(|(at, _)| at);
     let begins = |at: &usize| {
         roots.iter().any(|root| {
             path[*at..].strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         })
     };
-    slashes.filter(|at| begins(at)).next()
+    slashes.find(begins)
 }
 
 fn without_prefix(uri: &Uri, start: usize) -> Uri {
