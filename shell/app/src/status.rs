@@ -64,12 +64,13 @@ impl<S: Store> App<S> {
         warnings
     }
 
-    /// Whether the store answers and can be written to.
+    /// Whether the store answers, can be written to, and has a reader to spare.
     ///
     /// # Errors
     /// What the store says.
     pub async fn ready(&self) -> Result<(), StoreError> {
-        self.inner.store.check().await
+        self.inner.store.check().await?;
+        self.inner.store.reader().await.map(drop)
     }
 
     /// Whom to trust.
