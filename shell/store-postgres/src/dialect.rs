@@ -207,7 +207,8 @@ impl Search<'_> {
         }
     }
 
-    /// Looks at the machines up to an edge, in their order.
+    /// Looks at the machines up to an edge, in their order. The operator would let the planner gather all machines that
+    /// have the words from their index first; its function (`ts_match_vq`) is asked of each row.
     async fn look<E: Engine>(
         &self,
         db: &mut E,
@@ -216,7 +217,7 @@ impl Search<'_> {
     ) -> Result<Vec<MachineRow>, StoreError> {
         const SQL: &str = numbered!(
             "SELECT w.n FROM (SELECT n FROM machine_search
-                    WHERE n > ?4 AND n <= ?7 AND words @@ CAST(?2::text AS tsquery) ORDER BY n OFFSET 0) AS w
+                    WHERE n > ?4 AND n <= ?7 AND ts_match_vq(words, CAST(?2::text AS tsquery)) ORDER BY n OFFSET 0) AS w
                 CROSS JOIN LATERAL (SELECT FROM machines x WHERE x.n = w.n AND x.tenant_id = ?1
                     AND (?5::text IS NULL OR x.state = ?5) AND (?6::bytea IS NULL OR x.site_id = ?6) OFFSET 0) AS fits
                 LIMIT ?3"
