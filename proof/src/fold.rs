@@ -7,8 +7,7 @@ use muster_lifecycle::{
     AccessChange, Change, CredentialChange, GrantChange, HoldChange, KeyChange, MachineChange, MemoryChange,
 };
 use muster_model::{
-    AccessTokenId, CredentialKind, HardwareId, KeyFingerprint, MachineId, PublicKey, SecretId, SiteId,
-    TenantId, Timestamp,
+    AccessTokenId, HardwareId, KeyFingerprint, MachineId, PublicKey, SecretId, SiteId, TenantId, Timestamp,
 };
 use muster_store::{
     AuditFilter, Listed, Lists, MachineFilter, PageRequest, Reads, Store, StoreError, Unscoped,
@@ -75,9 +74,7 @@ impl Named {
                 self.hardware.extend(hold.claimant.hardware_id);
             }
             Change::Credential(CredentialChange::Reserve(credential)) => {
-                if let CredentialKind::Bearer { secret, .. } = credential.kind {
-                    self.bearer_secrets.insert(secret);
-                }
+                self.bearer_secrets.extend(credential.kind.secret());
             }
             Change::Access(AccessChange::CreateToken(token)) => {
                 self.tokens.insert(token.id);

@@ -106,7 +106,7 @@ fn is_for(credential: &Credential, machine: &Machine) -> bool {
     same_key && credential.is_open() && credential.generation == machine.generation
 }
 
-/// A credential that is decided: a certificate is still to be minted, outside of the transaction. A bearer key was drawn
+/// A credential that is decided: a certificate is still to be minted, outside of the transaction. A secret was drawn
 /// beforehand, so nothing is left to mint and it is issued with the decision.
 pub(crate) fn reserve(
     id: CredentialId,
@@ -123,6 +123,10 @@ pub(crate) fn reserve(
         }
         CredentialKind::Bearer { .. } => {
             (SignedDuration::ZERO, terms.bearer_life, CredentialState::Issued(Minted::Bearer))
+        }
+        CredentialKind::Refresh { .. } => {
+            let unused = CredentialState::Issued(Minted::Refresh { used_at: None });
+            (SignedDuration::ZERO, terms.refresh_life, unused)
         }
     };
     Credential {

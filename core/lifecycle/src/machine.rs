@@ -3,9 +3,9 @@
 //! Acting on a machine that stands so already changes nothing, so that a repeated request gets the same answer.
 
 use muster_model::{
-    Credential, CredentialId, CredentialKind, EndReason, GrantState, HardwareId, KeyFingerprint, KeyRecord,
-    KeyStanding, Labels, Machine, MachineId, MachineKind, MachineName, MachineState, Object, Pending,
-    ReasonText, Refusal, RetireCause, Role, Site, SuspendCause, Suspended,
+    Credential, CredentialId, CredentialKind, EndReason, Grant, GrantState, HardwareId, KeyFingerprint,
+    KeyRecord, KeyStanding, Labels, Machine, MachineId, MachineKind, MachineName, MachineState, Object,
+    Pending, ReasonText, Refusal, RetireCause, Role, Site, SuspendCause, Suspended, Timestamp,
 };
 
 use crate::credential::end_all;
@@ -22,7 +22,7 @@ pub struct Facts {
     /// Its credentials that are not ended.
     pub credentials: Vec<Credential>,
     /// Grants that were made for it while it was pending.
-    pub grants: Vec<muster_model::Grant>,
+    pub grants: Vec<Grant>,
 }
 
 /// A machine to be made ahead of the real one, with the invite that only it can use.
@@ -81,6 +81,59 @@ pub fn create(
     entry.detail = vec![("name", machine.name.to_string()), ("grant", grant.id.to_string())];
     let changes = vec![MachineChange::Create(machine.clone()).into(), GrantChange::Create(grant).into()];
     Ok(Plan::new(machine, changes, entry))
+}
+
+/// Makes another invite for a machine that is still to come, or that comes back and has no key of its own. Every earlier
+/// one ends: two would let in two.
+///
+/// # Errors
+/// [`Refusal::NotFound`]; [`Refusal::WrongState`] for a machine that has a key or was retired.
+pub fn invite(
+    facts: Facts,
+    site: Option<Site>,
+    new: NewGrant,
+    context: &Context,
+) -> Result<Plan<(Machine, Grant)>, Refusal> {
+    let Facts { machine, grants, .. } = facts;
+    let machine = found(machine)?;
+    let cannot = |state| Err(Refusal::WrongState { verb: "invite", state });
+    match &machine.state {
+        MachineState::Retired(_) => return cannot("retired"),
+        MachineState::Active(_) | MachineState::Suspended(_) if machine.key.is_some() => {
+            return cannot("keyed");
+        }
+        MachineState::Pending(_) | MachineState::Active(_) | MachineState::Suspended(_) => {}
+    }
+    let site = site.ok_or(Refusal::NotFound { what: "site" })?;
+    let grant = grant::made(new, &site, context);
+    let mut changes = end_grants(&grants, context.now);
+    changes.push(GrantChange::Create(grant.clone()).into());
+    let mut entry = context.entry("machine.invite", Object::Machine(machine.id), machine.state.as_str());
+    entry.detail = vec![("name", machine.name.to_string()), ("grant", grant.id.to_string())];
+    Ok(Plan::new((machine, grant), changes, entry))
+}
+
+fn end_grants(grants: &[Grant], at: Timestamp) -> Vec<Change> {
+    let live = grants.iter().filter(|grant| grant.state == GrantState::Live);
+    live.map(|grant| GrantChange::End { grant: grant.id, state: GrantState::Revoked(at) }.into()).collect()
+}
+
+/// Replaces the labels of a machine.
+///
+/// # Errors
+/// [`Refusal::NotFound`]; [`Refusal::WrongState`] for one that was retired.
+pub fn relabel(facts: Facts, labels: Labels, context: &Context) -> Result<Plan<Machine>, Refusal> {
+    let machine = found(facts.machine)?;
+    if matches!(machine.state, MachineState::Retired(_)) {
+        return Err(Refusal::WrongState { verb: "relabel", state: "retired" });
+    }
+    if machine.labels == labels {
+        return Ok(Plan::unchanged(machine));
+    }
+    let mut entry = context.entry("machine.relabel", Object::Machine(machine.id), machine.state.as_str());
+    entry.detail = labels.iter().map(|(key, value)| ("label", format!("{key}={value}"))).collect();
+    let machine = Machine { labels, ..machine };
+    Ok(Plan::new(machine.clone(), vec![MachineChange::Update(machine).into()], entry))
 }
 
 /// Whether a machine that showed who it is still counts: it may have ended, or changed its key, a moment later.
@@ -151,11 +204,7 @@ pub fn retire(facts: Facts, cause: RetireCause, context: &Context) -> Result<Pla
     let state = machine.state.clone().retired(context.now, cause)?;
     let mut ends = end_all(&credentials, EndReason::Retired, context.now);
     ends.extend(revoke_keys(&keys));
-    ends.extend(
-        grants.iter().filter(|grant| grant.state == GrantState::Live).map(|grant| {
-            GrantChange::End { grant: grant.id, state: GrantState::Revoked(context.now) }.into()
-        }),
-    );
+    ends.extend(end_grants(&grants, context.now));
     Ok(moved(Machine { state, ..machine }, action, reason, ends, context))
 }
 
@@ -239,6 +288,8 @@ fn selected(
     let shares_key = |other: &&Credential| match one.kind {
         CredentialKind::Certificate { key } => is_for(other, key),
         CredentialKind::Bearer { .. } => other.id == one.id,
+        // A token that stays would get the next one.
+        CredentialKind::Refresh { .. } => matches!(other.kind, CredentialKind::Refresh { .. }),
     };
     Ok(open.iter().filter(shares_key).cloned().collect())
 }

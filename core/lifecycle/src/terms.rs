@@ -9,6 +9,13 @@ pub struct Terms {
     pub certificate_life: SignedDuration,
     /// Of bearer keys.
     pub bearer_life: SignedDuration,
+    /// Of refresh tokens, each from when it was issued.
+    pub refresh_life: SignedDuration,
+    /// Of the tokens that a machine shows at each heartbeat, issued beside a refresh token.
+    pub session_life: SignedDuration,
+    /// Of the certificates of keys that are made for clients who insist. Far longer than the tokens beside them, so that
+    /// none lapses before its client comes for the next.
+    pub serving_life: SignedDuration,
     /// Of holds that nobody decides.
     pub hold_life: SignedDuration,
     /// How far back a certificate's life begins, for machines whose clock is behind.
@@ -22,6 +29,9 @@ impl Default for Terms {
         Self {
             certificate_life: SignedDuration::from_hours(24),
             bearer_life: SignedDuration::from_hours(24 * 365),
+            refresh_life: SignedDuration::from_hours(24 * 60),
+            session_life: SignedDuration::from_hours(24),
+            serving_life: SignedDuration::from_hours(24 * 7),
             hold_life: SignedDuration::from_hours(24 * 7),
             backdate: SignedDuration::from_mins(10),
             renew_grace: SignedDuration::from_hours(24 * 30),

@@ -1,4 +1,4 @@
-//! Issued things with an end: certificates and bearer keys of machines.
+//! Issued things with an end: certificates, bearer keys and refresh tokens of machines.
 //!
 //! A credential is `Reserved` in the same transaction that decides it, minted outside any transaction, and `Issued`
 //! once what was minted is durable. A reserved credential authenticates nobody.
@@ -43,6 +43,13 @@ pub enum CredentialKind {
         /// Proves the right to it.
         hash: SecretHash,
     },
+    /// A refresh token of which only the hash is kept. What is issued beside it counts while it does.
+    Refresh {
+        /// Selects the row.
+        secret: SecretId,
+        /// Proves the right to it.
+        hash: SecretHash,
+    },
 }
 
 /// Where a credential stands.
@@ -68,6 +75,11 @@ pub enum Minted {
     Certificate(Vec<u8>),
     /// A bearer key leaves nothing behind but its hash.
     Bearer,
+    /// Nor does a refresh token.
+    Refresh {
+        /// When it, or what was issued beside it, was used first: its holder has it then.
+        used_at: Option<Timestamp>,
+    },
 }
 
 /// Why a credential ended before its time.
@@ -94,6 +106,16 @@ impl EndReason {
             Self::Superseded => "superseded",
             Self::Revoked => "revoked",
             Self::Retired => "retired",
+        }
+    }
+}
+
+impl CredentialKind {
+    /// Selects the row of one that is presented as a secret.
+    pub fn secret(&self) -> Option<SecretId> {
+        match self {
+            Self::Bearer { secret, .. } | Self::Refresh { secret, .. } => Some(*secret),
+            Self::Certificate { .. } => None,
         }
     }
 }

@@ -24,6 +24,8 @@ pub enum SecretKind {
     Enroll,
     /// A machine's bearer credential.
     Bearer,
+    /// Gets a machine without a key of its own its next credentials, once.
+    Refresh,
     /// An operator's API token.
     Api,
     /// A one-time login link.
@@ -33,13 +35,14 @@ pub enum SecretKind {
 }
 
 impl SecretKind {
-    const ALL: [Self; 5] = [Self::Enroll, Self::Bearer, Self::Api, Self::Login, Self::Session];
+    const ALL: [Self; 6] = [Self::Enroll, Self::Bearer, Self::Refresh, Self::Api, Self::Login, Self::Session];
 
     /// The word in the text form.
     pub fn word(self) -> &'static str {
         match self {
             Self::Enroll => "enroll",
             Self::Bearer => "bearer",
+            Self::Refresh => "refresh",
             Self::Api => "api",
             Self::Login => "login",
             Self::Session => "session",
@@ -99,6 +102,16 @@ impl Pepper {
             mac.update(part);
         }
         SecretHash(mac.finalize().into_bytes().into())
+    }
+
+    /// The one secret of a kind that follows from another secret: found again by whoever has both the pepper and that
+    /// secret, and by nobody else.
+    pub fn derived(&self, kind: SecretKind, from: &Secret) -> Secret {
+        let word = kind.word().as_bytes();
+        let of = [from.kind.word().as_bytes(), &from.id.0, &from.bytes];
+        let part = |part: &[u8]| self.mac(&[b"derived", word, part, of[0], of[1], of[2]]).0;
+        let id = part(b"id");
+        Secret::new(kind, std::array::from_fn(|i| id[i]), part(b"bytes"))
     }
 
     /// What binds a database to the data directory that this pepper lies in.
@@ -237,6 +250,21 @@ mod tests {
         let enroll = Secret::new(SecretKind::Enroll, [3; 10], [9; 32]);
         let bearer = Secret::new(SecretKind::Bearer, [3; 10], [9; 32]);
         assert_ne!(pepper.hash(&enroll), pepper.hash(&bearer));
+    }
+
+    #[test]
+    fn what_follows_from_a_secret_is_found_again_by_the_same_pepper_and_secret_alone() {
+        let (pepper, other) = (Pepper::new([1; 32]), Pepper::new([2; 32]));
+        let next = |pepper: &Pepper, from: &Secret| pepper.derived(SecretKind::Refresh, from).reveal();
+        let first = secret();
+        assert_eq!(next(&pepper, &first), next(&pepper, &first));
+        assert_ne!(next(&pepper, &first), next(&other, &first));
+        let near = Secret::new(SecretKind::Enroll, [3; 10], [8; 32]);
+        assert_ne!(next(&pepper, &first), next(&pepper, &near), "the public half alone gives nothing away");
+        let bearer = pepper.derived(SecretKind::Bearer, &first);
+        let refresh = pepper.derived(SecretKind::Refresh, &first);
+        assert_ne!((bearer.id(), bearer.bytes), (refresh.id(), refresh.bytes));
+        assert_ne!(pepper.derived(SecretKind::Refresh, &refresh).reveal(), refresh.reveal());
     }
 
     #[test]

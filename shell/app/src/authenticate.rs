@@ -153,7 +153,7 @@ impl<S: Store> App<S> {
         match secret.kind() {
             SecretKind::Api | SecretKind::Session => self.operator_by(&secret).await,
             SecretKind::Bearer => self.machine_by(&secret).await,
-            SecretKind::Enroll | SecretKind::Login => {
+            SecretKind::Enroll | SecretKind::Login | SecretKind::Refresh => {
                 Err(Refusal::NotAuthenticated { cause: "secret_kind" }.into())
             }
         }

@@ -93,7 +93,11 @@ impl<S: Store> App<S> {
         credential: &Credential,
         at_hand: Option<PublicKey>,
     ) -> Result<Minted, Error> {
-        let CredentialKind::Certificate { key } = credential.kind else { return Ok(Minted::Bearer) };
+        let key = match credential.kind {
+            CredentialKind::Certificate { key } => key,
+            CredentialKind::Bearer { .. } => return Ok(Minted::Bearer),
+            CredentialKind::Refresh { .. } => return Ok(Minted::Refresh { used_at: None }),
+        };
         let key = match at_hand.filter(|at_hand| at_hand.fingerprint() == key) {
             Some(key) => key,
             None => {
@@ -116,7 +120,7 @@ impl<S: Store> App<S> {
             CredentialState::Issued(Minted::Certificate(der)) => {
                 Some(self.inner.authority.leaf_chain_pem(der))
             }
-            CredentialState::Issued(Minted::Bearer) => None,
+            CredentialState::Issued(Minted::Bearer | Minted::Refresh { .. }) => None,
             CredentialState::Reserved | CredentialState::Ended { .. } => return Err(Refusal::Revoked.into()),
         };
         Ok(IssuedCredential {

@@ -61,6 +61,7 @@ pub(crate) fn credential(credential: &Credential, now: Timestamp) -> machine::Cr
     let kind = match credential.kind {
         CredentialKind::Certificate { .. } => "certificate",
         CredentialKind::Bearer { .. } => "bearer",
+        CredentialKind::Refresh { .. } => "refresh",
     };
     machine::Credential {
         id: credential.id.to_string(),

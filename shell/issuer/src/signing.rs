@@ -3,6 +3,7 @@
 //! A pair is decoded once and kept prepared; its private half leaves this module only as PKCS #8 on its way into a
 //! sealed file or into TLS, in memory that is wiped.
 
+use aws_lc_rs::encoding::{AsDer, EcPrivateKeyRfc5915Der};
 use aws_lc_rs::error::{KeyRejected, Unspecified};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
@@ -29,6 +30,12 @@ impl CaKey {
 
     pub(crate) fn to_pkcs8(&self) -> Result<Zeroizing<Vec<u8>>, Unspecified> {
         Ok(Zeroizing::new(self.0.to_pkcs8v1()?.as_ref().to_vec()))
+    }
+
+    /// The form of RFC 5915, with its curve: what existing clients parse.
+    pub(crate) fn to_sec1(&self) -> Result<Zeroizing<Vec<u8>>, Unspecified> {
+        let der: EcPrivateKeyRfc5915Der<'_> = self.0.private_key().as_der()?;
+        Ok(Zeroizing::new(der.as_ref().to_vec()))
     }
 
     pub(crate) fn spki(&self) -> Vec<u8> {

@@ -38,6 +38,30 @@ pub struct MachineClaims {
     pub jti: String,
 }
 
+/// The `typ` of the header of a token that a machine without a key of its own shows at each heartbeat.
+pub const SESSION_TOKEN: &str = "muster-session+jwt";
+
+/// What such a token says. It counts while the refresh token does that it was issued beside; whoever else reads it trusts
+/// it until its end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SessionClaims {
+    /// What it is of: `host`.
+    pub typ: String,
+    /// The machine's identifier.
+    pub host_id: String,
+    /// The same.
+    pub sub: String,
+    /// End.
+    pub exp: i64,
+    /// When it was made.
+    pub iat: i64,
+    /// Who issued it: our public address.
+    pub iss: String,
+    /// The refresh token that it was issued beside, by its identifier.
+    pub jti: String,
+}
+
 /// What a verifier expects.
 #[derive(Debug, Clone, Copy)]
 pub struct Expected<'a> {
@@ -74,6 +98,7 @@ pub enum TokenError {
 /// The key that signs machine tokens.
 pub struct TokenSigner {
     header: Header,
+    session: Header,
     encoding: EncodingKey,
     decoding: DecodingKey,
     jwks: serde_json::Value,
@@ -102,9 +127,10 @@ impl TokenSigner {
         let mut header = Header::new(Algorithm::ES256);
         header.typ = Some(MACHINE_TOKEN.to_owned());
         header.kid = Some(kid);
+        let session = Header { typ: Some(SESSION_TOKEN.to_owned()), ..header.clone() };
         let decoding = DecodingKey::from_jwk(&jwk)?;
         let jwks = serde_json::to_value(JwkSet { keys: vec![jwk] })?;
-        Ok(Self { header, encoding, decoding, jwks })
+        Ok(Self { header, session, encoding, decoding, jwks })
     }
 
     /// The key's name (RFC 7638 thumbprint).
@@ -124,6 +150,30 @@ impl TokenSigner {
             return Err(TokenError::Life { nbf: claims.nbf, exp: claims.exp });
         }
         jsonwebtoken::encode(&self.header, claims, &self.encoding).map_err(TokenError::Invalid)
+    }
+
+    /// Signs a session token. Its life is bounded by the refresh token beside it.
+    pub fn sign_session(&self, claims: &SessionClaims) -> Result<String, TokenError> {
+        if claims.exp <= claims.iat {
+            return Err(TokenError::Life { nbf: claims.iat, exp: claims.exp });
+        }
+        jsonwebtoken::encode(&self.session, claims, &self.encoding).map_err(TokenError::Invalid)
+    }
+
+    /// Reads a session token that this key signed for this issuer. Whether it is over is the caller's to ask: one that is
+    /// still says who shows it.
+    pub fn verify_session(&self, token: &str, issuer: &str) -> Result<SessionClaims, TokenError> {
+        let header = jsonwebtoken::decode_header(token).map_err(TokenError::Invalid)?;
+        if header != self.session {
+            return Err(TokenError::Header);
+        }
+        let mut rules = Validation::new(Algorithm::ES256);
+        rules.set_required_spec_claims(&["exp", "iss", "sub"]);
+        rules.set_issuer(&[issuer]);
+        rules.validate_aud = false;
+        rules.validate_exp = false;
+        let data = jsonwebtoken::decode::<SessionClaims>(token, &self.decoding, &rules);
+        Ok(data.map_err(TokenError::Invalid)?.claims)
     }
 
     /// Reads a machine token that this key signed.
@@ -204,6 +254,26 @@ mod tests {
         let now = Timestamp::from_second(AT).expect("in range");
         let read = ours.verify(&token, &Expected { issuer: "us", audience: "vault", now });
         assert!(matches!(read, Err(TokenError::Invalid(_))));
+    }
+
+    #[test]
+    fn q_21_a_session_token_is_no_machine_token_and_no_other_header_is_taken_for_one() {
+        let signer = signer();
+        let text = |text: &str| text.to_owned();
+        let (typ, host_id, sub) = (text("host"), text("mch_1"), text("mch_1"));
+        let (iss, jti) = (text("us"), text("crd_1"));
+        let claims = SessionClaims { typ, host_id, sub, exp: AT + 600, iat: AT, iss, jti };
+        let token = signer.sign_session(&claims).expect("signed");
+        assert_eq!(signer.verify_session(&token, "us").expect("ours"), claims);
+        assert!(signer.verify_session(&token, "somebody").is_err());
+        assert!(self::signer().verify_session(&token, "us").is_err(), "another key");
+        let now = Timestamp::from_second(AT).expect("in range");
+        let read = signer.verify(&token, &Expected { issuer: "us", audience: "vault", now });
+        assert!(matches!(read, Err(TokenError::Header)));
+        let other = jsonwebtoken::encode(&signer.header, &claims, &signer.encoding).expect("signed");
+        assert!(matches!(signer.verify_session(&other, "us"), Err(TokenError::Header)));
+        let timeless = SessionClaims { exp: AT, ..claims };
+        assert!(matches!(signer.sign_session(&timeless), Err(TokenError::Life { .. })));
     }
 
     #[test]

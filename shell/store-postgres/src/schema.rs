@@ -18,8 +18,10 @@ pub(crate) struct Migration {
     pub(crate) compatible_from: i64,
 }
 
-const MIGRATIONS: &[Migration] =
-    &[Migration { sql: include_str!("../migrations/0001_start.sql"), compatible_from: 1 }];
+const MIGRATIONS: &[Migration] = &[
+    Migration { sql: include_str!("../migrations/0001_start.sql"), compatible_from: 1 },
+    Migration { sql: include_str!("../migrations/0002_compat.sql"), compatible_from: 1 },
+];
 
 /// The newest version of the schema that this code knows.
 pub(crate) const KNOWN: i64 = MIGRATIONS.len() as i64;

@@ -259,8 +259,8 @@ impl Tables {
         holds(credential.tenant == tenant, what, "it is of another tenant")?;
         let has_machine = self.machines.contains_key(&(tenant, credential.machine));
         holds(has_machine, what, "there is no such machine")?;
-        let mine = secret(&credential);
-        let taken = mine.is_some() && self.credentials.values().any(|other| secret(other) == mine);
+        let mine = credential.kind.secret();
+        let taken = mine.is_some() && self.credentials.values().any(|other| other.kind.secret() == mine);
         holds(!taken, what, "its secret is taken")?;
         add(&mut self.credentials, (tenant, credential.id), credential.cut(), what)
     }
@@ -271,11 +271,11 @@ impl Tables {
         let credential = known(&mut self.credentials, &(tenant, id), what)?;
         holds(credential.is_open(), what, "it has ended")?;
         let fits = match (&state, &credential.kind) {
-            (CredentialState::Issued(Minted::Certificate(_)), CredentialKind::Bearer { .. })
-            | (CredentialState::Issued(Minted::Bearer), CredentialKind::Certificate { .. }) => false,
-            (CredentialState::Reserved | CredentialState::Issued(_) | CredentialState::Ended { .. }, _) => {
-                true
-            }
+            (CredentialState::Issued(Minted::Certificate(_)), CredentialKind::Certificate { .. })
+            | (CredentialState::Issued(Minted::Bearer), CredentialKind::Bearer { .. })
+            | (CredentialState::Issued(Minted::Refresh { .. }), CredentialKind::Refresh { .. })
+            | (CredentialState::Reserved | CredentialState::Ended { .. }, _) => true,
+            (CredentialState::Issued(_), _) => false,
         };
         holds(fits, what, "it is of another kind")?;
         credential.state = state.cut();
@@ -323,12 +323,5 @@ impl Tables {
                 holds(last.is_none_or(|last| last < issued), what, "it is not newer than the last one")
             }
         }
-    }
-}
-
-fn secret(credential: &Credential) -> Option<SecretId> {
-    match credential.kind {
-        CredentialKind::Bearer { secret, .. } => Some(secret),
-        CredentialKind::Certificate { .. } => None,
     }
 }

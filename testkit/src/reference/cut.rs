@@ -3,7 +3,7 @@
 use muster_lifecycle::Remembered;
 use muster_model::{
     AccessToken, Active, Binding, Credential, CredentialState, Grant, GrantState, Hold, HoldState, Machine,
-    MachineState, Operator, Pending, Retired, Site, Suspended, Tenant, Timestamp, Uses,
+    MachineState, Minted, Operator, Pending, Retired, Site, Suspended, Tenant, Timestamp, Uses,
 };
 
 /// The same with every time cut to the millisecond.
@@ -122,6 +122,9 @@ impl Cut for CredentialState {
     fn cut(self) -> Self {
         match self {
             Self::Ended { at, reason } => Self::Ended { at: at.cut(), reason },
+            Self::Issued(Minted::Refresh { used_at }) => {
+                Self::Issued(Minted::Refresh { used_at: used_at.cut() })
+            }
             Self::Reserved | Self::Issued(_) => self,
         }
     }

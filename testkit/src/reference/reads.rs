@@ -160,7 +160,7 @@ impl Unscoped for Moment {
     }
 
     async fn credential_by_secret(&mut self, secret: SecretId) -> Answered<Option<Credential>> {
-        let has = |credential: &&Credential| matches!(credential.kind, CredentialKind::Bearer { secret: id, .. } if id == secret);
+        let has = |credential: &&Credential| credential.kind.secret() == Some(secret);
         Ok(self.tables.credentials.values().find(has).cloned())
     }
 

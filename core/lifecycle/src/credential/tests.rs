@@ -19,7 +19,7 @@ fn ask(facts: &RenewFacts) -> Result<Plan<(Machine, Credential)>, Refusal> {
 fn certified(credential: &Credential) -> Option<KeyFingerprint> {
     match credential.kind {
         CredentialKind::Certificate { key } => Some(key),
-        CredentialKind::Bearer { .. } => None,
+        CredentialKind::Bearer { .. } | CredentialKind::Refresh { .. } => None,
     }
 }
 

@@ -208,3 +208,70 @@ fn a_machine_that_cannot_renew_is_not_told_to() {
     assert_eq!(refused(keyless), Refusal::WrongState { verb: "renew", state: "keyless" });
     assert_eq!(refused(Facts::default()), Refusal::NotFound { what: "machine" });
 }
+
+fn invite_of(n: u8, machine: &Machine) -> muster_model::Grant {
+    muster_model::Grant { kind: muster_model::GrantKind::Machine(machine.id), ..grant(n) }
+}
+
+fn new_invite(machine: &Machine) -> NewGrant {
+    let earlier = invite_of(12, machine);
+    NewGrant {
+        id: earlier.id,
+        kind: earlier.kind,
+        secret: earlier.secret,
+        hash: earlier.hash,
+        uses: Some(1),
+        expires_at: Some(now() + HOUR),
+        labels: Labels::default(),
+        role: None,
+        machine_kind: None,
+        approval: false,
+    }
+}
+
+#[test]
+fn another_invite_ends_every_earlier_one() {
+    for machine in [pending(1), Machine { key: None, ..machine(1) }] {
+        let grants = vec![invite_of(10, &machine), invite_of(11, &machine)];
+        let facts = Facts { machine: Some(machine.clone()), grants, ..Facts::default() };
+        let plan = invite(facts, Some(site(1)), new_invite(&machine), &by_operator()).expect("it may");
+        assert_eq!(rows(&plan), ["grant revoked", "grant revoked", "grant made"]);
+        assert_eq!(plan.outcome().1.id, grant_id(12));
+    }
+}
+
+#[test]
+fn a_machine_with_a_key_and_a_tombstone_are_not_invited() {
+    let keyless = Machine { key: None, state: retired(), ..machine(1) };
+    for (machine, state) in [(machine(1), "keyed"), (keyless, "retired")] {
+        let facts = Facts { machine: Some(machine.clone()), ..Facts::default() };
+        let answer = invite(facts, Some(site(1)), new_invite(&machine), &by_operator());
+        assert_eq!(answer.err(), Some(Refusal::WrongState { verb: "invite", state }));
+    }
+}
+
+#[test]
+fn labels_are_replaced_with_an_entry_and_the_same_ones_change_nothing() {
+    let labels = Labels::new([("rack", "b")]).expect("well-formed");
+    let facts = |machine| Facts { machine: Some(machine), ..Facts::default() };
+    let plan = relabel(facts(machine(1)), labels.clone(), &by_operator()).expect("it may");
+    assert_eq!((&plan.outcome().labels, told(&plan).0), (&labels, "machine.relabel"));
+    assert_eq!(rows(&plan), ["machine active"]);
+    let same = Machine { labels: labels.clone(), ..machine(1) };
+    assert!(relabel(facts(same), labels.clone(), &by_operator()).expect("it may").is_unchanged());
+    let over = relabel(facts(Machine { state: retired(), ..machine(1) }), labels, &by_operator());
+    assert_eq!(over.err(), Some(Refusal::WrongState { verb: "relabel", state: "retired" }));
+}
+
+#[test]
+fn one_refresh_token_that_is_revoked_takes_its_whole_family_along() {
+    let machine = Machine { key: None, ..machine(1) };
+    let token = |n: u8| Credential {
+        kind: CredentialKind::Refresh { secret: muster_model::SecretId([n; 10]), hash: hash(n) },
+        ..bearer(n, &machine)
+    };
+    let credentials = vec![token(102), token(101), bearer(100, &machine)];
+    let facts = Facts { machine: Some(machine.clone()), credentials, ..Facts::default() };
+    let plan = revoke(facts, Some(credential_id(101)), None, &by_operator()).expect("it may");
+    assert_eq!(ended(&plan), [102, 101].map(|n| (credential_id(n), EndReason::Revoked)));
+}

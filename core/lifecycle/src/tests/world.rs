@@ -372,6 +372,7 @@ impl World {
             let minted = match credential.kind {
                 CredentialKind::Certificate { .. } => Minted::Certificate(vec![1]),
                 CredentialKind::Bearer { .. } => Minted::Bearer,
+                CredentialKind::Refresh { .. } => Minted::Refresh { used_at: None },
             };
             // A refusal is an end that was decided meanwhile: nothing is issued then.
             self.settle(credential::confirm(Some(credential), machine.as_ref(), minted, &context)).ok();
@@ -466,6 +467,7 @@ impl World {
                 let most = match credential.kind {
                     CredentialKind::Certificate { .. } => self.terms.certificate_life,
                     CredentialKind::Bearer { .. } => self.terms.bearer_life,
+                    CredentialKind::Refresh { .. } => self.terms.refresh_life,
                 };
                 assert!(life <= most, "it would live too long: {credential:?}");
                 assert!(self.credentials.insert(credential.id, credential).is_none());

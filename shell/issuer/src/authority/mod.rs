@@ -17,6 +17,7 @@ use rustls_pki_types::{CertificateDer, ServerName};
 use thiserror::Error;
 
 use crate::certificate::server::ServerCertificate;
+use crate::certificate::serving::{MadeKey, ServingTemplate};
 use crate::certificate::{IssueError, IssuingKey, MachineTemplate};
 use crate::files::FileError;
 use crate::seal::{self, SealKey};
@@ -155,6 +156,12 @@ impl Authority {
     /// Signs a machine's certificate, DER.
     pub fn issue(&self, key: &PublicKey, template: &MachineTemplate) -> Result<Vec<u8>, IssueError> {
         self.signer.machine(&self.trust_domain, key, template)
+    }
+
+    /// Makes a key for a client that insists on being given one, and a certificate to serve others by.
+    pub fn make_key(&self, template: &ServingTemplate) -> Result<MadeKey, IssueError> {
+        let (leaf, key) = self.signer.serving(&self.trust_domain, template)?;
+        Ok(MadeKey { chain: self.leaf_chain_pem(&leaf), key })
     }
 
     /// Makes a key and a certificate for our own TLS port under these names.

@@ -5,6 +5,7 @@
 
 pub mod identity;
 pub mod server;
+pub mod serving;
 
 use std::time::Duration;
 

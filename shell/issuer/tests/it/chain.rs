@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_issuer::{
-    Authority, IdentityError, IssueError, MachineIdentity, MachineTemplate, ServerName, csr,
+    Authority, IdentityError, IssueError, MachineIdentity, MachineTemplate, ServerName, ServingTemplate, csr,
+    serving_name,
 };
 use muster_model::{CredentialId, SignedDuration, Timestamp};
 use rcgen::{
@@ -17,6 +18,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{Error, RootCertStore};
+use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 use crate::support::*;
 
@@ -203,4 +205,52 @@ fn q_02_a_certificate_that_our_template_never_makes_has_no_identity() {
     assert_eq!(altered(|p| p.is_ca = ca), Err(IdentityError::Authority));
     let long = SerialNumber::from_slice(&[5; 17]);
     assert_eq!(altered(|p| p.serial_number = Some(long)), Err(IdentityError::Serial));
+}
+
+fn serving(address: Option<&str>) -> ServingTemplate {
+    ServingTemplate {
+        serial: CredentialId::from_bytes([6; 16]),
+        machine: template().machine,
+        address: address.map(ToOwned::to_owned),
+        now: now(),
+        not_after: now() + SignedDuration::from_hours(24 * 7),
+    }
+}
+
+#[test]
+fn a_key_that_is_made_for_a_client_serves_under_our_name_and_is_no_identity() {
+    let authority = World::new().create();
+    let made = authority.make_key(&serving(None)).expect("made");
+    assert!(made.key.starts_with("-----BEGIN EC PRIVATE KEY-----\n"), "what existing clients parse");
+    let key = pem::parse(made.key.as_bytes()).expect("PEM");
+    let p256 = [0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
+    assert!(key.contents().windows(p256.len()).any(|part| part == p256), "with its curve");
+    let chain = pem::parse_many(made.chain.as_bytes()).expect("PEM");
+    assert_eq!(chain[1].contents(), authority.chain_der().as_ref());
+    let leaf = chain[0].contents();
+    let (_, read) = X509Certificate::from_der(leaf).expect("a certificate");
+    let names = read.subject_alternative_name().expect("once").expect("there").value;
+    let name = serving_name(template().machine, &trust_domain());
+    assert_eq!(names.general_names, [GeneralName::DNSName(&name)]);
+    let usage = read.extended_key_usage().expect("once").expect("there").value;
+    assert!(usage.server_auth && !usage.client_auth && !usage.any);
+    let identity = MachineIdentity::from_certificate(leaf, &trust_domain());
+    assert_eq!(identity, Err(IdentityError::Usage));
+    assert_ne!(made.chain, authority.make_key(&serving(None)).expect("made").chain, "a key of its own");
+}
+
+#[test]
+fn q_03_only_an_address_that_an_operator_gave_stands_in_it_and_only_as_a_name() {
+    let authority = World::new().create();
+    for (given, expected) in [
+        ("10.0.0.5", GeneralName::IPAddress(&[10, 0, 0, 5])),
+        ("Box.Example", GeneralName::DNSName("box.example")),
+    ] {
+        let made = authority.make_key(&serving(Some(given))).expect("made");
+        let chain = pem::parse_many(made.chain.as_bytes()).expect("PEM");
+        let (_, read) = X509Certificate::from_der(chain[0].contents()).expect("a certificate");
+        let names = read.subject_alternative_name().expect("once").expect("there").value;
+        assert_eq!(names.general_names[1], expected);
+    }
+    assert!(authority.make_key(&serving(Some("bücher.example"))).is_err());
 }

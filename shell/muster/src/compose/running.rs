@@ -259,6 +259,7 @@ fn settings(config: &Config, listen: SocketAddr, dir: &Path) -> Settings {
             hold_life: config.limits.hold_life.signed(),
             backdate: credentials.backdate.signed(),
             renew_grace: credentials.renew_grace.signed(),
+            ..Terms::default()
         },
         login_life: credentials.login_life.signed(),
         session_life: credentials.session_life.signed(),

@@ -18,7 +18,7 @@ macro_rules! select {
     ($tail:literal) => {
         concat!(
             "SELECT id, tenant_id, machine_id, generation, kind, key, secret, hash, not_before, not_after, state,
-                certificate, ended_at, ended_reason FROM credentials ",
+                certificate, used_at, ended_at, ended_reason FROM credentials ",
             $tail
         )
     };
@@ -48,10 +48,14 @@ fn kind(cells: &mut Cells<'_>) -> Parsed<CredentialKind> {
             cells.absent("hash", &hash)?;
             Ok(CredentialKind::Certificate { key: cells.present("key", key)? })
         }
-        "bearer" => {
+        "bearer" | "refresh" => {
             cells.absent("key", &key)?;
             let secret = SecretId(cells.present("secret", secret)?);
-            Ok(CredentialKind::Bearer { secret, hash: SecretHash(cells.present("hash", hash)?) })
+            let hash = SecretHash(cells.present("hash", hash)?);
+            Ok(match &*kind {
+                "bearer" => CredentialKind::Bearer { secret, hash },
+                _ => CredentialKind::Refresh { secret, hash },
+            })
         }
         _ => Err(cells.broken("kind")),
     }
@@ -60,11 +64,15 @@ fn kind(cells: &mut Cells<'_>) -> Parsed<CredentialKind> {
 fn state(cells: &mut Cells<'_>, kind: &CredentialKind) -> Parsed<CredentialState> {
     let state: Box<str> = cells.get("state")?;
     let certificate: Option<Vec<u8>> = cells.get("certificate")?;
+    let used_at = cells.opt_time("used_at")?;
     let at = cells.opt_time("ended_at")?;
     let reason = cells.opt_one_of("ended_reason", &EndReason::ALL, EndReason::as_str)?;
     if matches!(&*state, "reserved" | "issued") {
         cells.absent("ended_at", &at)?;
         cells.absent("ended_reason", &reason)?;
+    }
+    if !matches!((&*state, kind), ("issued", CredentialKind::Refresh { .. })) {
+        cells.absent("used_at", &used_at)?;
     }
     match (&*state, kind) {
         ("issued", CredentialKind::Certificate { .. }) => {
@@ -74,6 +82,10 @@ fn state(cells: &mut Cells<'_>, kind: &CredentialKind) -> Parsed<CredentialState
         ("issued", CredentialKind::Bearer { .. }) => {
             cells.absent("certificate", &certificate)?;
             Ok(CredentialState::Issued(Minted::Bearer))
+        }
+        ("issued", CredentialKind::Refresh { .. }) => {
+            cells.absent("certificate", &certificate)?;
+            Ok(CredentialState::Issued(Minted::Refresh { used_at }))
         }
         ("reserved", _) => {
             cells.absent("certificate", &certificate)?;
@@ -141,6 +153,7 @@ pub(crate) async fn apply<E: Engine>(
 /// The columns of [`CredentialState`] after its name, in their order, and the kind that may stand so.
 struct StateColumns<'c> {
     certificate: Option<&'c [u8]>,
+    used_at: Option<i64>,
     at: Option<i64>,
     reason: Option<&'static str>,
     only: Option<&'static str>,
@@ -156,13 +169,16 @@ fn state_name(state: &CredentialState) -> &'static str {
 
 impl<'c> StateColumns<'c> {
     fn of(state: &'c CredentialState) -> Self {
-        let none = Self { certificate: None, at: None, reason: None, only: None };
+        let none = Self { certificate: None, used_at: None, at: None, reason: None, only: None };
         match state {
             CredentialState::Reserved => none,
             CredentialState::Issued(Minted::Certificate(der)) => {
                 Self { certificate: Some(der), only: Some("certificate"), ..none }
             }
             CredentialState::Issued(Minted::Bearer) => Self { only: Some("bearer"), ..none },
+            CredentialState::Issued(Minted::Refresh { used_at }) => {
+                Self { used_at: used_at.map(millis), only: Some("refresh"), ..none }
+            }
             CredentialState::Ended { at, reason } => {
                 Self { at: Some(millis(*at)), reason: Some(reason.as_str()), ..none }
             }
@@ -177,14 +193,16 @@ async fn change_state<E: Engine>(
     credential: CredentialId,
     state: &CredentialState,
 ) -> Result<(), StoreError> {
-    const SQL: &str = "UPDATE credentials SET state = ?3, certificate = ?4, ended_at = ?5, ended_reason = ?6
-        WHERE tenant_id = ?1 AND id = ?2 AND state <> 'ended' AND kind = coalesce(?7, kind)";
+    const SQL: &str =
+        "UPDATE credentials SET state = ?3, certificate = ?4, used_at = ?5, ended_at = ?6, ended_reason = ?7
+        WHERE tenant_id = ?1 AND id = ?2 AND state <> 'ended' AND kind = coalesce(?8, kind)";
     let columns = StateColumns::of(state);
     let values = values![
         tenant.as_bytes(),
         credential.as_bytes(),
         state_name(state),
         columns.certificate,
+        columns.used_at,
         columns.at,
         columns.reason,
         columns.only,
@@ -195,11 +213,12 @@ async fn change_state<E: Engine>(
 async fn insert<E: Engine>(db: &mut E, credential: &Credential) -> Result<(), StoreError> {
     const SQL: &str = "INSERT INTO credentials
         (tenant_id, id, machine_id, generation, kind, key, secret, hash, not_before, not_after, state, certificate,
-            ended_at, ended_reason)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+            used_at, ended_at, ended_reason)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
     let (kind, key, secret, hash) = match &credential.kind {
         CredentialKind::Certificate { key } => ("certificate", Some(&key.0), None, None),
         CredentialKind::Bearer { secret, hash } => ("bearer", None, Some(&secret.0), Some(&hash.0)),
+        CredentialKind::Refresh { secret, hash } => ("refresh", None, Some(&secret.0), Some(&hash.0)),
     };
     let state = StateColumns::of(&credential.state);
     let values = values![
@@ -215,6 +234,7 @@ async fn insert<E: Engine>(db: &mut E, credential: &Credential) -> Result<(), St
         millis(credential.not_after),
         state_name(&credential.state),
         state.certificate,
+        state.used_at,
         state.at,
         state.reason,
     ];

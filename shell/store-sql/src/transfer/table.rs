@@ -73,8 +73,8 @@ tables! {
     keys (fingerprint Bytes, tenant_id Bytes, algorithm Text, spki Bytes, machine_id Bytes, generation Int,
         standing Text) by (fingerprint, tenant_id);
     credentials (tenant_id Bytes, id Bytes, machine_id Bytes, generation Int, kind Text, key Bytes, secret Bytes,
-        hash Bytes, not_before Int, not_after Int, state Text, certificate Bytes, ended_at Int, ended_reason Text)
-        by (tenant_id, id);
+        hash Bytes, not_before Int, not_after Int, state Text, certificate Bytes, used_at Int,
+        ended_at Int, ended_reason Text) by (tenant_id, id);
     presence (tenant_id Bytes, machine_id Bytes, last_seen Int) by (tenant_id, machine_id);
     holds (tenant_id Bytes, id Bytes, site_id Bytes, reason Text, algorithm Text, spki Bytes, fingerprint Bytes,
         hardware_id Text, hostname Text, kind Text, attributes Text, source Text, method Text, existing Bytes,

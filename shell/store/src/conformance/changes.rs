@@ -5,9 +5,9 @@ use muster_lifecycle::{
     SiteChange, TenantChange,
 };
 use muster_model::{
-    AccessKind, AccessToken, Actor, Credential, CredentialKind, CredentialState, EndReason, Entry, Grant,
-    GrantKind, GrantState, Hold, HoldState, KeyRecord, KeyStanding, Machine, Minted, Object, OperatorRole,
-    PublicKey, ReimagePolicy, Site, SiteUse, Uses,
+    AccessKind, AccessToken, Actor, Credential, CredentialState, EndReason, Entry, Grant, GrantKind,
+    GrantState, Hold, HoldState, KeyRecord, KeyStanding, Machine, Minted, Object, OperatorRole, PublicKey,
+    ReimagePolicy, Site, SiteUse, Uses,
 };
 
 use super::Fixture;
@@ -188,14 +188,16 @@ pub async fn credentials_read_back_as_written<F: Fixture>(fixture: &F) {
     credentials[5].state = CredentialState::Ended { at: at(40), reason: EndReason::Renewed };
     credentials[6].state = CredentialState::Issued(Minted::Certificate(vec![0; 700]));
     credentials[7].state = CredentialState::Ended { at: at(41), reason: EndReason::Superseded };
-    let becomes = credentials[4..8].iter().map(|Credential { id, state, .. }| {
+    credentials[8].state = CredentialState::Issued(Minted::Refresh { used_at: Some(at(42)) });
+    credentials[9].state = CredentialState::Ended { at: at(43), reason: EndReason::Renewed };
+    let becomes = credentials[4..10].iter().map(|Credential { id, state, .. }| {
         CredentialChange::State { credential: *id, state: state.clone() }.into()
     });
     write(fixture.store(), &things, becomes.collect()).await;
     let mut reads = reader(fixture).await;
     for credential in &credentials {
         assert_eq!(&found(reads.credential(things.tenant, credential.id).await), credential);
-        if let CredentialKind::Bearer { secret, .. } = credential.kind {
+        if let Some(secret) = credential.kind.secret() {
             assert_eq!(&found(reads.credential_by_secret(secret).await), credential);
         }
     }

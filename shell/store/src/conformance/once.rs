@@ -83,6 +83,8 @@ pub async fn what_has_ended_stays_ended<F: Fixture>(fixture: &F) {
     write(store, &things, changes).await;
     let certificate = CredentialState::Issued(Minted::Certificate(vec![1]));
     write_wrong(store, &things, vec![state(certificate).into()]).await;
+    let refresh = CredentialState::Issued(Minted::Refresh { used_at: None });
+    write_wrong(store, &things, vec![state(refresh).into()]).await;
     write(store, &things, vec![state(ended.clone()).into(), spend(1).into()]).await;
     write_wrong(store, &things, vec![state(CredentialState::Issued(Minted::Bearer)).into()]).await;
     write_wrong(store, &things, vec![spend(2).into()]).await;

@@ -293,6 +293,11 @@ impl Things {
             state,
             ..self.credential(machine)
         };
+        let refresh = |state| {
+            let (secret, hash) = self.secret();
+            let kind = CredentialKind::Refresh { secret, hash };
+            Credential { kind, state, ..self.credential(machine) }
+        };
         let mut credentials: Vec<Credential> =
             EndReason::ALL.into_iter().map(|reason| bearer(ended(reason))).collect();
         credentials.extend([
@@ -300,6 +305,9 @@ impl Things {
             bearer(CredentialState::Issued(Minted::Bearer)),
             certificate(CredentialState::Reserved),
             certificate(CredentialState::Issued(Minted::Certificate(vec![0x30, 0x82, 0x00, 0xff]))),
+            refresh(CredentialState::Issued(Minted::Refresh { used_at: None })),
+            refresh(CredentialState::Issued(Minted::Refresh { used_at: Some(at(12)) })),
+            refresh(CredentialState::Issued(Minted::Refresh { used_at: None })),
             certificate(ended(EndReason::Revoked)),
         ]);
         credentials

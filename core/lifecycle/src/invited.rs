@@ -1,0 +1,112 @@
+//! Enrolling by the invite of one machine, for clients without a key of their own.
+//!
+//! Such a client cannot prove that a call is its own repeated. Its first refresh token therefore follows from the invite:
+//! until that was used, whoever shows the invite with the same facts gets the same token, because the answer may have been
+//! lost; afterwards nobody does. A newer invite, which an operator made for a machine that is there, brings it back one
+//! generation on. Everything else is the enrollment decision.
+
+use muster_model::{
+    Credential, Grant, GrantKind, GrantState, Machine, MachineState, Object, Presence, Refusal, Timestamp,
+};
+
+use crate::credential;
+use crate::enroll::{self, Facts, Fresh, Known, Outcome, Request};
+use crate::identity;
+use crate::plan::{CredentialChange, GrantChange, Plan};
+use crate::refresh;
+
+/// Decides an enrollment by an invite. `open` are the credentials of the invited machine that are not ended.
+///
+/// # Errors
+/// What [`enroll::decide`] refuses; [`Refusal::NotEntitled`] for a grant that is not one machine's invite.
+pub fn decide(
+    request: &Request,
+    facts: Facts,
+    open: &[Credential],
+    fresh: &Fresh,
+) -> Result<Plan<Outcome>, Refusal> {
+    let asked = Asked { request, open, fresh };
+    match facts.grant.as_ref().zip(facts.pending.as_ref()).filter(|(grant, _)| asked.stands(grant)) {
+        Some((grant, machine)) if asked.lost_its_answer(grant, machine) => Ok(asked.again(machine)),
+        Some((grant, machine)) if may_return(grant, machine) => asked.back(grant, machine.clone()),
+        None if facts.grant.as_ref().is_some_and(|grant| !is_invite(grant)) => {
+            Err(Refusal::NotEntitled { cause: "grant_kind" })
+        }
+        Some(_) | None => enroll::decide(request, facts, fresh),
+    }
+}
+
+struct Asked<'a> {
+    request: &'a Request,
+    open: &'a [Credential],
+    fresh: &'a Fresh,
+}
+
+impl Asked<'_> {
+    fn now(&self) -> Timestamp {
+        self.fresh.context.now
+    }
+
+    /// Whether the grant is the one that was shown, and neither ended nor past its life. It may be spent.
+    fn stands(&self, grant: &Grant) -> bool {
+        let muster_model::Entitlement::Grant { id, hash } = &self.request.claim.entitlement else {
+            return false;
+        };
+        grant.id == *id
+            && grant.hash == *hash
+            && is_invite(grant)
+            && grant.state == GrantState::Live
+            && grant.expires_at.is_none_or(|end| self.now() < end)
+    }
+
+    /// Whether the caller is who spent the invite, and nobody has shown yet that they have the answer.
+    fn lost_its_answer(&self, grant: &Grant, machine: &Machine) -> bool {
+        let family: Vec<&Credential> = refresh::family(self.open).collect();
+        matches!(machine.state, MachineState::Active(_))
+            && machine.key.is_none()
+            && machine.grant == Some(grant.id)
+            && machine.attributes == self.request.claimant.attributes
+            && matches!(family[..], [first] if first.kind == self.request.credential && refresh::is_unused(first))
+    }
+
+    /// The same machine and token. What is issued beside it leaves an entry.
+    fn again(&self, machine: &Machine) -> Plan<Outcome> {
+        let first = refresh::family(self.open).next().expect("it is there, else this is no repetition");
+        let mut entry = self.fresh.context.entry("machine.enroll", Object::Machine(machine.id), "again");
+        entry.detail = vec![("credential", first.id.to_string())];
+        let (machine, credential) = (Box::new(machine.clone()), Box::new(first.clone()));
+        Plan::new(Outcome::Enrolled { machine, credential, again: true }, Vec::new(), entry)
+    }
+
+    /// An operator invited the machine again: what it had ends, in the transaction that lets it in.
+    fn back(&self, grant: &Grant, machine: Machine) -> Result<Plan<Outcome>, Refusal> {
+        let Fresh { context, terms, .. } = self.fresh;
+        let state = machine.state.clone().vouched_for(context.now)?;
+        let credentials = self.open.to_vec();
+        let known = Known { machine, key: None, presence: Presence::default(), credentials };
+        let claimant = &self.request.claimant;
+        let (machine, mut changes) = identity::take_over(known, state, claimant, Some(grant.id), context.now);
+        let drawn = grant.drawn(None, context.now);
+        changes.extend(drawn.map(|uses| GrantChange::Draw { grant: grant.id, uses }.into()));
+        let kind = self.request.credential.clone();
+        let credential = credential::reserve(self.fresh.credential, &machine, kind, context.now, terms);
+        changes.push(CredentialChange::Reserve(credential.clone()).into());
+        let mut entry = context.entry("machine.enroll", Object::Machine(machine.id), "invited_again");
+        entry.detail = vec![("grant", grant.id.to_string()), ("credential", credential.id.to_string())];
+        let (machine, credential) = (Box::new(machine), Box::new(credential));
+        Ok(Plan::new(Outcome::Enrolled { machine, credential, again: false }, changes, entry))
+    }
+}
+
+fn is_invite(grant: &Grant) -> bool {
+    matches!(grant.kind, GrantKind::Machine(_))
+}
+
+/// Whether an unspent invite is for a machine that is there, and that no key protects.
+fn may_return(grant: &Grant, machine: &Machine) -> bool {
+    let is_there = matches!(machine.state, MachineState::Active(_) | MachineState::Suspended(_));
+    grant.kind == GrantKind::Machine(machine.id) && grant.has_uses_left() && is_there && machine.key.is_none()
+}
+
+#[cfg(test)]
+mod tests;
