@@ -38,7 +38,7 @@ pub use machine::{
     Suspended,
 };
 pub use refusal::Refusal;
-pub use secret::{Pepper, Secret, SecretHash, SecretId, SecretKind};
+pub use secret::{Pepper, Secret, SecretForm, SecretHash, SecretId, SecretKind};
 pub use site::{EnrollmentKey, ReimagePolicy, Site, SiteUse, Tenant};
 pub use text::{
     Attributes, HardwareId, Hostname, Labels, MachineName, MethodName, ReasonText, Role, SiteCode, TextError,

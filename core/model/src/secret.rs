@@ -4,10 +4,14 @@
 //! right to it, and a CRC-32 over all before it, so that a typo is caught before any look-up and a scanner can
 //! tell a secret from noise. Only `HMAC-SHA-256(pepper, secret)` (RFC 2104) is stored; the pepper lives outside
 //! the database. No password hash: 256 random bits need none.
+//!
+//! Secrets of existing clients keep the text form that those know, `cek_` or `cak_` and 64 hexadecimal digits
+//! ([`SecretForm::Prefixed`]): their id follows from the text, and what is kept of them is the same.
 
 use std::fmt;
 use std::str::FromStr;
 
+use data_encoding::HEXLOWER;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
@@ -50,6 +54,19 @@ impl SecretKind {
     }
 }
 
+/// How a secret is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum SecretForm {
+    /// `mst_<kind>_<id>_<secret><crc>`.
+    #[default]
+    Native,
+    /// A prefix that names the kind and 64 hexadecimal digits: `cek_…` for enrolling, `cak_…` for machines.
+    Prefixed,
+}
+
+/// The kinds that have a [`SecretForm::Prefixed`], each with its prefix.
+const PREFIXES: [(SecretKind, &str); 2] = [(SecretKind::Enroll, "cek_"), (SecretKind::Bearer, "cak_")];
+
 /// The public half of a secret: selects the row it is checked against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SecretId(pub [u8; 10]);
@@ -67,6 +84,8 @@ pub struct SecretHash(pub [u8; 32]);
 pub struct Secret {
     #[zeroize(skip)]
     kind: SecretKind,
+    #[zeroize(skip)]
+    form: SecretForm,
     #[zeroize(skip)]
     id: SecretId,
     bytes: [u8; 32],
@@ -128,7 +147,31 @@ impl Pepper {
 impl Secret {
     /// Makes a secret from random bytes drawn outside.
     pub fn new(kind: SecretKind, id: [u8; 10], bytes: [u8; 32]) -> Self {
-        Self { kind, id: SecretId(id), bytes }
+        Self { kind, form: SecretForm::Native, id: SecretId(id), bytes }
+    }
+
+    /// Makes a secret of this form from random bytes drawn outside. Its id follows from them where the form has no room
+    /// for one; a kind that has no such form is written as the native ones.
+    pub fn formed(form: SecretForm, kind: SecretKind, id: [u8; 10], bytes: [u8; 32]) -> Self {
+        match (form, prefix(kind)) {
+            (SecretForm::Prefixed, Some(prefix)) => Self::prefixed(kind, prefix, bytes),
+            (SecretForm::Prefixed, None) | (SecretForm::Native, _) => Self::new(kind, id, bytes),
+        }
+    }
+
+    /// A secret as somebody shows it who may write anything. What is not of the form of this kind becomes a secret that
+    /// nobody was ever given, so that it takes the same way to its refusal as one that is.
+    pub fn presented(text: &str, kind: SecretKind) -> Self {
+        let parsed = text.parse::<Self>().ok().filter(|secret| secret.kind == kind);
+        parsed.unwrap_or_else(|| {
+            let id = digest(&[b"muster-stand-in-id", text.as_bytes()]);
+            Self::new(kind, std::array::from_fn(|i| id[i]), digest(&[b"muster-stand-in", text.as_bytes()]))
+        })
+    }
+
+    fn prefixed(kind: SecretKind, prefix: &str, bytes: [u8; 32]) -> Self {
+        let id = digest(&[b"muster-secret-id", prefix.as_bytes(), &bytes]);
+        Self { kind, form: SecretForm::Prefixed, id: SecretId(std::array::from_fn(|i| id[i])), bytes }
     }
 
     /// What it is for.
@@ -143,6 +186,9 @@ impl Secret {
 
     /// The text form, in the clear. Call it only where the secret is handed to its owner.
     pub fn reveal(&self) -> String {
+        if let (SecretForm::Prefixed, Some(prefix)) = (self.form, prefix(self.kind)) {
+            return format!("{prefix}{}", HEXLOWER.encode(&self.bytes));
+        }
         let body = format!(
             "mst_{}_{}_{}",
             self.kind.word(),
@@ -166,6 +212,10 @@ impl FromStr for Secret {
 
     fn from_str(text: &str) -> Result<Self, SecretError> {
         let text = text.trim();
+        if let Some((kind, prefix)) = PREFIXES.into_iter().find(|(_, prefix)| text.starts_with(prefix)) {
+            let bytes = HEXLOWER.decode(&text.as_bytes()[prefix.len()..]).or(Err(SecretError::Form))?;
+            return Ok(Self::prefixed(kind, prefix, bytes.try_into().or(Err(SecretError::Form))?));
+        }
         let mut parts = text.splitn(4, '_');
         let (Some("mst"), Some(word), Some(id), Some(rest)) =
             (parts.next(), parts.next(), parts.next(), parts.next())
@@ -181,8 +231,17 @@ impl FromStr for Secret {
         if !crc.eq_ignore_ascii_case(&CROCKFORD.encode(&expected)) {
             return Err(SecretError::Checksum);
         }
-        Ok(Self { kind, id: SecretId(decode(id)?), bytes: decode(secret)? })
+        Ok(Self::new(kind, decode(id)?, decode(secret)?))
     }
+}
+
+fn prefix(kind: SecretKind) -> Option<&'static str> {
+    PREFIXES.into_iter().find_map(|(prefixed, prefix)| (prefixed == kind).then_some(prefix))
+}
+
+fn digest(parts: &[&[u8]]) -> [u8; 32] {
+    use sha2::Digest;
+    parts.iter().fold(Sha256::new(), |hash, part| hash.chain_update(part)).finalize().into()
 }
 
 fn decode<const N: usize>(text: &str) -> Result<[u8; N], SecretError> {
@@ -219,6 +278,8 @@ impl fmt::Debug for Pepper {
 
 #[cfg(test)]
 mod tests {
+    use sha2::Digest;
+
     use super::*;
 
     fn secret() -> Secret {
@@ -287,8 +348,53 @@ mod tests {
     }
 
     #[test]
+    fn a_prefixed_form_reads_back_and_its_id_follows_from_the_text() {
+        for (kind, prefix) in PREFIXES {
+            let text = format!("{prefix}{}", "0f".repeat(32));
+            let secret: Secret = text.parse().expect("of the form that existing clients know");
+            assert_eq!((secret.kind(), secret.reveal()), (kind, text));
+            let made = Secret::formed(SecretForm::Prefixed, kind, [1; 10], [0x0f; 32]);
+            assert_eq!((made.id(), made.reveal()), (secret.id(), secret.reveal()));
+            let pepper = Pepper::new([1; 32]);
+            assert_eq!(pepper.hash(&made), pepper.hash(&secret));
+            assert_ne!(made.id(), Secret::formed(SecretForm::Prefixed, kind, [1; 10], [0x0e; 32]).id());
+        }
+    }
+
+    #[test]
+    fn the_label_of_a_generation_is_the_start_of_the_hash_of_the_whole_text() {
+        let secret = Secret::formed(SecretForm::Prefixed, SecretKind::Enroll, [0; 10], [0x0f; 32]);
+        let whole: [u8; 32] = Sha256::digest(format!("cek_{}", "0f".repeat(32)).as_bytes()).into();
+        assert_eq!(secret.short_fingerprint(), [whole[0], whole[1]]);
+    }
+
+    #[test]
+    fn q_09_what_is_no_secret_of_the_kind_stands_for_one_that_nobody_was_given() {
+        let text = format!("cek_{}", "0f".repeat(32));
+        assert_eq!(Secret::presented(&text, SecretKind::Enroll).reveal(), text);
+        let bearer = format!("cak_{}", "0f".repeat(32));
+        for odd in ["", "0f", "cek_", &text[..67], &text.to_uppercase(), &bearer] {
+            let one = Secret::presented(odd, SecretKind::Enroll);
+            let again = Secret::presented(odd, SecretKind::Enroll);
+            assert_eq!((one.kind(), one.id()), (SecretKind::Enroll, again.id()), "{odd:?}");
+            assert_ne!(one.reveal(), odd);
+        }
+    }
+
+    #[test]
     fn odd_text_is_refused_without_panic() {
-        for bad in ["", "mst", "mst_enroll__", "mst_enroll_é_é", "mst_root_0_0", &"_".repeat(90)] {
+        for bad in [
+            "cek_",
+            "cak_é",
+            "cek_0F",
+            &format!("cek_{}", "0f".repeat(33)),
+            "",
+            "mst",
+            "mst_enroll__",
+            "mst_enroll_é_é",
+            "mst_root_0_0",
+            &"_".repeat(90),
+        ] {
             assert_eq!(bad.parse::<Secret>().err(), Some(SecretError::Form), "{bad}");
         }
     }

@@ -6,15 +6,16 @@
 use muster_doors::{Evidence, Fetch, Given, Step};
 use muster_issuer::{csr, verify_signature};
 use muster_lifecycle::Plan;
-use muster_lifecycle::enroll::{Facts, Fresh, Known, Outcome, Request, decide};
+use muster_lifecycle::enroll::{Facts, Fresh, Known, Outcome, Request, approval, decide};
 use muster_model::{
-    Claim, Claimant, CredentialKind, Entitlement, GrantKind, KeyFingerprint, Machine, PublicKey, Refusal,
-    SecretHash, SecretKind, Site, TenantId,
+    Claim, Claimant, CredentialKind, Entitlement, GrantKind, HoldState, KeyFingerprint, Machine, PublicKey,
+    Refusal, SecretForm, SecretHash, Site, SiteCode, TenantId,
 };
 use muster_store::{Decision, Presence, Reads, Store, StoreError, Unscoped};
 use muster_wire::enroll::{EnrollAnswer, EnrollFields, EnrollRequest, REKEY_CONTEXT};
 
 use crate::App;
+use crate::bearer::Bearer;
 use crate::caller::Origin;
 use crate::error::Error;
 use crate::mint::AtHand;
@@ -37,27 +38,34 @@ impl<S: Store> App<S> {
         self.may_change()?;
         let Stepped { tenant, claim, shut } = self.claim(&evidence).await?;
         let vouched = self.vouched(tenant, &fields).await?;
-        let (credential, secret) = match &key {
-            Some(key) => (CredentialKind::Certificate { key: key.fingerprint() }, None),
-            None => {
-                let secret = self.secret(SecretKind::Bearer, None);
-                let hash = self.inner.pepper.hash(&secret);
-                (CredentialKind::Bearer { secret: secret.id(), hash }, Some(secret))
-            }
-        };
-        let at_hand = AtHand { secret, key: key.clone(), site: None };
-        let proved = Proved { tenant, claim, shut, key, vouched_by: vouched.key(), credential };
-        let decision = self.enrollment(fields, proved, origin);
+        let proved = Proved { tenant, claim, shut, key, vouched_by: vouched.key() };
+        let decision = self.enrollment(fields, proved, Named::default(), origin);
         if vouched == Vouched::Wrongly {
             return Err(self.wrongly_vouched(&decision, origin).await);
         }
+        self.settle_enrollment(decision, origin).await
+    }
+
+    /// Settles an enrollment and turns what was decided into its answer.
+    pub(crate) async fn settle_enrollment(
+        &self,
+        decision: Enroll<S>,
+        origin: &Origin,
+    ) -> Result<EnrollAnswer, Error> {
+        let key = decision.request.claimant.key.clone();
+        let bearer = decision.bearer.clone();
         let (outcome, site) = self.settle(origin, decision).await?;
-        self.answer(outcome, AtHand { site, ..at_hand }, origin).await
+        // Which key was handed out is known once it is decided: an answer that was lost is given again.
+        let secret = match &outcome {
+            Outcome::Enrolled { credential, .. } if key.is_none() => Some(bearer.of(credential.id)),
+            Outcome::Enrolled { .. } | Outcome::Held(_) => None,
+        };
+        self.answer(outcome, AtHand { secret, key, site }, origin).await
     }
 
     /// Steps a door until it has a claim, fetching what it asks for. Whoever shows nothing that holds gets a claim on
     /// nothing, and takes the same way to its refusal as everybody else.
-    async fn claim(&self, evidence: &Evidence) -> Result<Stepped, Error> {
+    pub(crate) async fn claim(&self, evidence: &Evidence) -> Result<Stepped, Error> {
         let mut given = Given::Nothing;
         let mut tenant = self.inner.tenant;
         loop {
@@ -100,8 +108,14 @@ impl<S: Store> App<S> {
         }
     }
 
-    fn enrollment(&self, fields: EnrollFields, proved: Proved, origin: &Origin) -> Enroll<S> {
-        let Proved { tenant, claim, shut, key, vouched_by, credential } = proved;
+    pub(crate) fn enrollment(
+        &self,
+        fields: EnrollFields,
+        proved: Proved,
+        named: Named,
+        origin: &Origin,
+    ) -> Enroll<S> {
+        let Proved { tenant, claim, shut, key, vouched_by } = proved;
         let claimant = Claimant {
             key,
             hardware_id: fields.hardware_id,
@@ -120,12 +134,13 @@ impl<S: Store> App<S> {
             credential: draw!(ports),
             terms: self.terms(),
         };
-        Enroll {
-            app: self.clone(),
-            request: Request { claimant, claim, vouched_by, credential },
-            shut,
-            fresh,
-        }
+        let bearer = Bearer::new(self.inner.pepper.clone(), named.form, &claim, &claimant);
+        let credential = match &claimant.key {
+            Some(key) => CredentialKind::Certificate { key: key.fingerprint() },
+            None => bearer.kind(fresh.credential),
+        };
+        let request = Request { claimant, claim, site: named.site, vouched_by, credential };
+        Enroll { app: self.clone(), request, bearer, shut, fresh }
     }
 
     /// What is known of a machine, as decisions see it. Who holds a channel here is online, whatever is written.
@@ -162,11 +177,20 @@ fn parse_evidence(fields: &EnrollFields) -> Result<Evidence, Error> {
 }
 
 /// What a door said in the end.
-struct Stepped {
-    tenant: TenantId,
-    claim: Claim,
+pub(crate) struct Stepped {
+    pub(crate) tenant: TenantId,
+    pub(crate) claim: Claim,
     /// Why the door stays shut, if it does.
-    shut: Option<Refusal>,
+    pub(crate) shut: Option<Refusal>,
+}
+
+/// What a wire adds to what the door takes.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Named {
+    /// The site that the caller names beside its token.
+    pub(crate) site: Option<SiteCode>,
+    /// How its bearer key is written.
+    pub(crate) form: SecretForm,
 }
 
 /// Who signed for the key of the CSR.
@@ -187,18 +211,19 @@ impl Vouched {
 }
 
 /// What is proved or drawn once a door has judged and the CSR holds.
-struct Proved {
-    tenant: TenantId,
-    claim: Claim,
-    shut: Option<Refusal>,
-    key: Option<PublicKey>,
-    vouched_by: Option<KeyFingerprint>,
-    credential: CredentialKind,
+pub(crate) struct Proved {
+    pub(crate) tenant: TenantId,
+    pub(crate) claim: Claim,
+    pub(crate) shut: Option<Refusal>,
+    pub(crate) key: Option<PublicKey>,
+    pub(crate) vouched_by: Option<KeyFingerprint>,
 }
 
-struct Enroll<S> {
+pub(crate) struct Enroll<S> {
     app: App<S>,
     request: Request,
+    /// Writes the bearer key of a caller without a key.
+    bearer: Bearer,
     shut: Option<Refusal>,
     fresh: Fresh,
 }
@@ -259,8 +284,25 @@ impl<S: Store> Enroll<S> {
             }
             if key.is_none() {
                 facts.holds = reads.holds_by_hardware(self.tenant(), id).await?;
+                self.load_earlier(reads, facts).await?;
             }
         }
+        Ok(())
+    }
+
+    /// What a caller without a key may have been given before: the machine that a person let it in as, and a bearer key
+    /// that was derived for just this caller.
+    async fn load_earlier<R: Reads>(&self, reads: &mut R, facts: &mut Facts) -> Result<(), StoreError> {
+        let grant = facts.grant.as_ref().map(|grant| grant.id);
+        if let Some(HoldState::Approved { machine, .. }) =
+            approval(&self.request, grant, &facts.holds).map(|hold| &hold.state)
+            && let Some(machine) = reads.machine(self.tenant(), *machine).await?
+        {
+            facts.admitted = Some(self.app.known(reads, machine, None).await?);
+        }
+        let known = [&facts.by_hardware, &facts.admitted].into_iter().flatten();
+        let mut open = known.flat_map(|known| &known.credentials);
+        facts.derived = open.find(|credential| self.bearer.is(credential)).map(|credential| credential.id);
         Ok(())
     }
 }

@@ -138,7 +138,7 @@ pub(crate) fn refused_because(refusal: &Refusal) -> Vec<(&'static str, String)> 
 }
 
 /// Where somebody counts as coming from: whoever has one address of an IPv6 /64 has them all.
-fn network(source: IpAddr) -> IpAddr {
+pub(crate) fn network(source: IpAddr) -> IpAddr {
     match source {
         IpAddr::V6(v6) if v6.to_ipv4_mapped().is_none() => {
             Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64)).into()

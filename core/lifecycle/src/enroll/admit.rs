@@ -82,7 +82,7 @@ pub(super) fn spend(asked: &Asked<'_>) -> Option<Change> {
     Some(GrantChange::Draw { grant: grant.id, uses }.into())
 }
 
-fn enrolled(
+pub(super) fn enrolled(
     asked: &Asked<'_>,
     machine: Machine,
     mut changes: Vec<Change>,

@@ -5,10 +5,10 @@ use muster_model::{
     PublicKey, Refusal, ReimagePolicy, SignedDuration, Timestamp,
 };
 
-use super::{Asked, Facts, Known, Request, Way};
+use super::{Asked, Facts, Known, Request, Way, keyless};
 
 /// How long a machine must have been silent, and enrolled, before known hardware may rejoin by itself.
-const REJOIN_AFTER: SignedDuration = SignedDuration::from_hours(1);
+pub(super) const REJOIN_AFTER: SignedDuration = SignedDuration::from_hours(1);
 
 /// How the caller stands to the grant it presents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +31,9 @@ pub(super) fn entitled(request: &Request, facts: &Facts, now: Timestamp) -> Resu
             let standing = standing(request, facts, &grant, now)?;
             let site =
                 facts.site.clone().filter(|site| site.id == grant.site).ok_or(refused("site_unknown"))?;
+            if request.site.as_ref().is_some_and(|named| *named != site.code) {
+                return Err(refused("site_wrong"));
+            }
             let pending = facts.pending.clone().filter(|made| grant.kind == GrantKind::Machine(made.id));
             let is_known = standing != Standing::Anew && facts.by_key.is_some();
             pending_machine_waits(&grant, pending.as_ref(), is_known)?;
@@ -49,12 +52,14 @@ fn standing(request: &Request, facts: &Facts, grant: &Grant, now: Timestamp) -> 
     }
     let key = request.claimant.key.as_ref().map(PublicKey::fingerprint);
     let came_in = facts.by_key.as_ref().is_some_and(|known| known.machine.grant == Some(grant.id));
-    if grant.is_bound_to(key) || came_in {
+    let answer_was_lost = keyless::lost_answer(facts, now).is_some();
+    if grant.is_bound_to(key) || came_in || answer_was_lost {
         return Ok(Standing::Again);
     }
     let waits = facts.holds.iter().any(|hold| hold.grant == Some(grant.id));
-    // Opening the hold was counted for this key. A client without one cannot prove that the hold is its own.
-    let has_paid = waits && key.is_some();
+    // Opening the hold was counted for this key. A client without one cannot prove that the hold is its own; what a
+    // person let in, once, needs no proof.
+    let has_paid = waits && (key.is_some() || keyless::approved(request, facts).is_some());
     match lapse(grant, has_paid, now) {
         None if has_paid => Ok(Standing::Again),
         None => Ok(Standing::Anew),
@@ -116,7 +121,8 @@ pub(super) fn is_rekey(old: &Known, hardware: Option<&Known>, way: &Way) -> bool
 /// observations and the clock count, and a machine that has a key is never taken by a caller that has none.
 pub(super) fn may_rejoin(asked: &Asked<'_>, known: &Known) -> bool {
     let claimant = &asked.request.claimant;
-    let hostnames_match = claimant.hostname.is_some() && claimant.hostname == known.machine.hostname;
+    let hostnames_match =
+        claimant.hostname.is_some() && keyless::same_name(&claimant.hostname, &known.machine.hostname);
     let policy_allows = match asked.way.site.reimage {
         ReimagePolicy::Never => false,
         ReimagePolicy::KeylessOnly => known.machine.key.is_none(),

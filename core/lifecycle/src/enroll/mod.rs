@@ -7,12 +7,15 @@
 mod admit;
 mod checks;
 mod hold;
+mod keyless;
 #[cfg(test)]
 mod tests;
 
+pub use keyless::approval;
 use muster_model::{
     Claim, Claimant, Credential, CredentialId, CredentialKind, Grant, GrantId, Hold, HoldId, HoldReason,
-    KeyFingerprint, KeyRecord, Machine, MachineId, MachineState, Presence, PublicKey, Refusal, Site, SiteUse,
+    KeyFingerprint, KeyRecord, Machine, MachineId, MachineState, Presence, PublicKey, Refusal, Site,
+    SiteCode, SiteUse,
 };
 
 use checks::Standing;
@@ -28,6 +31,9 @@ pub struct Request {
     pub claimant: Claimant,
     /// What the door accepted as proved.
     pub claim: Claim,
+    /// The site that the caller named beside its token, where its wire has a place for that. Another one than the
+    /// grant's is refused as a wrong token is.
+    pub site: Option<SiteCode>,
     /// The present key of a machine that signed for the new key.
     pub vouched_by: Option<KeyFingerprint>,
     /// The credential to issue: for the claimant's key or, where it has none, a bearer key drawn for it.
@@ -70,6 +76,10 @@ pub struct Facts {
     pub holds: Vec<Hold>,
     /// Holds of anybody about the machine of this hardware, the newest first.
     pub about: Vec<Hold>,
+    /// For a claimant without a key: the machine that a person let it in as, by the newest of its holds.
+    pub admitted: Option<Known>,
+    /// For a claimant without a key: the bearer key that was derived for just what it says of itself and from where.
+    pub derived: Option<CredentialId>,
 }
 
 /// A machine that is known already.
@@ -110,13 +120,18 @@ pub fn decide(request: &Request, facts: Facts, fresh: &Fresh) -> Result<Plan<Out
     // Row 8. Once the new key is known, the one that vouched for it is rightly superseded: the answer was lost.
     key_still_counts(facts.by_key.as_ref().or(facts.by_previous.as_ref()))?;
     checks::kind_is_admitted(&way, &request.claimant)?;
+    if let Some(answer) = keyless::lost_answer(&facts, fresh.context.now) {
+        return Ok(Plan::unchanged(answer)); // row 2, of a caller that has no key to be known by
+    }
+    let approved = keyless::approved(request, &facts).cloned();
     let Facts { by_key, by_previous, by_hardware, site_use, holds, about, .. } = facts;
     let asked = Asked { request, way: &way, site_use, holds: &holds, about: &about, fresh };
 
     match (by_key, by_previous, by_hardware) {
         (Some(same), _, _) if same.machine.site == way.site.id => admit::again(&asked, same), // row 2
         _ if let Standing::Waiting(cause) = way.standing => asked.only_told(cause),           // row 9
-        (Some(same), _, _) => asked.hold(HoldReason::SiteMismatch, Some(&same)),              // row 3
+        _ if let Some(approved) = approved => Ok(keyless::collect(&asked, approved)), // a person has decided
+        (Some(same), _, _) => asked.hold(HoldReason::SiteMismatch, Some(&same)),      // row 3
         (None, Some(old), hardware) if checks::is_rekey(&old, hardware.as_ref(), &way) => {
             admit::rekey(&asked, old) // row 4a
         }

@@ -259,7 +259,7 @@ impl Scene {
             Claim { method: "token", entitlement: Entitlement::Grant { id: grant_id(9), hash: hash(9) } };
         let credential = CredentialKind::Certificate { key: key(2) };
         let facts = Facts { grant: Some(grant(9)), site: Some(site(1)), ..Facts::default() };
-        let request = Request { claimant: claimant(2), claim, vouched_by: None, credential };
+        let request = Request { claimant: claimant(2), claim, site: None, vouched_by: None, credential };
         Self { request, facts, fresh: fresh(now()) }
     }
 

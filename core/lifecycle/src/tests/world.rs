@@ -225,6 +225,8 @@ impl World {
             holds: self.holds.values().rev().filter(mine).take(16).cloned().collect(),
             grant,
             pending,
+            admitted: None,
+            derived: None,
         }
     }
 

@@ -2,5 +2,6 @@
 
 mod grants;
 mod holds;
+mod keyless;
 mod rejoin;
 mod rows;

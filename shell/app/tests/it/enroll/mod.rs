@@ -2,6 +2,7 @@
 
 mod crash;
 mod csr;
+mod keyless;
 mod race;
 mod refused;
 mod rekey;
