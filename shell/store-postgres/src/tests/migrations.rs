@@ -5,8 +5,9 @@ use muster_testkit::postgres::Database;
 use super::{connection, database};
 use crate::schema::{From, Migration, Schema, Version, migrate_by};
 
-/// The steps of a release to come: the first is there already.
+/// The steps of a release to come: all but the last two are there already.
 const STEPS: &[Migration] = &[
+    Migration { sql: "SELECT 1 / 0", compatible_from: 1 },
     Migration { sql: "SELECT 1 / 0", compatible_from: 1 },
     Migration {
         sql: "CREATE TABLE racks (n bigint); INSERT INTO racks SELECT count(*) FROM muster_schema",
@@ -37,7 +38,7 @@ async fn of_many_replicas_that_start_at_once_one_takes_each_step() {
     }
     assert_eq!(racks(&database), [[Some("1".to_owned())], [Some("7".to_owned())]]);
     let mut connection = connection(&database).await;
-    let version = Version { version: 3, compatible_from: 2 };
+    let version = Version { version: 4, compatible_from: 2 };
     let found = migrate_by(&mut connection.client, From::Ours, STEPS).await;
     assert_eq!(found.expect("an answer"), Schema::Ours(version));
 }
@@ -46,13 +47,13 @@ async fn of_many_replicas_that_start_at_once_one_takes_each_step() {
 async fn a_step_that_fails_leaves_the_steps_before_it_and_nothing_of_its_own() {
     let Some(database) = database().await else { return };
     let broken = Migration { sql: "INSERT INTO racks VALUES (9); SELECT 1 / 0", compatible_from: 1 };
-    let steps = [STEPS[0], STEPS[1], broken];
+    let steps = [STEPS[0], STEPS[1], STEPS[2], broken];
     let mut connection = connection(&database).await;
     assert!(migrate_by(&mut connection.client, From::Ours, &steps).await.is_err());
     connection.client.batch_execute("ROLLBACK").await.expect("rolled back");
     assert_eq!(racks(&database), [[Some("1".to_owned())]]);
     let found = migrate_by(&mut connection.client, From::Ours, STEPS).await.expect("the next release works");
-    assert_eq!(found, Schema::Ours(Version { version: 2, compatible_from: 1 }));
+    assert_eq!(found, Schema::Ours(Version { version: 3, compatible_from: 1 }));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
