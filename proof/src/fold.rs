@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt::Debug;
 
 use muster_lifecycle::{
-    AccessChange, Change, CredentialChange, GrantChange, HoldChange, KeyChange, MachineChange, MemoryChange,
+    AccessChange, AgentChange, Change, CredentialChange, GrantChange, HoldChange, KeyChange, MachineChange,
+    MemoryChange,
 };
 use muster_model::{
     AccessTokenId, HardwareId, KeyFingerprint, MachineId, PublicKey, SecretId, SiteId, TenantId, Timestamp,
@@ -53,6 +54,8 @@ struct Named {
     remembered: BTreeSet<[u8; 32]>,
     access_secrets: BTreeSet<SecretId>,
     bearer_secrets: BTreeSet<SecretId>,
+    agents: BTreeSet<(MachineId, String)>,
+    engagements: BTreeSet<(MachineId, u32)>,
 }
 
 impl Named {
@@ -82,6 +85,15 @@ impl Named {
             }
             Change::Memory(MemoryChange::Request(request)) => drop(self.remembered.insert(request.key)),
             Change::Memory(MemoryChange::Nonce { key, .. }) => drop(self.keys.insert(key)),
+            Change::Agent(AgentChange::Register(agent) | AgentChange::Update(agent)) => {
+                self.agents.insert((agent.machine, agent.nick.to_string()));
+            }
+            Change::Agent(AgentChange::Engage(version)) => {
+                self.engagements.insert((version.machine, version.version));
+            }
+            Change::Access(AccessChange::RotateToken { secret, .. }) => {
+                self.access_secrets.insert(secret);
+            }
             // These are in lists, or named by the change that made them.
             Change::Machine(MachineChange::Order { .. })
             | Change::Key(KeyChange::Standing { .. })
@@ -110,6 +122,7 @@ pub(crate) async fn fold<S: Store>(player: &Player<S>) -> Result<Vec<String>, St
     fold.holds().await?;
     fold.machines(&named).await?;
     fold.identities(&named).await?;
+    fold.agents(&named).await?;
     fold.access(&named).await?;
     fold.log().await?;
     Ok(fold.lines)
@@ -247,6 +260,25 @@ impl<R: Reads + Unscoped + Lists> Fold<R> {
         for secret in &named.bearer_secrets {
             let credential = self.reads.credential_by_secret(*secret).await?;
             self.say("of bearer", &credential.as_ref().map(plain::credential));
+        }
+        Ok(())
+    }
+
+    async fn agents(&mut self, named: &Named) -> Result<(), StoreError> {
+        let tenant = self.tenant;
+        let listed = pages!(self, software_agents);
+        self.say("software agents", &listed);
+        for (machine, nick) in &named.agents {
+            let nick = nick.parse().expect("a nick that was written");
+            let read = (
+                self.reads.software_agent(tenant, *machine).await?,
+                self.reads.agent_by_nick(tenant, &nick).await?,
+            );
+            self.say("by machine and nick", &read);
+        }
+        for (machine, version) in &named.engagements {
+            let version = self.reads.engagement(tenant, *machine, *version).await?;
+            self.say("engagement", &version);
         }
         Ok(())
     }

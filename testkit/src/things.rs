@@ -197,6 +197,7 @@ impl Kit {
             created_at: at(0),
             expires_at: at(86_400),
             ended_at: None,
+            scope: None,
         }
     }
 

@@ -1,6 +1,8 @@
 //! Operators, their tokens and their sessions.
 
-use muster_model::{AccessKind, AccessToken, Object, Operator, OperatorRole, Refusal};
+use muster_model::{
+    AccessKind, AccessToken, Object, Operator, OperatorRole, Refusal, SecretHash, SecretId, TokenScope,
+};
 
 use crate::plan::{AccessChange, Context, Plan};
 
@@ -25,6 +27,10 @@ pub fn create_token(
     }
     let mut entry = context.entry("token.create", Object::AccessToken(token.id), token.kind.as_str());
     entry.detail = vec![("name", token.name.to_string()), ("role", token.role.as_str().to_owned())];
+    if let Some(TokenScope { scopes, team }) = &token.scope {
+        entry.detail.push(("scopes", scopes.to_string()));
+        entry.detail.extend(team.as_ref().map(|team| ("team", team.to_string())));
+    }
     Ok(Plan::new(token.clone(), vec![AccessChange::CreateToken(token).into()], entry))
 }
 
@@ -51,6 +57,26 @@ pub fn login(
     let spent = AccessChange::EndToken { token: link.id, at: context.now };
     let changes = vec![spent.into(), AccessChange::CreateToken(session.clone()).into()];
     Ok(Plan::new(session, changes, entry))
+}
+
+/// Gives a token another secret; the one before ends with it.
+///
+/// # Errors
+/// [`Refusal::NotFound`]; [`Refusal::WrongState`] for one that has ended, which no secret brings back.
+pub fn rotate_token(
+    token: Option<AccessToken>,
+    secret: SecretId,
+    hash: SecretHash,
+    context: &Context,
+) -> Result<Plan<AccessToken>, Refusal> {
+    let token =
+        token.filter(|token| token.kind == AccessKind::Api).ok_or(Refusal::NotFound { what: "token" })?;
+    if !token.is_live(context.now) {
+        return Err(Refusal::WrongState { verb: "rotate", state: "ended" });
+    }
+    let entry = context.entry("token.rotate", Object::AccessToken(token.id), token.kind.as_str());
+    let change = AccessChange::RotateToken { token: token.id, secret, hash };
+    Ok(Plan::new(AccessToken { secret, hash, ..token }, vec![change.into()], entry))
 }
 
 /// Ends a token, session or login link.

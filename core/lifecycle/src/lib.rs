@@ -5,6 +5,7 @@
 //! every rule of Muster can be tested by calling a function.
 
 pub mod access;
+pub mod agent;
 pub mod credential;
 pub mod deployment;
 pub mod enroll;
@@ -22,7 +23,7 @@ pub mod terms;
 mod tests;
 
 pub use plan::{
-    AccessChange, Change, Context, CredentialChange, DeploymentChange, GrantChange, HoldChange, KeyChange,
-    MachineChange, MachineOrder, MemoryChange, Plan, Remembered, SiteChange, TenantChange,
+    AccessChange, AgentChange, Change, Context, CredentialChange, DeploymentChange, GrantChange, HoldChange,
+    KeyChange, MachineChange, MachineOrder, MemoryChange, Plan, Remembered, SiteChange, TenantChange,
 };
 pub use terms::Terms;

@@ -5,12 +5,12 @@
 use muster_model::{
     Credential, CredentialId, CredentialKind, EndReason, Grant, GrantState, HardwareId, KeyFingerprint,
     KeyRecord, KeyStanding, Labels, Machine, MachineId, MachineKind, MachineName, MachineState, Object,
-    Pending, ReasonText, Refusal, RetireCause, Role, Site, SuspendCause, Suspended, Timestamp,
+    Pending, ReasonText, Refusal, RetireCause, Role, Site, SoftwareAgent, SuspendCause, Suspended, Timestamp,
 };
 
 use crate::credential::end_all;
 use crate::grant::{self, NewGrant};
-use crate::plan::{Change, Context, GrantChange, KeyChange, MachineChange, MachineOrder, Plan};
+use crate::plan::{AgentChange, Change, Context, GrantChange, KeyChange, MachineChange, MachineOrder, Plan};
 
 /// What was read for an act on a machine.
 #[derive(Debug, Clone, Default)]
@@ -23,6 +23,8 @@ pub struct Facts {
     pub credentials: Vec<Credential>,
     /// Grants that were made for it while it was pending.
     pub grants: Vec<Grant>,
+    /// The software agent that it is.
+    pub agent: Option<SoftwareAgent>,
 }
 
 /// A machine to be made ahead of the real one, with the invite that only it can use.
@@ -192,7 +194,7 @@ pub fn resume(facts: Facts, reason: Option<ReasonText>, context: &Context) -> Re
 /// # Errors
 /// [`Refusal::NotFound`].
 pub fn retire(facts: Facts, cause: RetireCause, context: &Context) -> Result<Plan<Machine>, Refusal> {
-    let Facts { machine, keys, credentials, grants } = facts;
+    let Facts { machine, keys, credentials, grants, agent } = facts;
     let machine = found(machine)?;
     if matches!(machine.state, MachineState::Retired(_)) {
         return Ok(Plan::unchanged(machine));
@@ -205,6 +207,13 @@ pub fn retire(facts: Facts, cause: RetireCause, context: &Context) -> Result<Pla
     let mut ends = end_all(&credentials, EndReason::Retired, context.now);
     ends.extend(revoke_keys(&keys));
     ends.extend(end_grants(&grants, context.now));
+    // Who was revoked does not come back by ending and registering again.
+    let was_revoked =
+        matches!(&machine.state, MachineState::Suspended(Suspended { cause: SuspendCause::Revoked(_), .. }));
+    let freed = agent.filter(|agent| !was_revoked && agent.freed_at.is_none());
+    ends.extend(
+        freed.map(|agent| AgentChange::Update(SoftwareAgent { freed_at: Some(context.now), ..agent }).into()),
+    );
     Ok(moved(Machine { state, ..machine }, action, reason, ends, context))
 }
 

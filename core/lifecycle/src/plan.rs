@@ -3,9 +3,10 @@
 //! Invariant: a plan with changes has at least one entry; there is no other way to build one.
 
 use muster_model::{
-    AccessToken, AccessTokenId, Credential, CredentialId, CredentialState, DeploymentId, Entry, Gap, Grant,
-    GrantId, GrantState, Hold, HoldId, HoldState, IncarnationId, KeyFingerprint, KeyRecord, KeyStanding,
-    Machine, MachineId, Operator, Site, Tenant, TenantId, Timestamp, Uses,
+    AccessToken, AccessTokenId, Credential, CredentialId, CredentialState, DeploymentId, EngagementVersion,
+    Entry, Gap, Grant, GrantId, GrantState, Hold, HoldId, HoldState, IncarnationId, KeyFingerprint,
+    KeyRecord, KeyStanding, Machine, MachineId, Operator, SecretHash, SecretId, Site, SoftwareAgent, Tenant,
+    TenantId, Timestamp, Uses,
 };
 
 /// What a decision answers.
@@ -35,6 +36,8 @@ pub enum Change {
     Hold(HoldChange),
     /// Of credentials.
     Credential(CredentialChange),
+    /// Of software agents and their engagements.
+    Agent(AgentChange),
     /// Of operators and their tokens.
     Access(AccessChange),
     /// Of what is remembered to recognise a repeated request.
@@ -181,6 +184,17 @@ pub enum CredentialChange {
     },
 }
 
+/// A change of software agents and their engagements.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AgentChange {
+    /// A new one. Nobody else of its tenant holds its nick.
+    Register(SoftwareAgent),
+    /// The whole record as it is from now on; machine and nick stay. What was freed stays as it is.
+    Update(SoftwareAgent),
+    /// A new version of an engagement.
+    Engage(EngagementVersion),
+}
+
 /// A change of operators and their tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AccessChange {
@@ -188,6 +202,15 @@ pub enum AccessChange {
     CreateOperator(Operator),
     /// A new token, session or login link.
     CreateToken(AccessToken),
+    /// Another secret in the place of a token's. One that has ended gets none.
+    RotateToken {
+        /// Which.
+        token: AccessTokenId,
+        /// Selects the row from now on.
+        secret: SecretId,
+        /// Proves it from now on.
+        hash: SecretHash,
+    },
     /// A token, session or login link ended.
     EndToken {
         /// Which.
@@ -291,7 +314,8 @@ macro_rules! into_change {
 
 into_change! {
     Deployment(DeploymentChange), Tenant(TenantChange), Site(SiteChange), Grant(GrantChange), Machine(MachineChange), Key(KeyChange),
-    Hold(HoldChange), Credential(CredentialChange), Access(AccessChange), Memory(MemoryChange),
+    Hold(HoldChange), Credential(CredentialChange), Agent(AgentChange),
+    Access(AccessChange), Memory(MemoryChange),
 }
 
 /// Who asks for a management act, and what identifiers were drawn for it.

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::text::DisplayName;
+use crate::text::{DisplayName, Team};
 use crate::{AccessTokenId, OperatorId, SecretHash, SecretId, TenantId};
 
 /// A person or script that uses the management API.
@@ -56,7 +56,43 @@ pub struct AccessToken {
     pub expires_at: Timestamp,
     /// When it was ended or, for a login link, spent.
     pub ended_at: Option<Timestamp>,
+    /// What it is confined to, where it is.
+    pub scope: Option<TokenScope>,
 }
+
+/// What a token is confined to, below its role.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenScope {
+    /// What it may do on the wire of software agents.
+    pub scopes: Scopes,
+    /// The team whose agents alone it reaches.
+    pub team: Option<Team>,
+}
+
+/// Something that a confined token may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Scope {
+    /// Everything.
+    Admin,
+    /// Register and run software agents.
+    Agents,
+    /// Look at channels.
+    Channels,
+    /// Arrange channels.
+    Topology,
+    /// Run bots.
+    Bots,
+    /// Change the configuration.
+    Config,
+    /// Look.
+    Read,
+    /// Speak for an agent.
+    Chat,
+}
+
+/// A set of scopes. Its text form is their names, each once and in order, with a space between.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Scopes(u8);
 
 /// What sort of token it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -97,6 +133,93 @@ impl OperatorRole {
     }
 }
 
+impl Scope {
+    /// Every scope.
+    pub const ALL: [Self; 8] = [
+        Self::Admin,
+        Self::Agents,
+        Self::Channels,
+        Self::Topology,
+        Self::Bots,
+        Self::Config,
+        Self::Read,
+        Self::Chat,
+    ];
+
+    /// The name in wires and tables.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Admin => "admin",
+            Self::Agents => "agents",
+            Self::Channels => "channels",
+            Self::Topology => "topology",
+            Self::Bots => "bots",
+            Self::Config => "config",
+            Self::Read => "read",
+            Self::Chat => "chat",
+        }
+    }
+
+    /// The least role that may do this.
+    pub fn role(self) -> OperatorRole {
+        match self {
+            Self::Admin => OperatorRole::Admin,
+            Self::Read => OperatorRole::Viewer,
+            Self::Agents | Self::Channels | Self::Topology | Self::Bots | Self::Config | Self::Chat => {
+                OperatorRole::Operator
+            }
+        }
+    }
+}
+
+impl std::str::FromStr for Scope {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|scope| scope.as_str() == text).ok_or("is not a scope")
+    }
+}
+
+impl Scopes {
+    /// Each of the set, in order.
+    pub fn iter(self) -> impl Iterator<Item = Scope> {
+        Scope::ALL.into_iter().filter(move |scope| self.0 & (1 << *scope as u8) != 0)
+    }
+
+    /// Whether this may be done: an admin may do everything.
+    pub fn allow(self, scope: Scope) -> bool {
+        self.iter().any(|one| one == scope || one == Scope::Admin)
+    }
+
+    /// The role of a token with these scopes: no higher than any of them needs.
+    pub fn role(self) -> OperatorRole {
+        self.iter().map(Scope::role).max().unwrap_or(OperatorRole::Viewer)
+    }
+}
+
+impl FromIterator<Scope> for Scopes {
+    fn from_iter<I: IntoIterator<Item = Scope>>(scopes: I) -> Self {
+        Self(scopes.into_iter().fold(0, |set, scope| set | (1 << scope as u8)))
+    }
+}
+
+impl std::fmt::Display for Scopes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<&str> = self.iter().map(Scope::as_str).collect();
+        f.write_str(&names.join(" "))
+    }
+}
+
+impl std::str::FromStr for Scopes {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let scopes: Self =
+            text.split(' ').map(str::parse).collect::<Result<Vec<Scope>, _>>()?.into_iter().collect();
+        if scopes.to_string() == text { Ok(scopes) } else { Err("is not a list of scopes") }
+    }
+}
+
 impl std::str::FromStr for OperatorRole {
     type Err = &'static str;
 
@@ -109,5 +232,34 @@ impl AccessToken {
     /// Whether it still opens anything.
     pub fn is_live(&self, now: Timestamp) -> bool {
         self.ended_at.is_none() && now < self.expires_at
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scopes_read_back_and_an_admin_may_do_everything() {
+        let scopes: Scopes = [Scope::Chat, Scope::Agents, Scope::Chat].into_iter().collect();
+        assert_eq!(scopes.to_string(), "agents chat");
+        assert_eq!("agents chat".parse(), Ok(scopes));
+        for odd in ["", "chat agents", "agents  chat", "agents agents", "root"] {
+            assert!(odd.parse::<Scopes>().is_err(), "{odd:?}");
+        }
+        let admin: Scopes = [Scope::Admin].into_iter().collect();
+        assert!(Scope::ALL.into_iter().all(|scope| admin.allow(scope)));
+        assert!(scopes.allow(Scope::Agents) && !scopes.allow(Scope::Read) && !scopes.allow(Scope::Admin));
+    }
+
+    #[test]
+    fn a_scope_that_only_looks_is_worth_a_viewer() {
+        let role = |scope: Scope| Scopes::from_iter([scope]).role();
+        let expected = Scope::ALL.map(|scope| match scope {
+            Scope::Admin => OperatorRole::Admin,
+            Scope::Read => OperatorRole::Viewer,
+            _ => OperatorRole::Operator,
+        });
+        assert_eq!(Scope::ALL.map(role), expected);
     }
 }

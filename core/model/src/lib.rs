@@ -6,10 +6,12 @@
 //! Invariant: a value of one of these types is well formed; whoever holds one need not check it again.
 
 pub mod access;
+pub mod agent;
 pub mod audit;
 pub mod claim;
 pub mod credential;
 pub mod deployment;
+pub mod engagement;
 pub mod grant;
 pub mod hold;
 pub mod id;
@@ -20,11 +22,13 @@ pub mod secret;
 pub mod site;
 pub mod text;
 
-pub use access::{AccessKind, AccessToken, Operator, OperatorRole};
+pub use access::{AccessKind, AccessToken, Operator, OperatorRole, Scope, Scopes, TokenScope};
+pub use agent::{AgentRole, EngagementVersion, Nick, SoftwareAgent};
 pub use audit::{Actor, Entry, Object, Reason};
 pub use claim::{Claim, Entitlement};
 pub use credential::{Credential, CredentialKind, CredentialState, EndReason, Minted};
 pub use deployment::{Deployment, EntryPlace, Gap, Replica};
+pub use engagement::Engagement;
 pub use grant::{Binding, Grant, GrantKind, GrantState, Uses};
 pub use hold::{Claimant, Hold, HoldReason, HoldState};
 pub use id::{
@@ -41,5 +45,6 @@ pub use refusal::Refusal;
 pub use secret::{Pepper, Secret, SecretForm, SecretHash, SecretId, SecretKind};
 pub use site::{EnrollmentKey, ReimagePolicy, Site, SiteUse, Tenant};
 pub use text::{
-    Attributes, HardwareId, Hostname, Labels, MachineName, MethodName, ReasonText, Role, SiteCode, TextError,
+    Attributes, HardwareId, Hostname, Labels, MachineName, MethodName, ReasonText, Role, SiteCode, Skill,
+    Team, TextError,
 };

@@ -71,6 +71,18 @@ pub enum Refusal {
         /// The noun.
         what: &'static str,
     },
+    /// The nick's holder was revoked, and no operator has freed it.
+    #[error("the nick belongs to an agent that was revoked")]
+    NickBarred,
+    /// The caller is bound to a team, and this is outside of it.
+    #[error("outside the team of the token")]
+    OutsideTeam,
+    /// The caller's token is confined to less.
+    #[error("the token lacks the scope {scope}")]
+    ScopeMissing {
+        /// The scope it lacks.
+        scope: &'static str,
+    },
     /// The caller has shown no identity, or one that does not hold.
     #[error("not authenticated: {cause}")]
     NotAuthenticated {
@@ -120,6 +132,9 @@ impl Refusal {
             Self::ChoiceNeeded => "choice_needed",
             Self::ChoiceUnavailable { .. } => "choice_unavailable",
             Self::NameTaken { .. } => "name_taken",
+            Self::NickBarred => "nick_barred",
+            Self::OutsideTeam => "outside_team",
+            Self::ScopeMissing { .. } => "insufficient_scope",
             Self::NotAuthenticated { .. } => "not_authenticated",
             Self::CredentialExpired => "credential_expired",
             Self::NonceNeeded => "nonce_needed",

@@ -114,6 +114,10 @@ texts! {
     ReasonText, 500, is_printable;
     /// The name of an operator or an API token.
     DisplayName, 128, is_printable;
+    /// The name of a team of software agents.
+    Team, 64, is_code;
+    /// Something that a software agent can do.
+    Skill, 64, is_printable;
 }
 
 /// A pair of a map. A value may be empty, a key may not.

@@ -110,6 +110,7 @@ impl<S: Store> App<S> {
             created_at: context.now,
             expires_at: context.now + new.life,
             ended_at: None,
+            scope: None,
         }
     }
 

@@ -293,6 +293,7 @@ where
             keys: reads.keys_of_machine(tenant, self.machine).await?,
             credentials: reads.open_credentials(tenant, self.machine).await?,
             grants: reads.grants_of_machine(tenant, self.machine).await?,
+            agent: reads.software_agent(tenant, self.machine).await?,
         })
     }
 

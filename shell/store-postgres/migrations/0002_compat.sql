@@ -1,3 +1,33 @@
 -- What existing clients need.
 
 ALTER TABLE credentials ADD COLUMN used_at bigint;     -- refresh, issued
+
+CREATE TABLE software_agents (
+    tenant_id  bytea NOT NULL,
+    machine_id bytea NOT NULL,
+    nick       text COLLATE "C" NOT NULL,
+    folded     text COLLATE "C" NOT NULL,   -- the nick as it is compared
+    role       text COLLATE "C" NOT NULL,
+    team       text COLLATE "C",
+    skills     text NOT NULL,               -- a JSON array
+    version    bigint NOT NULL,             -- of the engagement in force
+    freed_at   bigint,                      -- from then on others may have the nick
+    PRIMARY KEY (tenant_id, machine_id)
+);
+CREATE TRIGGER machines_are_there AFTER INSERT ON software_agents REFERENCING NEW TABLE AS fresh
+    FOR EACH STATEMENT EXECUTE FUNCTION machines_are_there();
+CREATE UNIQUE INDEX software_agents_nick ON software_agents (folded, tenant_id) WHERE freed_at IS NULL;
+
+CREATE TABLE engagements (
+    tenant_id  bytea NOT NULL,
+    machine_id bytea NOT NULL,
+    version    bigint NOT NULL,
+    document   text NOT NULL,
+    author     text COLLATE "C" NOT NULL,
+    at         bigint NOT NULL,
+    PRIMARY KEY (tenant_id, machine_id, version),
+    FOREIGN KEY (tenant_id, machine_id) REFERENCES software_agents (tenant_id, machine_id)
+);
+
+ALTER TABLE access_tokens ADD COLUMN scopes text COLLATE "C";
+ALTER TABLE access_tokens ADD COLUMN team text COLLATE "C";

@@ -13,10 +13,10 @@ use std::future::Future;
 use futures_util::future::try_join;
 use muster_lifecycle::{Change, GrantChange, HoldChange, MachineChange, Plan, Remembered};
 use muster_model::{
-    AccessToken, AccessTokenId, AuditId, Credential, CredentialId, Deployment, EntryPlace, Grant, GrantId,
-    GrantKind, HardwareId, Hold, HoldId, KeyFingerprint, KeyRecord, Machine, MachineId, Object, Operator,
-    OperatorId, Presence, Replica, SecretId, Site, SiteCode, SiteId, SiteUse, Tenant, TenantId, Timestamp,
-    Uses,
+    AccessToken, AccessTokenId, AuditId, Credential, CredentialId, Deployment, EngagementVersion, EntryPlace,
+    Grant, GrantId, GrantKind, HardwareId, Hold, HoldId, KeyFingerprint, KeyRecord, Machine, MachineId, Nick,
+    Object, Operator, OperatorId, Presence, Replica, SecretId, Site, SiteCode, SiteId, SiteUse,
+    SoftwareAgent, Tenant, TenantId, Timestamp, Uses,
 };
 use muster_store::{Reads, StoreError, Unscoped};
 use muster_store_sql::View;
@@ -315,6 +315,33 @@ impl Reads for Guarded<'_> {
 
     async fn open_credentials(&mut self, tenant: TenantId, machine: MachineId) -> Answered<Vec<Credential>> {
         under!(self, tenant, Owner::Machine(machine), open_credentials(tenant, machine))
+    }
+
+    async fn software_agent(
+        &mut self,
+        tenant: TenantId,
+        machine: MachineId,
+    ) -> Answered<Option<SoftwareAgent>> {
+        under!(self, tenant, Owner::Machine(machine), software_agent(tenant, machine))
+    }
+
+    async fn agent_by_nick(&mut self, tenant: TenantId, nick: &Nick) -> Answered<Option<SoftwareAgent>> {
+        let agent = under!(self, tenant, Owner::Nick(nick), agent_by_nick(tenant, nick))?;
+        let Some(agent) = agent else { return Ok(None) };
+        if self.lock_machine(tenant, agent.machine).await? {
+            return Ok(Some(agent));
+        }
+        self.view.agent_by_nick(tenant, nick).await
+    }
+
+    async fn engagement(
+        &mut self,
+        tenant: TenantId,
+        machine: MachineId,
+        version: u32,
+    ) -> Answered<Option<EngagementVersion>> {
+        // What was written is never changed.
+        self.view.engagement(tenant, machine, version).await
     }
 
     async fn operator(&mut self, tenant: TenantId, id: OperatorId) -> Answered<Option<Operator>> {

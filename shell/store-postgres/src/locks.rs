@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use muster_model::{
-    AccessTokenId, GrantId, HardwareId, HoldId, KeyFingerprint, MachineId, SiteCode, SiteId, TenantId,
+    AccessTokenId, GrantId, HardwareId, HoldId, KeyFingerprint, MachineId, Nick, SiteCode, SiteId, TenantId,
 };
 use sha2::{Digest, Sha256};
 
@@ -35,6 +35,8 @@ pub(crate) enum Owner<'o> {
     Hardware(&'o HardwareId),
     /// A grant.
     Grant(GrantId),
+    /// A nick, whether anybody holds it.
+    Nick(&'o Nick),
     /// A hold.
     Hold(HoldId),
     /// How full a site is, near its limits.
@@ -67,6 +69,7 @@ impl Owner<'_> {
             Self::Key(key) => add(b"key", &key.0),
             Self::Hardware(id) => add(b"hardware", id.as_str().as_bytes()),
             Self::Grant(id) => add(b"grant", id.as_bytes()),
+            Self::Nick(nick) => add(b"nick", nick.folded().as_bytes()),
             Self::Hold(id) => add(b"hold", id.as_bytes()),
             Self::Site(id) => add(b"site", id.as_bytes()),
             Self::SiteKey(id) => add(b"site key", id.as_bytes()),

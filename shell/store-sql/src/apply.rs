@@ -7,7 +7,7 @@ use muster_store::{Prune, StoreError};
 use crate::dialect::WriteDialect;
 use crate::engine::Engine;
 use crate::failure::invariant;
-use crate::rows::{access, audit, credential, deployment, grant, hold, key, machine, memory, site};
+use crate::rows::{access, agent, audit, credential, deployment, grant, hold, key, machine, memory, site};
 
 /// Applies a plan that changes something. An [`MachineChange::Order`] leaves no row: an adapter with several processes
 /// tells the others itself.
@@ -54,6 +54,7 @@ async fn apply<E: WriteDialect>(db: &mut E, tenant: TenantId, change: &Change) -
         Change::Key(change) => key::apply(db, tenant, change).await,
         Change::Hold(change) => hold::apply(db, tenant, change).await,
         Change::Credential(change) => credential::apply(db, tenant, change).await,
+        Change::Agent(change) => agent::apply(db, tenant, change).await,
         Change::Access(change) => access::apply(db, tenant, change).await,
         Change::Memory(change) => memory::apply(db, tenant, change).await,
     }
@@ -62,7 +63,8 @@ async fn apply<E: WriteDialect>(db: &mut E, tenant: TenantId, change: &Change) -
 /// A plan writes in the tenant that its entries tell of, and in no other.
 fn of_tenant(change: &Change, tenant: TenantId) -> Result<(), StoreError> {
     use muster_lifecycle::{
-        AccessChange, CredentialChange, GrantChange, HoldChange, MachineChange, SiteChange, TenantChange,
+        AccessChange, AgentChange, CredentialChange, GrantChange, HoldChange, MachineChange, SiteChange,
+        TenantChange,
     };
     let named = match change {
         Change::Tenant(TenantChange::Create(tenant)) => tenant.id,
@@ -71,6 +73,8 @@ fn of_tenant(change: &Change, tenant: TenantId) -> Result<(), StoreError> {
         Change::Machine(MachineChange::Create(machine) | MachineChange::Update(machine)) => machine.tenant,
         Change::Hold(HoldChange::Open(hold)) => hold.tenant,
         Change::Credential(CredentialChange::Reserve(credential)) => credential.tenant,
+        Change::Agent(AgentChange::Register(agent) | AgentChange::Update(agent)) => agent.tenant,
+        Change::Agent(AgentChange::Engage(version)) => version.tenant,
         Change::Access(AccessChange::CreateOperator(operator)) => operator.tenant,
         Change::Access(AccessChange::CreateToken(token)) => token.tenant,
         Change::Deployment(_)
@@ -79,7 +83,7 @@ fn of_tenant(change: &Change, tenant: TenantId) -> Result<(), StoreError> {
         | Change::Key(_)
         | Change::Hold(HoldChange::Decide { .. })
         | Change::Credential(CredentialChange::State { .. })
-        | Change::Access(AccessChange::EndToken { .. })
+        | Change::Access(AccessChange::EndToken { .. } | AccessChange::RotateToken { .. })
         | Change::Memory(_) => tenant,
     };
     if named == tenant { Ok(()) } else { Err(invariant("apply a plan", "it changes another tenant")) }

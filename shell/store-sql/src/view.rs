@@ -2,18 +2,20 @@
 
 use muster_lifecycle::Remembered;
 use muster_model::{
-    AccessToken, AccessTokenId, AuditId, Credential, CredentialId, Deployment, EntryPlace, Grant, GrantId,
-    HardwareId, Hold, HoldId, KeyFingerprint, KeyRecord, Machine, MachineId, Object, Operator, OperatorId,
-    Presence, Replica, SecretId, Site, SiteCode, SiteId, SiteUse, Tenant, TenantId, Timestamp,
+    AccessToken, AccessTokenId, AuditId, Credential, CredentialId, Deployment, EngagementVersion, EntryPlace,
+    Grant, GrantId, HardwareId, Hold, HoldId, KeyFingerprint, KeyRecord, Machine, MachineId, Nick, Object,
+    Operator, OperatorId, Presence, Replica, SecretId, Site, SiteCode, SiteId, SiteUse, SoftwareAgent,
+    Tenant, TenantId, Timestamp,
 };
 use muster_store::{
-    AuditFilter, AuditRecord, Listed, Lists, MachineFilter, MachineRow, PageRequest, Reads, StoreError,
-    Unscoped,
+    AgentRow, AuditFilter, AuditRecord, Listed, Lists, MachineFilter, MachineRow, PageRequest, Reads,
+    StoreError, Unscoped,
 };
 
 use crate::dialect::Dialect;
 use crate::rows::{
-    access, audit, credential, deployment, grant, hold, key, machine, machine_list, memory, presence, site,
+    access, agent, audit, credential, deployment, grant, hold, key, machine, machine_list, memory, presence,
+    site,
 };
 
 /// The queries of the port on an engine, each of one moment where the engine's transaction is.
@@ -88,6 +90,24 @@ impl<E: Dialect> Reads for View<E> {
     }
     async fn open_credentials(&mut self, tenant: TenantId, machine: MachineId) -> Answered<Vec<Credential>> {
         credential::open_of_machine(&mut self.0, tenant, machine).await
+    }
+    async fn software_agent(
+        &mut self,
+        tenant: TenantId,
+        machine: MachineId,
+    ) -> Answered<Option<SoftwareAgent>> {
+        agent::of_machine(&mut self.0, tenant, machine).await
+    }
+    async fn agent_by_nick(&mut self, tenant: TenantId, nick: &Nick) -> Answered<Option<SoftwareAgent>> {
+        agent::by_nick(&mut self.0, tenant, nick).await
+    }
+    async fn engagement(
+        &mut self,
+        tenant: TenantId,
+        machine: MachineId,
+        version: u32,
+    ) -> Answered<Option<EngagementVersion>> {
+        agent::engagement(&mut self.0, tenant, machine, version).await
     }
     async fn operator(&mut self, tenant: TenantId, id: OperatorId) -> Answered<Option<Operator>> {
         access::operator(&mut self.0, tenant, id).await
@@ -186,6 +206,9 @@ impl<E: Dialect> Lists for View<E> {
     }
     async fn open_holds(&mut self, tenant: TenantId, now: Timestamp) -> Answered<u64> {
         E::aside(hold::count_open(&mut self.0, tenant, now)).await
+    }
+    async fn software_agents(&mut self, tenant: TenantId, page: PageRequest) -> Answered<Listed<AgentRow>> {
+        E::aside(agent::page(&mut self.0, tenant, page)).await
     }
     async fn access_tokens(&mut self, tenant: TenantId, page: PageRequest) -> Answered<Listed<AccessToken>> {
         E::aside(access::page(&mut self.0, tenant, page)).await

@@ -4,9 +4,10 @@ use std::future::Future;
 
 use muster_lifecycle::Remembered;
 use muster_model::{
-    AccessToken, AccessTokenId, AuditId, Credential, CredentialId, Deployment, EntryPlace, Grant, GrantId,
-    HardwareId, Hold, HoldId, KeyFingerprint, KeyRecord, Machine, MachineId, Object, Operator, OperatorId,
-    Presence, Replica, SecretId, Site, SiteCode, SiteId, SiteUse, Tenant, TenantId, Timestamp,
+    AccessToken, AccessTokenId, AuditId, Credential, CredentialId, Deployment, EngagementVersion, EntryPlace,
+    Grant, GrantId, HardwareId, Hold, HoldId, KeyFingerprint, KeyRecord, Machine, MachineId, Nick, Object,
+    Operator, OperatorId, Presence, Replica, SecretId, Site, SiteCode, SiteId, SiteUse, SoftwareAgent,
+    Tenant, TenantId, Timestamp,
 };
 
 use crate::StoreError;
@@ -25,6 +26,19 @@ pub struct MachineRow {
     pub credential_expires: Option<Timestamp>,
     /// The newest open hold of somebody else who claims to be it, and when that hold ends by itself.
     pub contested_by: Option<(HoldId, Timestamp)>,
+}
+
+/// A software agent as lists show it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentRow {
+    /// The agent.
+    pub agent: SoftwareAgent,
+    /// Its engagement in force.
+    pub version: EngagementVersion,
+    /// Its machine.
+    pub machine: Machine,
+    /// When it was last heard of, as far as is written.
+    pub last_seen: Option<Timestamp>,
 }
 
 /// Shorthand for what every query gives.
@@ -70,6 +84,17 @@ pub trait Reads: Send {
     fn credential(&mut self, tenant: TenantId, id: CredentialId) -> impl Answer<Option<Credential>>;
     /// Credentials of a machine that are not ended, the newest first.
     fn open_credentials(&mut self, tenant: TenantId, machine: MachineId) -> impl Answer<Vec<Credential>>;
+    /// The software agent that a machine is.
+    fn software_agent(&mut self, tenant: TenantId, machine: MachineId) -> impl Answer<Option<SoftwareAgent>>;
+    /// The software agent that holds a nick.
+    fn agent_by_nick(&mut self, tenant: TenantId, nick: &Nick) -> impl Answer<Option<SoftwareAgent>>;
+    /// A version of a software agent's engagement.
+    fn engagement(
+        &mut self,
+        tenant: TenantId,
+        machine: MachineId,
+        version: u32,
+    ) -> impl Answer<Option<EngagementVersion>>;
     /// An operator.
     fn operator(&mut self, tenant: TenantId, id: OperatorId) -> impl Answer<Option<Operator>>;
     /// A token of an operator.
@@ -146,6 +171,8 @@ pub trait Lists: Send {
     ) -> impl Answer<Listed<Hold>>;
     /// How many holds are open at this time.
     fn open_holds(&mut self, tenant: TenantId, now: Timestamp) -> impl Answer<u64>;
+    /// Software agents that hold a nick and are not retired, in the order of their machines' identifiers.
+    fn software_agents(&mut self, tenant: TenantId, page: PageRequest) -> impl Answer<Listed<AgentRow>>;
     /// API tokens and sessions, the newest first.
     fn access_tokens(&mut self, tenant: TenantId, page: PageRequest) -> impl Answer<Listed<AccessToken>>;
     /// Audit entries.

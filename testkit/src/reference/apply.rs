@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use muster_lifecycle::{
-    AccessChange, Change, CredentialChange, DeploymentChange, GrantChange, HoldChange, KeyChange,
-    MachineChange, MemoryChange, Plan, SiteChange, TenantChange,
+    AccessChange, AgentChange, Change, CredentialChange, DeploymentChange, GrantChange, HoldChange,
+    KeyChange, MachineChange, MemoryChange, Plan, SiteChange, TenantChange,
 };
 use muster_model::{
     Credential, CredentialId, CredentialKind, CredentialState, Deployment, Grant, GrantId, GrantKind, Hold,
-    HoldId, HoldState, KeyRecord, KeyStanding, Machine, MachineState, Minted, SecretId, Site, Tenant,
+    HoldId, HoldState, KeyRecord, KeyStanding, Machine, MachineState, Minted, Site, SoftwareAgent, Tenant,
     TenantId, Uses,
 };
 use muster_store::StoreError;
@@ -61,6 +61,7 @@ impl Tables {
             Change::Key(change) => self.change_key(tenant, change),
             Change::Hold(change) => self.change_hold(tenant, change),
             Change::Credential(change) => self.change_credential(tenant, change),
+            Change::Agent(change) => self.change_agent(tenant, change),
             Change::Access(change) => self.change_access(tenant, change),
             Change::Memory(change) => self.change_memory(tenant, change),
         }
@@ -282,6 +283,40 @@ impl Tables {
         Ok(())
     }
 
+    /// No two that are not freed share a nick; what is freed stays so, and a version never falls.
+    fn change_agent(&mut self, tenant: TenantId, change: AgentChange) -> Applied {
+        match change {
+            AgentChange::Register(agent) => {
+                let what = "register a software agent";
+                holds(agent.tenant == tenant, what, "it is of another tenant")?;
+                let has_machine = self.machines.contains_key(&(tenant, agent.machine));
+                holds(has_machine, what, "there is no such machine")?;
+                let same = |other: &SoftwareAgent| other.freed_at.is_none() && other.nick == agent.nick;
+                let taken = agent.freed_at.is_none() && of(&self.agents, tenant).any(same);
+                holds(!taken, what, "its nick is taken")?;
+                add(&mut self.agents, (tenant, agent.machine), agent.cut(), what)
+            }
+            AgentChange::Update(agent) => {
+                let what = "change a software agent";
+                holds(agent.tenant == tenant, what, "it is of another tenant")?;
+                let row = known(&mut self.agents, &(tenant, agent.machine), what)?;
+                holds(row.freed_at.is_none(), what, "its nick was freed")?;
+                holds(agent.version >= row.version, what, "its version falls")?;
+                let nick = row.nick.clone();
+                *row = SoftwareAgent { nick, ..agent.cut() };
+                Ok(())
+            }
+            AgentChange::Engage(version) => {
+                let what = "write an engagement";
+                holds(version.tenant == tenant, what, "it is of another tenant")?;
+                let has_agent = self.agents.contains_key(&(tenant, version.machine));
+                holds(has_agent, what, "there is no such agent")?;
+                let key = (tenant, (version.machine, version.version));
+                add(&mut self.engagements, key, version.cut(), what)
+            }
+        }
+    }
+
     /// No two tokens share a secret; what has ended stays ended.
     fn change_access(&mut self, tenant: TenantId, change: AccessChange) -> Applied {
         match change {
@@ -299,6 +334,15 @@ impl Tables {
                 let taken = self.tokens.values().any(|other| other.secret == token.secret);
                 holds(!taken, what, "its secret is taken")?;
                 add(&mut self.tokens, (tenant, token.id), token.cut(), what)
+            }
+            AccessChange::RotateToken { token, secret, hash } => {
+                let what = "rotate an access token";
+                let taken = self.tokens.values().any(|other| other.id != token && other.secret == secret);
+                holds(!taken, what, "its secret is taken")?;
+                let token = known(&mut self.tokens, &(tenant, token), what)?;
+                holds(token.ended_at.is_none(), what, "it has ended")?;
+                (token.secret, token.hash) = (secret, hash);
+                Ok(())
             }
             AccessChange::EndToken { token, at } => {
                 let what = "end an access token";

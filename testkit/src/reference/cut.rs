@@ -2,8 +2,9 @@
 
 use muster_lifecycle::Remembered;
 use muster_model::{
-    AccessToken, Active, Binding, Credential, CredentialState, Grant, GrantState, Hold, HoldState, Machine,
-    MachineState, Minted, Operator, Pending, Retired, Site, Suspended, Tenant, Timestamp, Uses,
+    AccessToken, Active, Binding, Credential, CredentialState, EngagementVersion, Grant, GrantState, Hold,
+    HoldState, Machine, MachineState, Minted, Operator, Pending, Retired, Site, SoftwareAgent, Suspended,
+    Tenant, Timestamp, Uses,
 };
 
 /// The same with every time cut to the millisecond.
@@ -144,6 +145,18 @@ impl Cut for Credential {
 impl Cut for Operator {
     fn cut(self) -> Self {
         Self { created_at: self.created_at.cut(), ..self }
+    }
+}
+
+impl Cut for SoftwareAgent {
+    fn cut(self) -> Self {
+        Self { freed_at: self.freed_at.cut(), ..self }
+    }
+}
+
+impl Cut for EngagementVersion {
+    fn cut(self) -> Self {
+        Self { at: self.at.cut(), ..self }
     }
 }
 

@@ -2,10 +2,10 @@
 
 use muster_model::{
     AccessKind, AccessToken, Credential, CredentialState, Grant, Hold, HoldReason, HoldState, Machine,
-    MachineId, PublicKey, Site, SiteId, TenantId, Timestamp,
+    MachineId, MachineState, PublicKey, Site, SiteId, SoftwareAgent, TenantId, Timestamp,
 };
 use muster_store::{
-    AuditFilter, AuditRecord, Listed, Lists, MachineFilter, MachineRow, PageRequest, StoreError,
+    AgentRow, AuditFilter, AuditRecord, Listed, Lists, MachineFilter, MachineRow, PageRequest, StoreError,
 };
 
 use super::cut::Cut;
@@ -145,6 +145,29 @@ impl Lists for Moment {
 
     async fn open_holds(&mut self, tenant: TenantId, now: Timestamp) -> Answered<u64> {
         Ok(of(&self.tables.holds, tenant).filter(|hold| hold.is_open(now.cut())).count() as u64)
+    }
+
+    async fn software_agents(&mut self, tenant: TenantId, page: PageRequest) -> Answered<Listed<AgentRow>> {
+        let tables = &self.tables;
+        let row = |agent: &SoftwareAgent| {
+            let machine = tables.machines.get(&(tenant, agent.machine)).expect("an agent has a machine");
+            let version = tables.engagements.get(&(tenant, (agent.machine, agent.version)));
+            AgentRow {
+                agent: agent.clone(),
+                version: version.expect("a version in force is written").clone(),
+                machine: machine.clone(),
+                last_seen: tables
+                    .presence
+                    .get(&(tenant, agent.machine))
+                    .and_then(|presence| presence.last_seen),
+            }
+        };
+        let holders = of(&tables.agents, tenant).filter(|agent| agent.freed_at.is_none());
+        let rest = holders
+            .filter(|agent| rising(&page, agent.machine.as_bytes()))
+            .map(row)
+            .filter(|row| !matches!(row.machine.state, MachineState::Retired(_)));
+        Ok(listed(rest, page, |row| *row.agent.machine.as_bytes()))
     }
 
     async fn access_tokens(&mut self, tenant: TenantId, page: PageRequest) -> Answered<Listed<AccessToken>> {

@@ -2,10 +2,10 @@
 
 use muster_lifecycle::Remembered;
 use muster_model::{
-    AccessToken, AccessTokenId, AuditId, Credential, CredentialId, CredentialKind, Deployment, EntryPlace,
+    AccessToken, AccessTokenId, AuditId, Credential, CredentialId, Deployment, EngagementVersion, EntryPlace,
     Grant, GrantId, GrantKind, HardwareId, Hold, HoldId, KeyFingerprint, KeyRecord, KeyStanding, Machine,
-    MachineId, MachineState, Object, Operator, OperatorId, Presence, PublicKey, Replica, SecretId, Site,
-    SiteCode, SiteId, SiteUse, Tenant, TenantId, Timestamp,
+    MachineId, MachineState, Nick, Object, Operator, OperatorId, Presence, PublicKey, Replica, SecretId,
+    Site, SiteCode, SiteId, SiteUse, SoftwareAgent, Tenant, TenantId, Timestamp,
 };
 use muster_store::{Reads, StoreError, Unscoped};
 
@@ -123,6 +123,28 @@ impl Reads for Moment {
     async fn open_credentials(&mut self, tenant: TenantId, machine: MachineId) -> Answered<Vec<Credential>> {
         let open = |credential: &&Credential| credential.machine == machine && credential.is_open();
         Ok(of(&self.tables.credentials, tenant).rev().filter(open).cloned().collect())
+    }
+
+    async fn software_agent(
+        &mut self,
+        tenant: TenantId,
+        machine: MachineId,
+    ) -> Answered<Option<SoftwareAgent>> {
+        Ok(self.tables.agents.get(&(tenant, machine)).cloned())
+    }
+
+    async fn agent_by_nick(&mut self, tenant: TenantId, nick: &Nick) -> Answered<Option<SoftwareAgent>> {
+        let mut holders = of(&self.tables.agents, tenant).filter(|agent| agent.freed_at.is_none());
+        Ok(holders.find(|agent| agent.nick == *nick).cloned())
+    }
+
+    async fn engagement(
+        &mut self,
+        tenant: TenantId,
+        machine: MachineId,
+        version: u32,
+    ) -> Answered<Option<EngagementVersion>> {
+        Ok(self.tables.engagements.get(&(tenant, (machine, version))).cloned())
     }
 
     async fn operator(&mut self, tenant: TenantId, id: OperatorId) -> Answered<Option<Operator>> {

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use muster_lifecycle::Remembered;
 use muster_model::{
-    AccessToken, AccessTokenId, Credential, CredentialId, Deployment, Entry, EntryPlace, Grant, GrantId,
-    Hold, HoldId, KeyFingerprint, KeyRecord, Machine, MachineId, Operator, OperatorId, Presence, ReplicaId,
-    Site, SiteId, Tenant, TenantId, Timestamp,
+    AccessToken, AccessTokenId, Credential, CredentialId, Deployment, EngagementVersion, Entry, EntryPlace,
+    Grant, GrantId, Hold, HoldId, KeyFingerprint, KeyRecord, Machine, MachineId, Operator, OperatorId,
+    Presence, ReplicaId, Site, SiteId, SoftwareAgent, Tenant, TenantId, Timestamp,
 };
 use muster_store::{AuditRecord, PresenceNote, StoreError};
 
@@ -26,6 +26,8 @@ pub(super) struct Tables {
     pub(super) keys: BTreeMap<(TenantId, KeyFingerprint), KeyRecord>,
     pub(super) holds: BTreeMap<(TenantId, HoldId), Hold>,
     pub(super) credentials: BTreeMap<(TenantId, CredentialId), Credential>,
+    pub(super) agents: BTreeMap<(TenantId, MachineId), SoftwareAgent>,
+    pub(super) engagements: BTreeMap<(TenantId, (MachineId, u32)), EngagementVersion>,
     pub(super) operators: BTreeMap<(TenantId, OperatorId), Operator>,
     pub(super) tokens: BTreeMap<(TenantId, AccessTokenId), AccessToken>,
     pub(super) remembered: BTreeMap<(TenantId, [u8; 32]), Remembered>,

@@ -12,8 +12,8 @@ use muster_model::{
 
 use crate::enroll::{Facts, Fresh, Known, Outcome, Request, decide};
 use crate::plan::{
-    AccessChange, Change, Context, CredentialChange, DeploymentChange, GrantChange, HoldChange, KeyChange,
-    MachineChange, MemoryChange, Plan, SiteChange, TenantChange,
+    AccessChange, AgentChange, Change, Context, CredentialChange, DeploymentChange, GrantChange, HoldChange,
+    KeyChange, MachineChange, MemoryChange, Plan, SiteChange, TenantChange,
 };
 use crate::terms::Terms;
 
@@ -330,6 +330,7 @@ pub(crate) fn operator_token(role: OperatorRole, kind: AccessKind) -> AccessToke
         created_at: ago(HOUR),
         expires_at: now() + HOUR,
         ended_at: None,
+        scope: None,
     }
 }
 
@@ -361,6 +362,11 @@ fn row(change: &Change) -> String {
             CredentialState::Issued(_) => "credential issued".into(),
             CredentialState::Reserved => "credential back to reserved".into(),
         },
+        Change::Agent(AgentChange::Register(agent)) => format!("agent {}", agent.nick),
+        Change::Agent(AgentChange::Update(agent)) if agent.freed_at.is_some() => "nick freed".into(),
+        Change::Agent(AgentChange::Update(_)) => "agent changed".into(),
+        Change::Agent(AgentChange::Engage(version)) => format!("engagement {}", version.version),
+        Change::Access(AccessChange::RotateToken { .. }) => "token rotated".into(),
         Change::Access(AccessChange::CreateOperator(_)) => "operator made".into(),
         Change::Access(AccessChange::CreateToken(_)) => "token made".into(),
         Change::Access(AccessChange::EndToken { .. }) => "token ended".into(),

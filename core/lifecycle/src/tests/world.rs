@@ -277,6 +277,7 @@ impl World {
             keys: keys.cloned().collect(),
             credentials: self.open_credentials(machine.id),
             grants: grants.cloned().collect(),
+            agent: None,
         }
     }
 

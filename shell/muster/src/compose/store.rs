@@ -2,13 +2,13 @@
 
 use muster_lifecycle::{Plan, Remembered};
 use muster_model::{
-    AccessToken, AccessTokenId, AuditId, Credential, CredentialId, Deployment, Entry, EntryPlace, Grant,
-    GrantId, HardwareId, Hold, HoldId, KeyFingerprint, KeyRecord, Machine, MachineId, Object, Operator,
-    OperatorId, Presence, Replica, SecretId, SignedDuration, Site, SiteCode, SiteId, SiteUse, Tenant,
-    TenantId, Timestamp,
+    AccessToken, AccessTokenId, AuditId, Credential, CredentialId, Deployment, EngagementVersion, Entry,
+    EntryPlace, Grant, GrantId, HardwareId, Hold, HoldId, KeyFingerprint, KeyRecord, Machine, MachineId,
+    Nick, Object, Operator, OperatorId, Presence, Replica, SecretId, SignedDuration, Site, SiteCode, SiteId,
+    SiteUse, SoftwareAgent, Tenant, TenantId, Timestamp,
 };
 use muster_store::{
-    AuditFilter, AuditRecord, Decision, Fence, Joining, Listed, Lists, MachineFilter, MachineRow,
+    AgentRow, AuditFilter, AuditRecord, Decision, Fence, Joining, Listed, Lists, MachineFilter, MachineRow,
     PageRequest, PresenceNote, Prune, Reads, SettleError, Signal, Standing, Store, StoreError, Unscoped,
 };
 use muster_store_postgres::PostgresStore;
@@ -134,6 +134,9 @@ queries!(Reads {
     holds_about(tenant: TenantId, machine: MachineId) -> Vec<Hold>;
     credential(tenant: TenantId, id: CredentialId) -> Option<Credential>;
     open_credentials(tenant: TenantId, machine: MachineId) -> Vec<Credential>;
+    software_agent(tenant: TenantId, machine: MachineId) -> Option<SoftwareAgent>;
+    agent_by_nick(tenant: TenantId, nick: &Nick) -> Option<SoftwareAgent>;
+    engagement(tenant: TenantId, machine: MachineId, version: u32) -> Option<EngagementVersion>;
     operator(tenant: TenantId, id: OperatorId) -> Option<Operator>;
     access_token(tenant: TenantId, id: AccessTokenId) -> Option<AccessToken>;
     remembered(tenant: TenantId, key: &[u8; 32]) -> Option<Remembered>;
@@ -164,6 +167,7 @@ queries!(Lists {
     grants(tenant: TenantId, site: Option<SiteId>, page: PageRequest) -> Listed<Grant>;
     holds(tenant: TenantId, open_at: Option<Timestamp>, page: PageRequest) -> Listed<Hold>;
     open_holds(tenant: TenantId, now: Timestamp) -> u64;
+    software_agents(tenant: TenantId, page: PageRequest) -> Listed<AgentRow>;
     access_tokens(tenant: TenantId, page: PageRequest) -> Listed<AccessToken>;
     audit(tenant: TenantId, filter: &AuditFilter) -> Vec<AuditRecord>;
 });

@@ -2,8 +2,8 @@
 
 use muster_lifecycle::AccessChange;
 use muster_model::{
-    AccessKind, AccessToken, AccessTokenId, Operator, OperatorId, OperatorRole, SecretHash, SecretId,
-    TenantId, Timestamp,
+    AccessKind, AccessToken, AccessTokenId, Operator, OperatorId, OperatorRole, Scopes, SecretHash, SecretId,
+    Team, TenantId, Timestamp, TokenScope,
 };
 use muster_store::{Listed, PageRequest, StoreError};
 
@@ -19,7 +19,8 @@ static TOKENS: Table =
 macro_rules! select {
     ($tail:literal) => {
         concat!(
-            "SELECT id, tenant_id, operator_id, kind, name, role, secret, hash, created_at, expires_at, ended_at
+            "SELECT id, tenant_id, operator_id, kind, name, role, secret, hash, created_at, expires_at, ended_at, scopes,
+                team
                 FROM access_tokens ",
             $tail
         )
@@ -40,7 +41,18 @@ fn parse(row: &dyn Row) -> Parsed<AccessToken> {
         created_at: cells.time("created_at")?,
         expires_at: cells.time("expires_at")?,
         ended_at: cells.opt_time("ended_at")?,
+        scope: scope(&mut cells)?,
     })
+}
+
+/// Without scopes there is no confinement, and no team either.
+fn scope(cells: &mut Cells<'_>) -> Parsed<Option<TokenScope>> {
+    let scopes: Option<Scopes> = cells.opt_text("scopes")?;
+    let team: Option<Team> = cells.opt_text("team")?;
+    match scopes {
+        Some(scopes) => Ok(Some(TokenScope { scopes, team })),
+        None => cells.absent("team", &team).map(|()| None),
+    }
 }
 
 fn parse_operator(row: &dyn Row) -> Parsed<Operator> {
@@ -107,9 +119,15 @@ pub(crate) async fn apply<E: Engine>(
     // What has ended stays ended, so that a login link opens one session.
     const END: &str = "UPDATE access_tokens SET ended_at = ?3
         WHERE tenant_id = ?1 AND id = ?2 AND ended_at IS NULL";
+    const ROTATE: &str = "UPDATE access_tokens SET secret = ?3, hash = ?4
+        WHERE tenant_id = ?1 AND id = ?2 AND ended_at IS NULL";
     match change {
         AccessChange::CreateOperator(operator) => create_operator(db, operator).await,
         AccessChange::CreateToken(token) => create_token(db, token).await,
+        AccessChange::RotateToken { token, secret, hash } => {
+            let values = values![tenant.as_bytes(), token.as_bytes(), &secret.0, &hash.0];
+            sql::run_one(db, "rotate an access token", ROTATE, &values).await
+        }
         AccessChange::EndToken { token, at } => {
             let values = values![tenant.as_bytes(), token.as_bytes(), millis(*at)];
             sql::run_one(db, "end an access token", END, &values).await
@@ -132,8 +150,10 @@ async fn create_operator<E: Engine>(db: &mut E, operator: &Operator) -> Result<(
 
 async fn create_token<E: Engine>(db: &mut E, token: &AccessToken) -> Result<(), StoreError> {
     const SQL: &str = "INSERT INTO access_tokens
-        (tenant_id, id, operator_id, kind, name, role, secret, hash, created_at, expires_at, ended_at)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+        (tenant_id, id, operator_id, kind, name, role, secret, hash, created_at, expires_at, ended_at, scopes, team)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+    let scopes = token.scope.as_ref().map(|scope| scope.scopes.to_string());
+    let team = token.scope.as_ref().and_then(|scope| scope.team.as_ref());
     let values = values![
         token.tenant.as_bytes(),
         token.id.as_bytes(),
@@ -146,6 +166,8 @@ async fn create_token<E: Engine>(db: &mut E, token: &AccessToken) -> Result<(), 
         millis(token.created_at),
         millis(token.expires_at),
         token.ended_at.map(millis),
+        scopes.as_deref(),
+        team.map(|team| team.as_str()),
     ];
     sql::run_one(db, "create an access token", SQL, &values).await
 }

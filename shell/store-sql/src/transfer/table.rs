@@ -62,7 +62,7 @@ tables! {
         created_at Int) by (tenant_id, id);
     operators (tenant_id Bytes, id Bytes, name Text, role Text, created_at Int) by (tenant_id, id);
     access_tokens (tenant_id Bytes, id Bytes, operator_id Bytes, kind Text, name Text, role Text, secret Bytes,
-        hash Bytes, created_at Int, expires_at Int, ended_at Int) by (tenant_id, id);
+        hash Bytes, created_at Int, expires_at Int, ended_at Int, scopes Text, team Text) by (tenant_id, id);
     grants (tenant_id Bytes, id Bytes, site_id Bytes, kind Text, version Int, fingerprint Bytes, machine_id Bytes,
         secret Bytes, hash Bytes, uses Text, uses_limit Int, uses_count Int, bound_at Int, bound_key Bytes,
         expires_at Int, labels Text, role Text, machine_kind Text, approval Int, state Text, ended_at Int,
@@ -75,6 +75,10 @@ tables! {
     credentials (tenant_id Bytes, id Bytes, machine_id Bytes, generation Int, kind Text, key Bytes, secret Bytes,
         hash Bytes, not_before Int, not_after Int, state Text, certificate Bytes, used_at Int,
         ended_at Int, ended_reason Text) by (tenant_id, id);
+    software_agents (tenant_id Bytes, machine_id Bytes, nick Text, folded Text, role Text, team Text, skills Text,
+        version Int, freed_at Int) by (tenant_id, machine_id);
+    engagements (tenant_id Bytes, machine_id Bytes, version Int, document Text, author Text, at Int)
+        by (tenant_id, machine_id, version);
     presence (tenant_id Bytes, machine_id Bytes, last_seen Int) by (tenant_id, machine_id);
     holds (tenant_id Bytes, id Bytes, site_id Bytes, reason Text, algorithm Text, spki Bytes, fingerprint Bytes,
         hardware_id Text, hostname Text, kind Text, attributes Text, source Text, method Text, existing Bytes,

@@ -7,7 +7,7 @@ use muster_lifecycle::{
 use muster_model::{
     AccessKind, AccessToken, Actor, Credential, CredentialState, EndReason, Entry, Grant, GrantKind,
     GrantState, Hold, HoldState, KeyRecord, KeyStanding, Machine, Minted, Object, OperatorRole, PublicKey,
-    ReimagePolicy, Site, SiteUse, Uses,
+    ReimagePolicy, Scope, Site, SiteUse, TokenScope, Uses,
 };
 
 use super::Fixture;
@@ -219,13 +219,22 @@ pub async fn operators_and_tokens_read_back_as_written<F: Fixture>(fixture: &F) 
     let people = operators.iter().map(|operator| AccessChange::CreateOperator(operator.clone()).into());
     let made = tokens.iter().map(|token: &AccessToken| AccessChange::CreateToken(token.clone()).into());
     write(fixture.store(), &things, people.chain(made).collect()).await;
+    let confined: [AccessToken; 2] = [None, Some(text("red"))].map(|team| {
+        let scopes = [Scope::Agents, Scope::Chat].into_iter().collect();
+        AccessToken {
+            scope: Some(TokenScope { scopes, team }),
+            ..things.token(&operators[0], AccessKind::Api)
+        }
+    });
+    let made = confined.iter().map(|token| AccessChange::CreateToken(token.clone()).into());
+    write(fixture.store(), &things, made.collect()).await;
     tokens[1].ended_at = Some(at(50));
     let end = AccessChange::EndToken { token: tokens[1].id, at: at(50) };
     write(fixture.store(), &things, vec![end.into()]).await;
     let mut reads = reader(fixture).await;
     assert_eq!(reads.operators(things.tenant).await.expect("operators"), operators);
     assert_eq!(found(reads.operator(things.tenant, operators[2].id).await), operators[2]);
-    for token in tokens {
+    for token in tokens.into_iter().chain(confined) {
         assert_eq!(found(reads.access_token(things.tenant, token.id).await), token);
         assert_eq!(found(reads.access_by_secret(token.secret).await), token);
     }

@@ -109,6 +109,7 @@ fn tokens(things: &Things, operator: &Operator) -> ([AccessToken; 3], [AccessTok
     let token = |kind, expires, ended: Option<i64>| AccessToken {
         expires_at: at(expires),
         ended_at: ended.map(at),
+        scope: None,
         ..things.token(operator, kind)
     };
     let gone = [

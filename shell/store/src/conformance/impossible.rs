@@ -1,8 +1,8 @@
 //! Rows that no version of Muster writes are reported with table and column, and never read as something else.
 
 use muster_lifecycle::{
-    AccessChange, CredentialChange, DeploymentChange, GrantChange, HoldChange, KeyChange, MemoryChange,
-    Remembered,
+    AccessChange, AgentChange, CredentialChange, DeploymentChange, GrantChange, HoldChange, KeyChange,
+    MemoryChange, Remembered,
 };
 use muster_model::{
     AccessKind, Actor, CredentialKind, CredentialState, Grant, GrantKind, Hold, HoldState, Machine,
@@ -117,6 +117,18 @@ const CASES: &[(&str, &str, &[Odd])] = &[
     ("access_tokens", "created_at", &[BEYOND]),
     ("access_tokens", "expires_at", &[BEYOND]),
     ("access_tokens", "ended_at", &[BEYOND]),
+    ("access_tokens", "scopes", &[EMPTY, UNKNOWN, Odd::Text("chat agents")]),
+    ("access_tokens", "team", &[Odd::Text("red"), Odd::Text("a b")]),
+    ("software_agents", "nick", &[EMPTY, Odd::Text("a b")]),
+    ("software_agents", "folded", &[EMPTY, Odd::Text("Bot[1]")]),
+    ("software_agents", "role", &[UNKNOWN]),
+    ("software_agents", "team", &[EMPTY, Odd::Text("a b")]),
+    ("software_agents", "skills", &[EMPTY, Odd::Text("{}"), Odd::Text("[\"\"]"), Odd::Text("[1]")]),
+    ("software_agents", "version", &[Odd::Number(-1), Odd::Number(1 << 32)]),
+    ("software_agents", "freed_at", &[BEYOND]),
+    ("engagements", "document", &[EMPTY, Odd::Text("{}"), Odd::Text("null")]),
+    ("engagements", "author", &[UNKNOWN, EMPTY]),
+    ("engagements", "at", &[BEYOND]),
     ("remembered", "request", &[SHORT]),
     ("remembered", "at", &[BEYOND]),
     ("nonces", "issued", &[Odd::Number(-1)]),
@@ -159,6 +171,7 @@ async fn rows<S: Store>(store: &S) -> Rows {
     };
     let operator = things.operator();
     let token = things.token(&operator, AccessKind::Api);
+    let agent = things.agent(&machine, "Bot[1]");
     let remembered = Remembered { key: REQUEST, request: [1; 32], object: machine.id.to_string(), at: at(0) };
     let founded =
         DeploymentChange::Found { id: things.id(), proof: [1; 32], incarnation: things.id(), at: at(0) };
@@ -171,6 +184,8 @@ async fn rows<S: Store>(store: &S) -> Rows {
         CredentialChange::Reserve(credential.clone()).into(),
         AccessChange::CreateOperator(operator.clone()).into(),
         AccessChange::CreateToken(token.clone()).into(),
+        AgentChange::Register(agent.clone()).into(),
+        AgentChange::Engage(things.engagement(&agent)).into(),
         MemoryChange::Request(remembered).into(),
         MemoryChange::Nonce { key: key.key.fingerprint(), issued: 1 }.into(),
     ];
@@ -200,6 +215,8 @@ async fn read_all<S: Store>(store: &S, rows: &Rows) -> Vec<StoreError> {
         reads.credential(tenant, rows.credential.id).await.err(),
         reads.operator(tenant, rows.operator.id).await.err(),
         reads.access_token(tenant, rows.token.id).await.err(),
+        reads.software_agent(tenant, rows.machine.id).await.err(),
+        reads.engagement(tenant, rows.machine.id, 1).await.err(),
         reads.remembered(tenant, &REQUEST).await.err(),
         reads.last_nonce(tenant, rows.key.key.fingerprint()).await.err(),
         reads.audit(tenant, &log).await.err(),

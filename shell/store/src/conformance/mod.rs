@@ -3,6 +3,7 @@
 //! An adapter's tests hold one line, `muster_store::conformance!(Fixture)`, and a [`Fixture`]: an empty database of its
 //! kind, and a way to write into it behind the port's back. Nothing here knows which database it is.
 
+mod agents;
 mod changes;
 mod decisions;
 mod deployment;
@@ -20,6 +21,7 @@ use muster_model::{ReplicaId, Timestamp};
 
 use crate::{Joining, Store};
 
+pub use agents::*;
 pub use changes::*;
 pub use deployment::*;
 pub use impossible::*;
@@ -98,6 +100,7 @@ macro_rules! conformance {
             credentials_read_back_as_written
             operators_and_tokens_read_back_as_written
             memory_reads_back_as_written
+            software_agents_read_back_as_written
             audit_entries_read_back_as_written
             q_48_nothing_in_an_entry_can_make_it_fail
             nothing_of_one_tenant_is_seen_in_another
@@ -121,6 +124,10 @@ macro_rules! conformance {
             one_live_machine_per_hardware
             one_record_per_key_and_one_current_key_per_machine
             codes_and_secrets_are_unique
+            a_nick_has_one_holder_however_it_is_written
+            what_was_freed_stays_so_and_a_version_never_falls
+            a_token_that_ended_gets_no_other_secret
+            many_callers_make_one_agent_of_one_nick
             i_7_many_callers_spend_a_token_once
             many_callers_never_exceed_a_cap
             i_1_many_callers_make_one_machine_of_one_hardware
@@ -133,6 +140,7 @@ macro_rules! conformance {
             a_machine_row_tells_its_site_presence_credential_and_contest
             presence_notes_tell_the_newest
             pages_of_the_other_lists_neither_skip_nor_repeat
+            software_agents_are_listed_while_they_hold_a_nick_and_are_not_retired
             open_holds_are_those_that_wait
             the_audit_log_reads_both_ways_and_by_object_and_actor
 

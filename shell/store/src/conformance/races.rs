@@ -18,7 +18,7 @@ const CALLERS: usize = 48;
 type Call<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// Runs many callers at once and gives what they got, in the order in which they got it.
-async fn all<S: Store, T>(
+pub(super) async fn all<S: Store, T>(
     store: &S,
     things: &Arc<Things>,
     call: impl Fn(S, Arc<Things>) -> Call<T>,

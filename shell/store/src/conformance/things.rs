@@ -3,14 +3,15 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use muster_lifecycle::{Change, MachineChange, SiteChange, TenantChange};
+use muster_model::engagement::{Draft, RateLimit};
 use muster_model::id::Draw;
 use muster_model::{
-    AccessKind, AccessToken, Active, Actor, Attributes, AuditId, Binding, Claimant, Credential,
-    CredentialKind, CredentialState, EndReason, Entry, Grant, GrantKind, GrantState, Hold, HoldReason,
-    HoldState, KeyAlgorithm, KeyFingerprint, KeyRecord, KeyStanding, Labels, Machine, MachineKind,
-    MachineState, Minted, Object, Operator, OperatorRole, Pending, PublicKey, Reason, ReimagePolicy,
-    RetireCause, Retired, SecretHash, SecretId, Site, SuspendCause, Suspended, Tenant, TenantId, Timestamp,
-    Uses,
+    AccessKind, AccessToken, Active, Actor, AgentRole, Attributes, AuditId, Binding, Claimant, Credential,
+    CredentialKind, CredentialState, EndReason, Engagement, EngagementVersion, Entry, Grant, GrantKind,
+    GrantState, Hold, HoldReason, HoldState, KeyAlgorithm, KeyFingerprint, KeyRecord, KeyStanding, Labels,
+    Machine, MachineKind, MachineState, Minted, Object, Operator, OperatorRole, Pending, PublicKey, Reason,
+    ReimagePolicy, RetireCause, Retired, SecretHash, SecretId, Site, SoftwareAgent, SuspendCause, Suspended,
+    Tenant, TenantId, Timestamp, Uses,
 };
 
 use super::decisions::write;
@@ -313,6 +314,38 @@ impl Things {
         credentials
     }
 
+    pub(super) fn agent(&self, machine: &Machine, nick: &str) -> SoftwareAgent {
+        SoftwareAgent {
+            tenant: self.tenant,
+            machine: machine.id,
+            nick: text(nick),
+            role: AgentRole::Worker,
+            team: None,
+            skills: vec![text("go"), text("größe \"x\"")],
+            version: 1,
+            freed_at: None,
+        }
+    }
+
+    /// The version of an agent's engagement that is in force.
+    pub(super) fn engagement(&self, agent: &SoftwareAgent) -> EngagementVersion {
+        let draft = Draft {
+            channels: vec!["#general".to_owned()],
+            rate_limit: RateLimit { messages_per_second: 0.1, burst: 3 },
+            system_prompt: "a <b>\n\"c\"".to_owned(),
+            temperature: Some(0.7),
+            ..Draft::default()
+        };
+        EngagementVersion {
+            tenant: agent.tenant,
+            machine: agent.machine,
+            version: agent.version,
+            engagement: Engagement::new(draft).expect("a well-formed engagement"),
+            author: Actor::Operator(self.id()),
+            at: at(12),
+        }
+    }
+
     pub(super) fn operator(&self) -> Operator {
         Operator {
             id: self.id(),
@@ -337,6 +370,7 @@ impl Things {
             created_at: at(0),
             expires_at: at(3_600_000),
             ended_at: None,
+            scope: None,
         }
     }
 }
