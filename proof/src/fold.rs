@@ -248,6 +248,8 @@ impl<R: Reads + Unscoped + Lists> Fold<R> {
             self.say("of hardware", &(id, machine.map(|machine| machine.id)));
             let holds = self.reads.holds_by_hardware(tenant, id).await?;
             self.say("holds", &holds.iter().map(|hold| hold.id).collect::<Vec<_>>());
+            let newest = self.reads.hold_in_name(tenant, id).await?;
+            self.say("in its name", &newest.map(|hold| hold.id));
         }
         for key in &named.keys {
             let read = (self.reads.key(tenant, *key).await?, self.reads.keys(*key).await?);

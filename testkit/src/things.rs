@@ -131,6 +131,7 @@ impl Kit {
         let number = self.ids.count();
         Claimant {
             key: Some(public_key(number)),
+            verifier: None,
             hardware_id: Some(text(&format!("hw_{number:016x}"))),
             hostname: Some(text(&format!("web-{number}.example.net"))),
             kind: MachineKind::Host,
@@ -151,6 +152,7 @@ impl Kit {
             existing: None,
             grant: None,
             state: HoldState::Open,
+            asked: 1,
             created_at: at(0),
             expires_at: at(86_400),
         }

@@ -247,5 +247,10 @@ fn collected(
     Ok(Plan::new(enrolled(credential, machine, false), changes, entry))
 }
 
+mod keyless;
+#[cfg(test)]
+mod keyless_tests;
 #[cfg(test)]
 mod tests;
+
+pub use keyless::{KeylessFacts, Shown, collect_keyless};

@@ -18,6 +18,8 @@ pub struct Terms {
     pub serving_life: SignedDuration,
     /// Of holds that nobody decides.
     pub hold_life: SignedDuration,
+    /// How long after its approval a client without a key may collect, again and again.
+    pub collect_life: SignedDuration,
     /// How far back a certificate's life begins, for machines whose clock is behind.
     pub backdate: SignedDuration,
     /// How long after its end a certificate's key may still ask for a new one.
@@ -33,6 +35,7 @@ impl Default for Terms {
             session_life: SignedDuration::from_hours(24),
             serving_life: SignedDuration::from_hours(24 * 7),
             hold_life: SignedDuration::from_hours(24 * 7),
+            collect_life: SignedDuration::from_hours(24 * 30),
             backdate: SignedDuration::from_mins(10),
             renew_grace: SignedDuration::from_hours(24 * 30),
         }

@@ -7,8 +7,8 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 
 use crate::{
-    Actor, Attributes, GrantId, HardwareId, HoldId, Hostname, KeyFingerprint, MachineId, MachineKind,
-    MethodName, PublicKey, ReasonText, SiteId, TenantId,
+    Actor, Attributes, GrantId, HardwareId, HoldId, Hostname, MachineId, MachineKind, MethodName, PublicKey,
+    ReasonText, SiteId, TenantId, Verifier,
 };
 
 /// An enrollment that waits for a person.
@@ -30,6 +30,9 @@ pub struct Hold {
     pub grant: Option<GrantId>,
     /// Where it stands.
     pub state: HoldState,
+    /// How many requests there were in this claimant's name, this one included: of callers without a key who gave the same
+    /// hardware and another secret. A hint like the rest: anybody may ask in any name.
+    pub asked: u32,
     /// When it was first asked.
     pub created_at: Timestamp,
     /// When it ends by itself.
@@ -41,6 +44,8 @@ pub struct Hold {
 pub struct Claimant {
     /// The key it proved; `None` for clients that have none.
     pub key: Option<PublicKey>,
+    /// By what a client without a key will be known again: whoever shows the secret behind it is the same caller.
+    pub verifier: Option<Verifier>,
     /// The hardware signal it gave.
     pub hardware_id: Option<HardwareId>,
     /// What it calls itself.
@@ -134,11 +139,18 @@ impl Hold {
         matches!(self.state, HoldState::Open) && now < self.expires_at
     }
 
-    /// Whether the same caller asks: the same key or, without one, the same hardware.
-    pub fn is_by(&self, key: Option<KeyFingerprint>, hardware_id: Option<&HardwareId>) -> bool {
-        match (self.claimant.key.as_ref().map(PublicKey::fingerprint), key) {
-            (Some(mine), Some(asked)) => mine == asked,
-            (None, None) => hardware_id.is_some() && self.claimant.hardware_id.as_ref() == hardware_id,
+    /// Whether the same caller asks: the same key; without one the same secret; without that the same hardware. One who
+    /// left a verifier is nobody who left none or another, whatever hardware they name.
+    pub fn is_by(&self, asking: &Claimant) -> bool {
+        let mine = &self.claimant;
+        let same_hardware = mine.hardware_id == asking.hardware_id;
+        match (&mine.key, &asking.key) {
+            (Some(mine), Some(asked)) => mine.fingerprint() == asked.fingerprint(),
+            (None, None) => match (&mine.verifier, &asking.verifier) {
+                (Some(mine), Some(asked)) => mine == asked && same_hardware,
+                (None, None) => asking.hardware_id.is_some() && same_hardware,
+                _ => false,
+            },
             _ => false,
         }
     }

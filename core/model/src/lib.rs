@@ -42,7 +42,7 @@ pub use machine::{
     Suspended,
 };
 pub use refusal::Refusal;
-pub use secret::{Pepper, Secret, SecretForm, SecretHash, SecretId, SecretKind};
+pub use secret::{Pepper, Secret, SecretForm, SecretHash, SecretId, SecretKind, Verifier};
 pub use site::{EnrollmentKey, ReimagePolicy, Site, SiteUse, Tenant};
 pub use text::{
     Attributes, HardwareId, Hostname, Labels, MachineName, MethodName, ReasonText, Role, SiteCode, Skill,

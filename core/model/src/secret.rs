@@ -13,7 +13,7 @@ use std::str::FromStr;
 
 use data_encoding::HEXLOWER;
 use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use thiserror::Error;
 use zeroize::Zeroize;
@@ -79,6 +79,11 @@ pub struct Pepper([u8; 32]);
 #[derive(Clone, Copy)]
 pub struct SecretHash(pub [u8; 32]);
 
+/// What is kept of a secret that a client drew for itself, so that it is known again when it shows it: a MAC by the pepper
+/// over the secret's SHA-256, which is all that the client gave.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Verifier(SecretHash);
+
 /// A secret in the clear. It exists while it is made, presented or compared, and is wiped afterwards.
 #[derive(Clone, Zeroize, zeroize::ZeroizeOnDrop)]
 pub struct Secret {
@@ -133,6 +138,17 @@ impl Pepper {
         Secret::new(kind, std::array::from_fn(|i| id[i]), part(b"bytes"))
     }
 
+    /// What is kept of a client's own secret, by its SHA-256. That alone must not open anything: whoever reads it on its way
+    /// here cannot show what it is the hash of.
+    pub fn verifier(&self, sha256: &[u8; 32]) -> Verifier {
+        Verifier(self.mac(&[b"verifier", sha256]))
+    }
+
+    /// The same, by the secret itself, as its owner shows it.
+    pub fn verifier_of(&self, shown: &str) -> Verifier {
+        self.verifier(&Sha256::digest(shown.as_bytes()).into())
+    }
+
     /// What binds a database to the data directory that this pepper lies in.
     pub fn proof_of(&self, deployment: DeploymentId) -> [u8; 32] {
         self.mac(&[b"deployment", deployment.as_bytes()]).0
@@ -141,6 +157,18 @@ impl Pepper {
     /// Whether a deployment was founded by the data directory that this pepper lies in, or by a copy of it.
     pub fn founded(&self, deployment: &Deployment) -> bool {
         SecretHash(self.proof_of(deployment.id)) == SecretHash(deployment.proof)
+    }
+}
+
+impl Verifier {
+    /// As it was written.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(SecretHash(bytes))
+    }
+
+    /// As it is written.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0.0
     }
 }
 
@@ -201,7 +229,6 @@ impl Secret {
 
     /// The first four hexadecimal digits, upper case, of the SHA-256 of the text form: tells generations apart.
     pub fn short_fingerprint(&self) -> [u8; 2] {
-        use sha2::Digest;
         let digest = Sha256::digest(self.reveal().as_bytes());
         [digest[0], digest[1]]
     }
@@ -261,6 +288,12 @@ impl Eq for SecretHash {}
 impl fmt::Debug for SecretHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SecretHash(…)")
+    }
+}
+
+impl fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Verifier(…)")
     }
 }
 
@@ -379,6 +412,20 @@ mod tests {
             assert_eq!((one.kind(), one.id()), (SecretKind::Enroll, again.id()), "{odd:?}");
             assert_ne!(one.reveal(), odd);
         }
+    }
+
+    #[test]
+    fn a_verifier_is_of_one_secret_and_one_pepper() {
+        let (pepper, other) = (Pepper::new([1; 32]), Pepper::new([2; 32]));
+        assert_eq!(pepper.verifier(&[3; 32]), pepper.verifier(&[3; 32]));
+        assert_ne!(pepper.verifier(&[3; 32]), pepper.verifier(&[4; 32]));
+        assert_ne!(pepper.verifier(&[3; 32]), other.verifier(&[3; 32]));
+        assert_ne!(pepper.verifier(&[3; 32]).as_bytes(), &[3; 32], "what is kept is not what was sent");
+        // SHA-256 of "abc" (FIPS 180-4).
+        let hash = data_encoding::HEXLOWER
+            .decode(b"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad")
+            .expect("hexadecimal digits");
+        assert_eq!(pepper.verifier_of("abc"), pepper.verifier(&hash.try_into().expect("32 bytes")));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use data_encoding::BASE64;
+use data_encoding::{BASE64, HEXLOWER};
 use jiff::Timestamp;
 use muster_model::{Attributes, HardwareId, Hostname, MachineKind};
 use serde::{Deserialize, Serialize};
@@ -23,6 +23,10 @@ pub struct EnrollRequest {
     /// Left out by clients that have no key of their own and ask for a bearer key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub csr: Option<String>,
+    /// The SHA-256 of a secret text that a client without a key drew for itself, 64 hexadecimal digits in lower case. By
+    /// that secret it collects what it is held for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_hash: Option<String>,
     /// Which credential to issue.
     #[serde(default)]
     pub credential: CredentialForm,
@@ -73,6 +77,8 @@ pub struct EnrollFields {
     pub evidence: serde_json::Value,
     /// DER of the CSR.
     pub csr: Option<Vec<u8>>,
+    /// The SHA-256 of the client's own secret.
+    pub secret_hash: Option<[u8; 32]>,
     /// The hardware signal.
     pub hardware_id: Option<HardwareId>,
     /// What the machine calls itself.
@@ -102,6 +108,10 @@ impl TryFrom<EnrollRequest> for EnrollFields {
             (CredentialForm::Bearer, true) => fields.wrong("csr", "does not go with a bearer key"),
             _ => {}
         }
+        if request.csr.is_some() && request.secret_hash.is_some() {
+            fields.wrong("secret_hash", "does not go with a key of one's own");
+        }
+        let secret_hash = request.secret_hash.as_deref().and_then(|text| sha256(&mut fields, text));
         let previous = request.previous.as_ref().and_then(|previous| {
             let key = fields.parse("previous.key", &previous.key);
             key.zip(decode(&mut fields, "previous.signature", &previous.signature, 128))
@@ -114,6 +124,7 @@ impl TryFrom<EnrollRequest> for EnrollFields {
             method: request.method,
             evidence: request.evidence,
             csr,
+            secret_hash,
             hardware_id,
             hostname,
             kind,
@@ -126,6 +137,11 @@ impl TryFrom<EnrollRequest> for EnrollFields {
 
 fn host() -> String {
     MachineKind::Host.as_str().to_owned()
+}
+
+fn sha256(fields: &mut Fields, text: &str) -> Option<[u8; 32]> {
+    let bytes = HEXLOWER.decode(text.as_bytes()).ok().and_then(|bytes| bytes.try_into().ok());
+    fields.take("secret_hash", bytes.ok_or("is not 64 hexadecimal digits in lower case"))
 }
 
 fn decode(fields: &mut Fields, path: &str, text: &str, max: usize) -> Option<Vec<u8>> {
@@ -301,5 +317,19 @@ mod tests {
         assert!(fields(json.clone()).is_err());
         json.as_object_mut().expect("an object").remove("csr");
         assert!(fields(json).is_ok());
+    }
+
+    #[test]
+    fn a_client_without_a_key_leaves_the_hash_of_its_secret_in_one_form() {
+        let mut json = request();
+        json["credential"] = "bearer".into();
+        json["secret_hash"] = "ab".repeat(32).into();
+        assert_eq!(fields(json.clone()).expect_err("it has a key").0[1].path, "secret_hash");
+        json.as_object_mut().expect("an object").remove("csr");
+        assert_eq!(fields(json.clone()).expect("well formed").secret_hash, Some([0xab; 32]));
+        for wrong in ["AB".repeat(32), "ab".repeat(31), "ab".repeat(33), "zz".repeat(32), String::new()] {
+            json["secret_hash"] = wrong.clone().into();
+            assert_eq!(fields(json.clone()).expect_err("no hash").0[0].path, "secret_hash", "{wrong}");
+        }
     }
 }

@@ -25,6 +25,10 @@ pub struct Hold {
     pub existing: Option<String>,
     /// The grant it presented.
     pub grant: Option<String>,
+    /// How many requests there were in this name, this one included: of clients without a key who gave the same hardware
+    /// and another secret.
+    #[serde(default = "once")]
+    pub asked: u32,
     /// When it was first asked.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
@@ -100,6 +104,10 @@ pub struct Approve {
     pub choice: Option<Choice>,
 }
 
+fn once() -> u32 {
+    1
+}
+
 impl Hold {
     /// Writes a hold. Expiry is computed from the clock, it is never stored.
     pub fn new(hold: &Record, site: &str, now: Timestamp) -> Self {
@@ -116,6 +124,7 @@ impl Hold {
             claimant: Claimant::from(&hold.claimant),
             existing: hold.existing.map(|id| id.to_string()),
             grant: hold.grant.map(|id| id.to_string()),
+            asked: hold.asked,
             created_at: hold.created_at,
             expires_at: hold.expires_at,
             decided_at,

@@ -167,6 +167,7 @@ fn describe(joining: &Joining, csr: String) -> Result<(EnrollRequest, Signal), A
         method: method.to_owned(),
         evidence: public,
         csr: Some(csr),
+        secret_hash: None,
         credential: CredentialForm::Certificate,
         hardware_id: signal.id.as_ref().map(ToString::to_string),
         hostname: joining.hostname.clone().or_else(facts::hostname),

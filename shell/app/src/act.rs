@@ -116,8 +116,12 @@ impl<S: Store> App<S> {
         let Some(mark) = mark else {
             return Secret::new(kind, self.inner.ports.random(), self.inner.ports.random());
         };
-        let derive =
-            |part: &[u8]| self.inner.pepper.mac(&[b"secret", kind.word().as_bytes(), part, &mark.key]).0;
+        self.derived(kind, &mark.key)
+    }
+
+    /// The secret that belongs to a name: the same whenever it is asked for, and kept nowhere.
+    pub(crate) fn derived(&self, kind: SecretKind, name: &[u8]) -> Secret {
+        let derive = |part: &[u8]| self.inner.pepper.mac(&[b"secret", kind.word().as_bytes(), part, name]).0;
         let id = derive(b"id");
         Secret::new(kind, std::array::from_fn(|i| id[i]), derive(b"bytes"))
     }

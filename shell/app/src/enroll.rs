@@ -9,7 +9,7 @@ use muster_lifecycle::Plan;
 use muster_lifecycle::enroll::{Facts, Fresh, Known, Outcome, Request, approval, decide};
 use muster_model::{
     Claim, Claimant, CredentialKind, Entitlement, GrantKind, HoldState, KeyFingerprint, Machine, PublicKey,
-    Refusal, SecretForm, SecretHash, Site, SiteCode, TenantId,
+    Refusal, SecretForm, SecretHash, Site, SiteCode, TenantId, Verifier,
 };
 use muster_store::{Decision, Presence, Reads, Store, StoreError, Unscoped};
 use muster_wire::enroll::{EnrollAnswer, EnrollFields, EnrollRequest, REKEY_CONTEXT};
@@ -38,7 +38,8 @@ impl<S: Store> App<S> {
         self.may_change()?;
         let Stepped { tenant, claim, shut } = self.claim(&evidence).await?;
         let vouched = self.vouched(tenant, &fields).await?;
-        let proved = Proved { tenant, claim, shut, key, vouched_by: vouched.key() };
+        let verifier = fields.secret_hash.as_ref().map(|hash| self.inner.pepper.verifier(hash));
+        let proved = Proved { tenant, claim, shut, key, verifier, vouched_by: vouched.key() };
         let decision = self.enrollment(fields, proved, Named::default(), origin);
         if vouched == Vouched::Wrongly {
             return Err(self.wrongly_vouched(&decision, origin).await);
@@ -115,9 +116,10 @@ impl<S: Store> App<S> {
         named: Named,
         origin: &Origin,
     ) -> Enroll<S> {
-        let Proved { tenant, claim, shut, key, vouched_by } = proved;
+        let Proved { tenant, claim, shut, key, verifier, vouched_by } = proved;
         let claimant = Claimant {
             key,
+            verifier,
             hardware_id: fields.hardware_id,
             hostname: fields.hostname,
             kind: fields.kind,
@@ -216,6 +218,7 @@ pub(crate) struct Proved {
     pub(crate) claim: Claim,
     pub(crate) shut: Option<Refusal>,
     pub(crate) key: Option<PublicKey>,
+    pub(crate) verifier: Option<Verifier>,
     pub(crate) vouched_by: Option<KeyFingerprint>,
 }
 
@@ -282,10 +285,17 @@ impl<S: Store> Enroll<S> {
                 facts.about = reads.holds_about(self.tenant(), machine.id).await?;
                 facts.by_hardware = Some(self.app.known(reads, machine, None).await?);
             }
-            if key.is_none() {
-                facts.holds = reads.holds_by_hardware(self.tenant(), id).await?;
-                self.load_earlier(reads, facts).await?;
+            match claimant.verifier {
+                Some(_) => facts.in_its_name = reads.hold_in_name(self.tenant(), id).await?,
+                None if key.is_none() => {
+                    facts.holds = reads.holds_by_hardware(self.tenant(), id).await?;
+                    self.load_earlier(reads, facts).await?;
+                }
+                None => {}
             }
+        }
+        if let Some(verifier) = &claimant.verifier {
+            facts.holds = reads.holds_by_verifier(self.tenant(), verifier).await?;
         }
         Ok(())
     }

@@ -47,13 +47,14 @@ impl<S: Store> App<S> {
             method: evidence.method().to_owned(),
             evidence: Default::default(),
             csr: None,
+            secret_hash: None,
             hardware_id: Some(claim.hardware_id),
             hostname: Some(claim.hostname),
             kind: claim.kind,
             attributes: claim.attributes,
             previous: None,
         };
-        let proved = Proved { tenant, claim: proved, shut, key: None, vouched_by: None };
+        let proved = Proved { tenant, claim: proved, shut, key: None, verifier: None, vouched_by: None };
         let decision = self.enrollment(fields, proved, named, origin);
         self.settle_enrollment(decision, origin).await
     }

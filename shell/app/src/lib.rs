@@ -10,6 +10,7 @@ mod audit;
 mod authenticate;
 mod bearer;
 mod caller;
+mod collect;
 mod cursor;
 mod effects;
 mod enroll;

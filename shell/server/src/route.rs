@@ -17,7 +17,7 @@ use utoipa::openapi::path::{HttpMethod, Operation};
 use utoipa::openapi::security::SecurityRequirement;
 use utoipa::openapi::{Components, OpenApi};
 
-pub(crate) use guard::{COOKIE, session, signed_header, stated};
+pub(crate) use guard::{COOKIE, bearer, session, signed_header, stated};
 pub(crate) use input::{Body, Key, Named, NoBody, OptionalBody, Params, wrong_field};
 pub(crate) use wrap::wrapped;
 

@@ -31,3 +31,7 @@ CREATE TABLE engagements (
 
 ALTER TABLE access_tokens ADD COLUMN scopes text COLLATE "C";
 ALTER TABLE access_tokens ADD COLUMN team text COLLATE "C";
+
+ALTER TABLE holds ADD COLUMN verifier bytea;             -- of a claimant without a key
+ALTER TABLE holds ADD COLUMN asked bigint NOT NULL DEFAULT 1;
+CREATE INDEX holds_by_verifier ON holds (verifier, id) WHERE verifier IS NOT NULL;

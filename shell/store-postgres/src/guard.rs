@@ -16,7 +16,7 @@ use muster_model::{
     AccessToken, AccessTokenId, AuditId, Credential, CredentialId, Deployment, EngagementVersion, EntryPlace,
     Grant, GrantId, GrantKind, HardwareId, Hold, HoldId, KeyFingerprint, KeyRecord, Machine, MachineId, Nick,
     Object, Operator, OperatorId, Presence, Replica, SecretId, Site, SiteCode, SiteId, SiteUse,
-    SoftwareAgent, Tenant, TenantId, Timestamp, Uses,
+    SoftwareAgent, Tenant, TenantId, Timestamp, Uses, Verifier,
 };
 use muster_store::{Reads, StoreError, Unscoped};
 use muster_store_sql::View;
@@ -276,13 +276,16 @@ impl Reads for Guarded<'_> {
         let owners = [
             hold.claimant.key.as_ref().map(|key| Owner::Key(key.fingerprint())),
             hold.claimant.hardware_id.as_ref().map(Owner::Hardware).filter(|_| hold.claimant.key.is_none()),
+            hold.claimant.verifier.as_ref().map(Owner::Verifier),
             hold.existing.map(Owner::Machine),
         ];
         let numbers = owners.into_iter().flatten().map(|owner| owner.number(tenant));
         let missing: Vec<Number> =
             numbers.filter(|number| !self.locks.has(*number, Strength::Exclusive)).collect();
-        let of_nobody =
-            hold.claimant.key.is_none() && hold.claimant.hardware_id.is_none() && hold.existing.is_none();
+        let of_nobody = hold.claimant.key.is_none()
+            && hold.claimant.verifier.is_none()
+            && hold.claimant.hardware_id.is_none()
+            && hold.existing.is_none();
         let last = match missing.split_last() {
             Some((last, before)) => {
                 for number in before {
@@ -302,6 +305,14 @@ impl Reads for Guarded<'_> {
 
     async fn holds_by_hardware(&mut self, tenant: TenantId, id: &HardwareId) -> Answered<Vec<Hold>> {
         under!(self, tenant, Owner::Hardware(id), holds_by_hardware(tenant, id))
+    }
+
+    async fn holds_by_verifier(&mut self, tenant: TenantId, verifier: &Verifier) -> Answered<Vec<Hold>> {
+        under!(self, tenant, Owner::Verifier(verifier), holds_by_verifier(tenant, verifier))
+    }
+
+    async fn hold_in_name(&mut self, tenant: TenantId, id: &HardwareId) -> Answered<Option<Hold>> {
+        under!(self, tenant, Owner::Hardware(id), hold_in_name(tenant, id))
     }
 
     async fn holds_about(&mut self, tenant: TenantId, machine: MachineId) -> Answered<Vec<Hold>> {

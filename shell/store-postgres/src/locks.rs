@@ -8,6 +8,7 @@ use std::collections::HashMap;
 
 use muster_model::{
     AccessTokenId, GrantId, HardwareId, HoldId, KeyFingerprint, MachineId, Nick, SiteCode, SiteId, TenantId,
+    Verifier,
 };
 use sha2::{Digest, Sha256};
 
@@ -33,6 +34,8 @@ pub(crate) enum Owner<'o> {
     Key(KeyFingerprint),
     /// Hardware, whether anybody has it, and what it asked for without a key.
     Hardware(&'o HardwareId),
+    /// A secret that a client drew for itself, and what it asked for.
+    Verifier(&'o Verifier),
     /// A grant.
     Grant(GrantId),
     /// A nick, whether anybody holds it.
@@ -68,6 +71,7 @@ impl Owner<'_> {
             Self::Machine(id) => add(b"machine", id.as_bytes()),
             Self::Key(key) => add(b"key", &key.0),
             Self::Hardware(id) => add(b"hardware", id.as_str().as_bytes()),
+            Self::Verifier(verifier) => add(b"verifier", verifier.as_bytes()),
             Self::Grant(id) => add(b"grant", id.as_bytes()),
             Self::Nick(nick) => add(b"nick", nick.folded().as_bytes()),
             Self::Hold(id) => add(b"hold", id.as_bytes()),

@@ -5,7 +5,7 @@ use muster_model::{
     AccessToken, AccessTokenId, AuditId, Credential, CredentialId, Deployment, EngagementVersion, EntryPlace,
     Grant, GrantId, HardwareId, Hold, HoldId, KeyFingerprint, KeyRecord, Machine, MachineId, Nick, Object,
     Operator, OperatorId, Presence, Replica, SecretId, Site, SiteCode, SiteId, SiteUse, SoftwareAgent,
-    Tenant, TenantId, Timestamp,
+    Tenant, TenantId, Timestamp, Verifier,
 };
 use muster_store::{
     AgentRow, AuditFilter, AuditRecord, Listed, Lists, MachineFilter, MachineRow, PageRequest, Reads,
@@ -81,6 +81,12 @@ impl<E: Dialect> Reads for View<E> {
     }
     async fn holds_by_hardware(&mut self, tenant: TenantId, id: &HardwareId) -> Answered<Vec<Hold>> {
         hold::by_hardware(&mut self.0, tenant, id).await
+    }
+    async fn holds_by_verifier(&mut self, tenant: TenantId, verifier: &Verifier) -> Answered<Vec<Hold>> {
+        hold::by_verifier(&mut self.0, tenant, verifier).await
+    }
+    async fn hold_in_name(&mut self, tenant: TenantId, id: &HardwareId) -> Answered<Option<Hold>> {
+        hold::in_name(&mut self.0, tenant, id).await
     }
     async fn holds_about(&mut self, tenant: TenantId, machine: MachineId) -> Answered<Vec<Hold>> {
         hold::about(&mut self.0, tenant, machine).await

@@ -31,4 +31,8 @@ CREATE TABLE engagements (
 ALTER TABLE access_tokens ADD COLUMN scopes TEXT;
 ALTER TABLE access_tokens ADD COLUMN team TEXT;
 
+ALTER TABLE holds ADD COLUMN verifier BLOB;              -- of a claimant without a key
+ALTER TABLE holds ADD COLUMN asked INTEGER NOT NULL DEFAULT 1;
+CREATE INDEX holds_by_verifier ON holds (tenant_id, verifier, id) WHERE verifier IS NOT NULL;
+
 PRAGMA user_version = 3;

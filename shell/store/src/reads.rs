@@ -7,7 +7,7 @@ use muster_model::{
     AccessToken, AccessTokenId, AuditId, Credential, CredentialId, Deployment, EngagementVersion, EntryPlace,
     Grant, GrantId, HardwareId, Hold, HoldId, KeyFingerprint, KeyRecord, Machine, MachineId, Nick, Object,
     Operator, OperatorId, Presence, Replica, SecretId, Site, SiteCode, SiteId, SiteUse, SoftwareAgent,
-    Tenant, TenantId, Timestamp,
+    Tenant, TenantId, Timestamp, Verifier,
 };
 
 use crate::StoreError;
@@ -76,8 +76,12 @@ pub trait Reads: Send {
     fn hold(&mut self, tenant: TenantId, id: HoldId) -> impl Answer<Option<Hold>>;
     /// Holds by the same key, the newest first, at most 16.
     fn holds_by_key(&mut self, tenant: TenantId, key: KeyFingerprint) -> impl Answer<Vec<Hold>>;
-    /// Holds by keyless callers of the same hardware, the newest first, at most 16.
+    /// Holds by callers of the same hardware who have neither a key nor a secret to show, the newest first, at most 16.
     fn holds_by_hardware(&mut self, tenant: TenantId, id: &HardwareId) -> impl Answer<Vec<Hold>>;
+    /// Holds by the caller who can show this secret, the newest first, at most 16.
+    fn holds_by_verifier(&mut self, tenant: TenantId, verifier: &Verifier) -> impl Answer<Vec<Hold>>;
+    /// The newest hold of any caller of this hardware who has no key and a secret to show.
+    fn hold_in_name(&mut self, tenant: TenantId, id: &HardwareId) -> impl Answer<Option<Hold>>;
     /// Holds of others about a machine, whatever became of them, the newest first, at most 16.
     fn holds_about(&mut self, tenant: TenantId, machine: MachineId) -> impl Answer<Vec<Hold>>;
     /// A credential.

@@ -5,7 +5,7 @@ use muster_model::{
     AccessToken, AccessTokenId, AuditId, Credential, CredentialId, Deployment, EngagementVersion, EntryPlace,
     Grant, GrantId, GrantKind, HardwareId, Hold, HoldId, KeyFingerprint, KeyRecord, KeyStanding, Machine,
     MachineId, MachineState, Nick, Object, Operator, OperatorId, Presence, PublicKey, Replica, SecretId,
-    Site, SiteCode, SiteId, SiteUse, SoftwareAgent, Tenant, TenantId, Timestamp,
+    Site, SiteCode, SiteId, SiteUse, SoftwareAgent, Tenant, TenantId, Timestamp, Verifier,
 };
 use muster_store::{Reads, StoreError, Unscoped};
 
@@ -108,8 +108,21 @@ impl Reads for Moment {
 
     async fn holds_by_hardware(&mut self, tenant: TenantId, id: &HardwareId) -> Answered<Vec<Hold>> {
         Ok(self.holds_that(tenant, |hold| {
-            hold.claimant.key.is_none() && hold.claimant.hardware_id.as_ref() == Some(id)
+            let claimant = &hold.claimant;
+            claimant.key.is_none() && claimant.verifier.is_none() && claimant.hardware_id.as_ref() == Some(id)
         }))
+    }
+
+    async fn holds_by_verifier(&mut self, tenant: TenantId, verifier: &Verifier) -> Answered<Vec<Hold>> {
+        Ok(self.holds_that(tenant, |hold| hold.claimant.verifier.as_ref() == Some(verifier)))
+    }
+
+    async fn hold_in_name(&mut self, tenant: TenantId, id: &HardwareId) -> Answered<Option<Hold>> {
+        let newest = self.holds_that(tenant, |hold| {
+            let claimant = &hold.claimant;
+            claimant.key.is_none() && claimant.verifier.is_some() && claimant.hardware_id.as_ref() == Some(id)
+        });
+        Ok(newest.into_iter().next())
     }
 
     async fn holds_about(&mut self, tenant: TenantId, machine: MachineId) -> Answered<Vec<Hold>> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use data_encoding::BASE64;
+use data_encoding::{BASE64, HEXLOWER};
 use muster_app::SignedCall;
 use muster_issuer::parse_spki;
 use muster_model::{KeyFingerprint, PublicKey};
@@ -96,6 +96,7 @@ impl Device {
             method: method.to_owned(),
             evidence,
             csr: Some(BASE64.encode(&self.csr())),
+            secret_hash: None,
             credential: CredentialForm::Certificate,
             hardware_id: self.hardware_id.clone(),
             hostname: Some(self.hostname.clone()),
@@ -108,6 +109,13 @@ impl Device {
     /// A request of a client without keys.
     pub fn keyless(&self, token: &str) -> EnrollRequest {
         EnrollRequest { csr: None, credential: CredentialForm::Bearer, ..self.by_token(token) }
+    }
+
+    /// A request of a client without keys that shows nothing, and can show this secret later.
+    pub fn keyless_request(&self, secret: &str) -> EnrollRequest {
+        let secret_hash = Some(HEXLOWER.encode(&Sha256::digest(secret.as_bytes())));
+        let (csr, credential) = (None, CredentialForm::Bearer);
+        EnrollRequest { csr, credential, secret_hash, kind: "worker".to_owned(), ..self.by_request() }
     }
 
     /// The proof that this device wants the key of a CSR in place of its own.

@@ -54,6 +54,25 @@ impl Asked<'_> {
         answers.next().unwrap_or(Err(Refusal::NotEntitled { cause }))
     }
 
+    /// The request that a caller with a secret of its own repeats: the same for ever, whatever became of it, until it
+    /// expired undecided. What became of it learns who shows the secret, which repeating a request is not.
+    pub(super) fn own_request(&self) -> Option<&Hold> {
+        self.request.claimant.verifier.as_ref()?;
+        let same = |hold: &&Hold| {
+            hold.is_by(&self.request.claimant)
+                && hold.site == self.way.site.id
+                && hold.grant == self.grant()
+                && !hold.is_expired(self.now())
+        };
+        self.holds.iter().find(same)
+    }
+
+    /// How often was asked in this name at this site. Others may ask in it too, so it is told and nothing follows from it.
+    fn times_asked(&self) -> u32 {
+        let here = |hold: &&Hold| hold.site == self.way.site.id && self.request.claimant.verifier.is_some();
+        self.in_its_name.filter(here).map_or(1, |earlier| earlier.asked.saturating_add(1))
+    }
+
     /// What a hold says to the one who opened it, until it expires or is approved.
     fn answer_of(&self, hold: &Hold) -> Option<Result<Plan<Outcome>, Refusal>> {
         match &hold.state {
@@ -78,12 +97,16 @@ impl Asked<'_> {
             existing,
             grant: self.grant(),
             state: HoldState::Open,
+            asked: self.times_asked(),
             created_at: context.now,
             expires_at: context.now + self.fresh.terms.hold_life,
         };
         let mut entry = context.entry("hold.open", Object::Hold(hold.id), reason.as_str());
         entry.detail = self.described();
         entry.detail.extend(existing.map(|id| ("existing", id.to_string())));
+        if hold.asked > 1 {
+            entry.detail.push(("asked", hold.asked.to_string()));
+        }
         let mut changes: Vec<Change> = vec![HoldChange::Open(hold.clone()).into()];
         changes.extend(admit::spend(self));
         Plan::new(Outcome::Held(Box::new(hold)), changes, entry)

@@ -45,7 +45,7 @@ fn is_at_work_without_a_key(machine: &Machine) -> bool {
 pub fn approval<'h>(request: &Request, grant: Option<GrantId>, holds: &'h [Hold]) -> Option<&'h Hold> {
     let claimant = &request.claimant;
     let newest = holds.iter().find(|hold| {
-        hold.is_by(None, claimant.hardware_id.as_ref())
+        hold.is_by(claimant)
             && grant.is_some()
             && hold.grant == grant
             && same_name(&hold.claimant.hostname, &claimant.hostname)

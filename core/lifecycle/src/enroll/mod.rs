@@ -74,6 +74,8 @@ pub struct Facts {
     pub pending: Option<Machine>,
     /// Earlier holds by the same claimant, the newest first.
     pub holds: Vec<Hold>,
+    /// The newest hold of any client without a key that gave this hardware and would show a secret.
+    pub in_its_name: Option<Hold>,
     /// Holds of anybody about the machine of this hardware, the newest first.
     pub about: Vec<Hold>,
     /// For a claimant without a key: the machine that a person let it in as, by the newest of its holds.
@@ -124,14 +126,20 @@ pub fn decide(request: &Request, facts: Facts, fresh: &Fresh) -> Result<Plan<Out
         return Ok(Plan::unchanged(answer)); // row 2, of a caller that has no key to be known by
     }
     let approved = keyless::approved(request, &facts).cloned();
-    let Facts { by_key, by_previous, by_hardware, site_use, holds, about, .. } = facts;
-    let asked = Asked { request, way: &way, site_use, holds: &holds, about: &about, fresh };
+    let Facts { by_key, by_previous, by_hardware, site_use, mut holds, in_its_name, about, .. } = facts;
+    // Found by the secret alone: one that asks on other hardware asks something else.
+    holds.retain(|hold| hold.claimant.verifier.is_none() || hold.is_by(&request.claimant));
+    let in_its_name = in_its_name.as_ref();
+    let asked = Asked { request, way: &way, site_use, holds: &holds, in_its_name, about: &about, fresh };
 
     match (by_key, by_previous, by_hardware) {
         (Some(same), _, _) if same.machine.site == way.site.id => admit::again(&asked, same), // row 2
-        _ if let Standing::Waiting(cause) = way.standing => asked.only_told(cause),           // row 9
+        (None, None, _) if let Some(hold) = asked.own_request() => {
+            Ok(Plan::unchanged(Outcome::Held(Box::new(hold.clone()))))
+        }
+        _ if let Standing::Waiting(cause) = way.standing => asked.only_told(cause), // row 9
         _ if let Some(approved) = approved => Ok(keyless::collect(&asked, approved)), // a person has decided
-        (Some(same), _, _) => asked.hold(HoldReason::SiteMismatch, Some(&same)),      // row 3
+        (Some(same), _, _) => asked.hold(HoldReason::SiteMismatch, Some(&same)),    // row 3
         (None, Some(old), hardware) if checks::is_rekey(&old, hardware.as_ref(), &way) => {
             admit::rekey(&asked, old) // row 4a
         }
@@ -174,6 +182,7 @@ pub(crate) struct Asked<'a> {
     way: &'a Way,
     site_use: SiteUse,
     holds: &'a [Hold],
+    in_its_name: Option<&'a Hold>,
     about: &'a [Hold],
     fresh: &'a Fresh,
 }

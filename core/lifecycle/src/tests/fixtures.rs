@@ -206,6 +206,7 @@ pub(crate) fn by_key(n: u8) -> Known {
 pub(crate) fn claimant(n: u8) -> Claimant {
     Claimant {
         key: Some(public_key(n)),
+        verifier: None,
         hardware_id: None,
         hostname: Some(text(&format!("host-{n}"))),
         kind: MachineKind::Host,
@@ -226,6 +227,7 @@ pub(crate) fn hold(reason: HoldReason, existing: Option<MachineId>) -> Hold {
         existing,
         grant: Some(grant_id(9)),
         state: HoldState::Open,
+        asked: 1,
         created_at: ago(HOUR),
         expires_at: now() + DAY,
     }

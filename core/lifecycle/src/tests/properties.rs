@@ -301,11 +301,10 @@ fn a_hold_never_becomes_accepted_by_itself_and_a_rejection_stands() {
             Entitlement::Grant { id, .. } => Some(id),
             Entitlement::Nothing { .. } => None,
         };
-        let key = request.claimant.key.as_ref().map(PublicKey::fingerprint);
         let is_new = !step.before.machines.contains_key(&machine.id);
         let same_question = |hold: &&Hold| {
             let existing = if is_new { None } else { Some(machine.id) };
-            hold.is_by(key, request.claimant.hardware_id.as_ref())
+            hold.is_by(&request.claimant)
                 && hold.site == site
                 && hold.grant == grant
                 && (hold.existing == existing || matches!(hold.state, HoldState::Rejected { .. }))

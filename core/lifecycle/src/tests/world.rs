@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use muster_model::{
-    Actor, AuditId, Credential, CredentialId, CredentialKind, CredentialState, Entitlement, Grant, GrantId,
-    GrantKind, GrantState, Hold, HoldId, HoldState, KeyFingerprint, KeyRecord, KeyStanding, Machine,
+    Actor, AuditId, Claimant, Credential, CredentialId, CredentialKind, CredentialState, Entitlement, Grant,
+    GrantId, GrantKind, GrantState, Hold, HoldId, HoldState, KeyFingerprint, KeyRecord, KeyStanding, Machine,
     MachineId, MachineState, Minted, Presence, PublicKey, Refusal, ReimagePolicy, RetireCause, SecretId,
     SignedDuration, Site, SiteId, SiteUse, SuspendCause, Timestamp, Uses,
 };
@@ -214,7 +214,7 @@ impl World {
         let claimant = &request.claimant;
         let key = claimant.key.as_ref().map(PublicKey::fingerprint);
         let by_hardware = claimant.hardware_id.as_ref().and_then(|id| self.by_hardware(id));
-        let mine = |hold: &&Hold| hold.is_by(key, claimant.hardware_id.as_ref());
+        let mine = |hold: &&Hold| hold.is_by(claimant);
         enroll::Facts {
             site_use: self.site_use(site),
             site: self.sites.get(&site).cloned(),
@@ -223,11 +223,19 @@ impl World {
             about: by_hardware.as_ref().map_or_else(Vec::new, |machine| self.about(machine.id)),
             by_hardware: by_hardware.map(|machine| self.known(machine, None)),
             holds: self.holds.values().rev().filter(mine).take(16).cloned().collect(),
+            in_its_name: self.in_its_name(claimant),
             grant,
             pending,
             admitted: None,
             derived: None,
         }
+    }
+
+    fn in_its_name(&self, claimant: &Claimant) -> Option<Hold> {
+        let id = claimant.hardware_id.as_ref()?;
+        let same =
+            |hold: &&Hold| hold.claimant.verifier.is_some() && hold.claimant.hardware_id.as_ref() == Some(id);
+        self.holds.values().rev().find(same).cloned()
     }
 
     fn about(&self, machine: MachineId) -> Vec<Hold> {

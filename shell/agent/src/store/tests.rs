@@ -48,6 +48,7 @@ fn pending() -> Pending {
         method: "request".into(),
         evidence: serde_json::json!({}),
         csr: None,
+        secret_hash: None,
         credential: CredentialForm::Certificate,
         hardware_id: None,
         hostname: None,

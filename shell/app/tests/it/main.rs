@@ -2,6 +2,7 @@
 
 mod access;
 mod audit;
+mod collect;
 mod enroll;
 mod found;
 mod hold;

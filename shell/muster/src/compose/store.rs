@@ -5,7 +5,7 @@ use muster_model::{
     AccessToken, AccessTokenId, AuditId, Credential, CredentialId, Deployment, EngagementVersion, Entry,
     EntryPlace, Grant, GrantId, HardwareId, Hold, HoldId, KeyFingerprint, KeyRecord, Machine, MachineId,
     Nick, Object, Operator, OperatorId, Presence, Replica, SecretId, SignedDuration, Site, SiteCode, SiteId,
-    SiteUse, SoftwareAgent, Tenant, TenantId, Timestamp,
+    SiteUse, SoftwareAgent, Tenant, TenantId, Timestamp, Verifier,
 };
 use muster_store::{
     AgentRow, AuditFilter, AuditRecord, Decision, Fence, Joining, Listed, Lists, MachineFilter, MachineRow,
@@ -131,6 +131,8 @@ queries!(Reads {
     hold(tenant: TenantId, id: HoldId) -> Option<Hold>;
     holds_by_key(tenant: TenantId, key: KeyFingerprint) -> Vec<Hold>;
     holds_by_hardware(tenant: TenantId, id: &HardwareId) -> Vec<Hold>;
+    holds_by_verifier(tenant: TenantId, verifier: &Verifier) -> Vec<Hold>;
+    hold_in_name(tenant: TenantId, id: &HardwareId) -> Option<Hold>;
     holds_about(tenant: TenantId, machine: MachineId) -> Vec<Hold>;
     credential(tenant: TenantId, id: CredentialId) -> Option<Credential>;
     open_credentials(tenant: TenantId, machine: MachineId) -> Vec<Credential>;

@@ -139,6 +139,11 @@ pub(crate) fn signed_header(headers: &HeaderMap) -> Result<Option<SignedHeader>,
     parsed.map(Some).ok_or(Refusal::NotAuthenticated { cause: "signature_form" })
 }
 
+/// The secret that a caller shows as a bearer (RFC 6750 §2.1).
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
+}
+
 /// What a signature must have been made over.
 pub(crate) fn stated<'a>(parts: &'a Parts, body: &[u8]) -> SignedRequest<'a> {
     SignedRequest {

@@ -10,7 +10,7 @@ use muster_model::{HoldId, Refusal};
 use muster_wire::enroll::{EnrollAnswer, EnrollRequest};
 
 use crate::problem::Failure;
-use crate::route::{Body, Named, signed_header, stated};
+use crate::route::{Body, Named, bearer, signed_header, stated};
 use crate::state::ServerState;
 
 /// Ask to enroll this machine.
@@ -33,7 +33,8 @@ pub(super) async fn enroll<S: Store>(
     state.app.enroll(request, &origin).await.map(written).map_err(Failure::from)
 }
 
-/// Ask whether a person has decided, with a signed request by the key of the hold.
+/// Ask whether a person has decided: with a signed request by the key of the hold or, without a key, with the secret whose
+/// hash was given, in `Authorization: Bearer`.
 #[utoipa::path(
     get, path = "/v1/enroll/{hold}", tag = "enroll", params(("hold" = String, Path, description = "The hold.")),
     responses(
@@ -50,6 +51,12 @@ pub(super) async fn collect<S: Store>(
 ) -> Response {
     let (parts, _) = request.into_parts();
     let source = parts.extensions.get::<Origin>().and_then(|origin| origin.source);
+    if let Some(secret) = bearer(&parts.headers) {
+        return match state.app.collect_by_secret(hold, secret, source).await {
+            Ok(answer) => written(answer),
+            Err(error) => Failure::from(error).into_response(),
+        };
+    }
     let header = match signed_header(&parts.headers).and_then(|header| header.ok_or(Refusal::NonceNeeded)) {
         Ok(header) => header,
         Err(refusal) => {

@@ -40,6 +40,26 @@ async fn a_request_is_202_with_a_rhythm_and_is_collected_by_its_key() {
     assert_eq!(poll(&face, &device, &path).await.status, StatusCode::OK);
 }
 
+#[tokio::test]
+async fn a_client_without_a_key_collects_by_its_own_secret() {
+    let face = Face::new().await;
+    let request = serde_json::to_value(Device::new("gpu-1").keyless_request("my secret")).expect("JSON");
+    let held = face.stranger(post("/v1/enroll", &request)).await;
+    assert_eq!(held.status, StatusCode::ACCEPTED);
+    let hold = held.json()["hold"].as_str().expect("a hold").to_owned();
+    let path = format!("/v1/enroll/{hold}");
+    let poll = |secret: &str| face.stranger(with(get(&path), "authorization", &format!("Bearer {secret}")));
+    assert_eq!(poll("my secret").await.status, StatusCode::ACCEPTED);
+    assert_eq!(poll("another one").await.status, StatusCode::NOT_FOUND);
+    let approve = format!("/v1/holds/{hold}/approve");
+    assert_eq!(face.admin(post(&approve, &json!({}))).await.status, StatusCode::OK);
+    let first = poll("my secret").await;
+    assert_eq!(first.status, StatusCode::CREATED);
+    let again = poll("my secret").await;
+    assert_eq!(again.status, StatusCode::OK);
+    assert_eq!(first.json()["credential"], again.json()["credential"], "bearer key and all");
+}
+
 async fn poll(face: &Face, device: &Device, path: &str) -> Answer {
     let nonce = face.stranger(get("/v1/nonce")).await.json()["nonce"].as_str().expect("a nonce").to_owned();
     let signed = device.signs(&nonce, "GET", path, b"");

@@ -3,7 +3,7 @@
 use muster_lifecycle::HoldChange;
 use muster_model::{
     Actor, Claimant, GrantId, HardwareId, Hold, HoldId, HoldReason, HoldState, KeyFingerprint, MachineId,
-    MachineKind, PublicKey, ReasonText, SiteId, TenantId, Timestamp,
+    MachineKind, PublicKey, ReasonText, SiteId, TenantId, Timestamp, Verifier,
 };
 use muster_store::{Listed, PageRequest, StoreError};
 
@@ -17,9 +17,9 @@ static HOLDS: Table = Table { name: "holds", key: "id", show: |id| HoldId::from_
 macro_rules! select {
     ($tail:literal) => {
         concat!(
-            "SELECT id, tenant_id, site_id, reason, algorithm, spki, fingerprint, hardware_id, hostname, kind,
-                attributes, source, method, existing, grant_id, state, decided_at, decided_by, decided_machine,
-                decided_reason, created_at, expires_at FROM holds ",
+            "SELECT id, tenant_id, site_id, reason, algorithm, spki, fingerprint, verifier, hardware_id, hostname,
+                kind, attributes, source, method, existing, grant_id, state, decided_at, decided_by,
+                decided_machine, decided_reason, asked, created_at, expires_at FROM holds ",
             $tail
         )
     };
@@ -36,6 +36,7 @@ fn parse(row: &dyn Row) -> Parsed<Hold> {
         existing: cells.opt_id("existing", MachineId::from_bytes)?,
         grant: cells.opt_id("grant_id", GrantId::from_bytes)?,
         state: state(&mut cells)?,
+        asked: cells.get("asked")?,
         created_at: cells.time("created_at")?,
         expires_at: cells.time("expires_at")?,
     })
@@ -44,6 +45,7 @@ fn parse(row: &dyn Row) -> Parsed<Hold> {
 fn claimant(cells: &mut Cells<'_>) -> Parsed<Claimant> {
     Ok(Claimant {
         key: cells.opt_key(["algorithm", "spki", "fingerprint"])?,
+        verifier: cells.get::<Option<[u8; 32]>>("verifier")?.map(Verifier::from_bytes),
         hardware_id: cells.opt_text("hardware_id")?,
         hostname: cells.opt_text("hostname")?,
         kind: cells.one_of("kind", &MachineKind::ALL, MachineKind::as_str)?,
@@ -114,9 +116,33 @@ pub(crate) async fn by_hardware<E: Engine>(
     id: &HardwareId,
 ) -> Result<Vec<Hold>, StoreError> {
     const SQL: &str = select!(
-        "WHERE tenant_id = ?1 AND hardware_id = ?2 AND fingerprint IS NULL ORDER BY id DESC LIMIT 16"
+        "WHERE tenant_id = ?1 AND hardware_id = ?2 AND fingerprint IS NULL AND verifier IS NULL
+            ORDER BY id DESC LIMIT 16"
     );
     sql::many(db, "read the holds of hardware", SQL, &values![tenant.as_bytes(), id.as_str()], parse).await
+}
+
+pub(crate) async fn by_verifier<E: Engine>(
+    db: &mut E,
+    tenant: TenantId,
+    verifier: &Verifier,
+) -> Result<Vec<Hold>, StoreError> {
+    const SQL: &str = select!("WHERE tenant_id = ?1 AND verifier = ?2 ORDER BY id DESC LIMIT 16");
+    let values = values![tenant.as_bytes(), verifier.as_bytes()];
+    sql::many(db, "read the holds of a secret", SQL, &values, parse).await
+}
+
+pub(crate) async fn in_name<E: Engine>(
+    db: &mut E,
+    tenant: TenantId,
+    id: &HardwareId,
+) -> Result<Option<Hold>, StoreError> {
+    const SQL: &str = select!(
+        "WHERE tenant_id = ?1 AND hardware_id = ?2 AND fingerprint IS NULL AND verifier IS NOT NULL
+            ORDER BY id DESC LIMIT 1"
+    );
+    let values = values![tenant.as_bytes(), id.as_str()];
+    sql::one(db, "read the newest hold in a name", SQL, &values, parse).await
 }
 
 pub(crate) async fn about<E: Engine>(
@@ -236,8 +262,9 @@ async fn open<E: Engine>(db: &mut E, hold: &Hold) -> Result<(), StoreError> {
     const SQL: &str = "INSERT INTO holds
         (tenant_id, id, site_id, reason, algorithm, spki, fingerprint, hardware_id, hostname, kind, attributes,
             source, method, existing, grant_id, state, decided_at, decided_by, decided_machine, decided_reason,
-            created_at, expires_at)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)";
+            created_at, expires_at, verifier, asked)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22,
+            ?23, ?24)";
     let claimant = &hold.claimant;
     let key = claimant.key.as_ref();
     let fingerprint = key.map(|key| key.fingerprint().0);
@@ -267,6 +294,8 @@ async fn open<E: Engine>(db: &mut E, hold: &Hold) -> Result<(), StoreError> {
         state.reason,
         millis(hold.created_at),
         millis(hold.expires_at),
+        claimant.verifier.as_ref().map(Verifier::as_bytes),
+        hold.asked,
     ];
     sql::run_one(db, "open a hold", SQL, &values).await
 }

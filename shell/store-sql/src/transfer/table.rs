@@ -83,7 +83,7 @@ tables! {
     holds (tenant_id Bytes, id Bytes, site_id Bytes, reason Text, algorithm Text, spki Bytes, fingerprint Bytes,
         hardware_id Text, hostname Text, kind Text, attributes Text, source Text, method Text, existing Bytes,
         grant_id Bytes, state Text, decided_at Int, decided_by Text, decided_machine Bytes, decided_reason Text,
-        created_at Int, expires_at Int) by (tenant_id, id);
+        created_at Int, expires_at Int, verifier Bytes, asked Int) by (tenant_id, id);
     remembered (tenant_id Bytes, key Bytes, request Bytes, object Text, at Int) by (tenant_id, key);
     nonces (tenant_id Bytes, key Bytes, issued Int) by (tenant_id, key);
     audit (seq Int, tenant_id Bytes, id Bytes, at Int, actor Text, action Text, object Text, reason Text, source Text,

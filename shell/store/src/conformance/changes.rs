@@ -6,8 +6,8 @@ use muster_lifecycle::{
 };
 use muster_model::{
     AccessKind, AccessToken, Actor, Credential, CredentialState, EndReason, Entry, Grant, GrantKind,
-    GrantState, Hold, HoldState, KeyRecord, KeyStanding, Machine, Minted, Object, OperatorRole, PublicKey,
-    ReimagePolicy, Scope, Site, SiteUse, TokenScope, Uses,
+    GrantState, HardwareId, Hold, HoldState, KeyRecord, KeyStanding, Machine, Minted, Object, OperatorRole,
+    PublicKey, ReimagePolicy, Scope, Site, SiteUse, TokenScope, Uses, Verifier,
 };
 
 use super::Fixture;
@@ -150,10 +150,12 @@ pub async fn holds_read_back_as_written<F: Fixture>(fixture: &F) {
     for hold in &holds {
         assert_eq!(&found(reads.hold(things.tenant, hold.id).await), hold);
         assert_eq!(&found(reads.hold_anywhere(hold.id).await), hold);
-        let by_caller = match (&hold.claimant.key, &hold.claimant.hardware_id) {
-            (Some(key), _) => reads.holds_by_key(things.tenant, key.fingerprint()).await,
-            (None, Some(hardware)) => reads.holds_by_hardware(things.tenant, hardware).await,
-            (None, None) => continue,
+        let claimant = &hold.claimant;
+        let by_caller = match (&claimant.key, &claimant.verifier, &claimant.hardware_id) {
+            (Some(key), ..) => reads.holds_by_key(things.tenant, key.fingerprint()).await,
+            (None, Some(verifier), _) => reads.holds_by_verifier(things.tenant, verifier).await,
+            (None, None, Some(hardware)) => reads.holds_by_hardware(things.tenant, hardware).await,
+            (None, None, None) => continue,
         };
         assert_eq!(by_caller.expect("holds"), std::slice::from_ref(hold));
         if let Some(machine) = hold.existing {
@@ -174,6 +176,38 @@ pub async fn holds_read_back_as_written<F: Fixture>(fixture: &F) {
     let newest: Vec<Hold> = later.into_iter().rev().take(16).collect();
     let mut reads = reader(fixture).await;
     assert_eq!(reads.holds_by_key(things.tenant, key.fingerprint()).await.expect("holds"), newest);
+}
+
+/// Holds of callers who show a secret: by that secret, and the newest of all in the name of their hardware.
+pub async fn holds_by_secret_are_told_apart<F: Fixture>(fixture: &F) {
+    let (things, site) = Things::in_store(fixture.store(), 1).await;
+    let (others, their_site) = Things::in_store(fixture.store(), 2).await;
+    let hardware: HardwareId = text("install-1");
+    let by = |things: &Things, site: &Site, verifier: Option<u8>| {
+        let mut hold = things.hold(site);
+        hold.claimant.key = None;
+        hold.claimant.verifier = verifier.map(|n| Verifier::from_bytes([n; 32]));
+        hold.claimant.hardware_id = Some(hardware.clone());
+        hold
+    };
+    let first = by(&things, &site, Some(1));
+    let second = Hold { asked: 2, ..by(&things, &site, Some(2)) };
+    let bare = by(&things, &site, None);
+    let mut keyed = things.hold(&site);
+    keyed.claimant.hardware_id = Some(hardware.clone());
+    let theirs = by(&others, &their_site, Some(1));
+    let open = |hold: &Hold| Change::from(HoldChange::Open(hold.clone()));
+    write(fixture.store(), &things, [&first, &second, &bare, &keyed].map(open).into()).await;
+    write(fixture.store(), &others, vec![open(&theirs)]).await;
+    let mut reads = reader(fixture).await;
+    for (n, expected) in [(1, vec![first.clone()]), (2, vec![second.clone()]), (3, Vec::new())] {
+        let found = reads.holds_by_verifier(things.tenant, &Verifier::from_bytes([n; 32])).await;
+        assert_eq!(found.expect("holds"), expected, "{n}");
+    }
+    assert_eq!(reads.hold_in_name(things.tenant, &hardware).await.expect("a hold"), Some(second));
+    assert_eq!(reads.hold_in_name(others.tenant, &hardware).await.expect("a hold"), Some(theirs));
+    assert_eq!(reads.hold_in_name(things.tenant, &text("install-2")).await.expect("nothing"), None);
+    assert_eq!(reads.holds_by_hardware(things.tenant, &hardware).await.expect("holds"), [bare]);
 }
 
 /// Credentials, by identifier, by secret and by machine, through all of their states.

@@ -97,6 +97,7 @@ macro_rules! conformance {
             machines_read_back_as_written
             keys_read_back_as_written
             holds_read_back_as_written
+            holds_by_secret_are_told_apart
             credentials_read_back_as_written
             operators_and_tokens_read_back_as_written
             memory_reads_back_as_written

@@ -11,7 +11,7 @@ use muster_model::{
     GrantState, Hold, HoldReason, HoldState, KeyAlgorithm, KeyFingerprint, KeyRecord, KeyStanding, Labels,
     Machine, MachineKind, MachineState, Minted, Object, Operator, OperatorRole, Pending, PublicKey, Reason,
     ReimagePolicy, RetireCause, Retired, SecretHash, SecretId, Site, SoftwareAgent, SuspendCause, Suspended,
-    Tenant, TenantId, Timestamp, Uses,
+    Tenant, TenantId, Timestamp, Uses, Verifier,
 };
 
 use super::decisions::write;
@@ -229,6 +229,7 @@ impl Things {
             reason: HoldReason::Approval,
             claimant: Claimant {
                 key: Some(public_key(self.count())),
+                verifier: None,
                 hardware_id: None,
                 hostname: None,
                 kind: MachineKind::Host,
@@ -239,6 +240,7 @@ impl Things {
             existing: None,
             grant: None,
             state: HoldState::Open,
+            asked: 1,
             created_at: at(0),
             expires_at: at(1000),
         }
@@ -259,6 +261,7 @@ impl Things {
             reasons.map(|(reason, state)| Hold { reason, state, ..self.hold(site) }).collect();
         let claimant = Claimant {
             key: None,
+            verifier: None,
             hardware_id: Some(text("hw_of_a_caller_without_a_key")),
             hostname: Some(text("lab 7")),
             kind: MachineKind::SoftwareAgent,
@@ -266,8 +269,11 @@ impl Things {
             source: Some("2001:db8::7".parse().expect("an address")),
             method: text("request"),
         };
+        let verifier = Some(Verifier::from_bytes([7; 32]));
+        let by_secret = Claimant { verifier, ..claimant.clone() };
         let existing = Some(self.id());
         holds.push(Hold { claimant, existing, grant: Some(self.id()), ..self.hold(site) });
+        holds.push(Hold { claimant: by_secret, asked: 3, ..self.hold(site) });
         holds
     }
 

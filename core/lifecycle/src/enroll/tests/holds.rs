@@ -1,6 +1,8 @@
 //! One hold for one claim: repeated, rejected, expired, and at most so many.
 
-use muster_model::{Entitlement, Hold, HoldReason, HoldState, Refusal, ReimagePolicy, SiteUse, Uses};
+use muster_model::{
+    Entitlement, Hold, HoldReason, HoldState, Refusal, ReimagePolicy, SiteUse, Uses, Verifier,
+};
 
 use crate::tests::fixtures::*;
 
@@ -132,5 +134,78 @@ fn requests_without_a_secret_never_take_the_last_places() {
     scene.facts.site_use.open_holds = 2;
     assert!(scene.decide().is_ok(), "whoever holds a token has all places");
     scene.request.claim.entitlement = Entitlement::Nothing { site: None };
+    assert_eq!(scene.decide().err(), Some(Refusal::TooManyHolds));
+}
+
+/// A bare request by a client without a key that can show this secret, on hardware of this name.
+fn by_secret(n: u8) -> Scene {
+    let mut scene = Scene::keyless();
+    scene.request.claim.entitlement = Entitlement::Nothing { site: None };
+    scene.facts.grant = None;
+    scene.site().requests = true;
+    scene.request.claimant.verifier = Some(Verifier::from_bytes([n; 32]));
+    scene.request.claimant.hardware_id = Some(text("install-1"));
+    scene
+}
+
+fn asked_by(scene: &Scene) -> Hold {
+    held(&scene.plan()).clone()
+}
+
+#[test]
+fn a_request_by_a_secret_is_the_same_request_for_ever_whatever_became_of_it() {
+    let first = asked_by(&by_secret(2));
+    let approved = HoldState::Approved { machine: machine_id(1), at: now(), by: operator() };
+    for state in [HoldState::Open, approved, rejected()] {
+        let expires_at = if state == HoldState::Open { first.expires_at } else { ago(DAY) };
+        let earlier = Hold { state, expires_at, ..first.clone() };
+        let mut again = by_secret(2);
+        again.facts.holds = vec![earlier.clone()];
+        // Once it was approved, its machine has the hardware.
+        again.facts.by_hardware = Some(known(machine(1), None));
+        let plan = again.plan();
+        assert!(plan.is_unchanged() && held(&plan) == &earlier);
+    }
+    let mut late = by_secret(2);
+    late.facts.holds = vec![Hold { expires_at: now(), id: hold_id(3), ..first.clone() }];
+    assert_eq!(asked_by(&late).id, first.id, "what expired undecided is asked anew");
+}
+
+#[test]
+fn another_secret_another_site_or_other_hardware_is_another_request() {
+    let first = asked_by(&by_secret(2));
+    let mut other = by_secret(3);
+    other.facts.holds = vec![Hold { id: hold_id(3), ..first.clone() }];
+    assert_eq!(asked_by(&other).claimant.verifier, Some(Verifier::from_bytes([3; 32])));
+    let mut elsewhere = by_secret(2);
+    elsewhere.facts.holds = vec![Hold { id: hold_id(3), site: site_id(2), ..first.clone() }];
+    assert_eq!(asked_by(&elsewhere).id, hold_id(200));
+    let mut moved = by_secret(2);
+    moved.request.claimant.hardware_id = Some(text("install-2"));
+    moved.facts.holds = vec![Hold { id: hold_id(3), ..first }];
+    assert_eq!(asked_by(&moved).id, hold_id(200));
+}
+
+#[test]
+fn a_request_tells_how_often_was_asked_in_its_name() {
+    let first = asked_by(&by_secret(2));
+    assert_eq!(first.asked, 1);
+    let mut second = by_secret(3);
+    second.facts.in_its_name = Some(Hold { state: rejected(), ..first.clone() });
+    let plan = second.plan();
+    assert_eq!(held(&plan).asked, 2);
+    assert!(plan.entries()[0].detail.contains(&("asked", "2".to_owned())));
+    second.facts.in_its_name = Some(Hold { asked: u32::MAX, ..first.clone() });
+    assert_eq!(asked_by(&second).asked, u32::MAX);
+    second.facts.in_its_name = Some(Hold { site: site_id(2), asked: 7, ..first });
+    assert_eq!(asked_by(&second).asked, 1, "what was asked elsewhere is not counted here");
+}
+
+#[test]
+fn requests_in_one_name_stay_within_their_share_of_the_places() {
+    let mut scene = by_secret(3);
+    scene.facts.in_its_name = Some(Hold { state: rejected(), ..asked_by(&by_secret(2)) });
+    scene.site().hold_cap = 10;
+    scene.facts.site_use = SiteUse { machines: 0, open_holds: 5 };
     assert_eq!(scene.decide().err(), Some(Refusal::TooManyHolds));
 }
