@@ -11,7 +11,7 @@ use muster_model::{
     AccessTokenId, HardwareId, KeyFingerprint, MachineId, PublicKey, SecretId, SiteId, TenantId, Timestamp,
 };
 use muster_store::{
-    AuditFilter, Listed, Lists, MachineFilter, PageRequest, Reads, Store, StoreError, Unscoped,
+    AccountFilter, AuditFilter, Listed, Lists, MachineFilter, PageRequest, Reads, Store, StoreError, Unscoped,
 };
 
 use crate::plain;
@@ -101,6 +101,7 @@ impl Named {
             | Change::Credential(CredentialChange::State { .. })
             | Change::Access(AccessChange::CreateOperator(_) | AccessChange::EndToken { .. })
             | Change::Grant(GrantChange::Create(_) | GrantChange::Draw { .. } | GrantChange::End { .. })
+            | Change::Account(_)
             | Change::Deployment(_)
             | Change::Tenant(_)
             | Change::Site(_) => {}
@@ -124,6 +125,7 @@ pub(crate) async fn fold<S: Store>(player: &Player<S>) -> Result<Vec<String>, St
     fold.identities(&named).await?;
     fold.agents(&named).await?;
     fold.access(&named).await?;
+    fold.accounts().await?;
     fold.log().await?;
     Ok(fold.lines)
 }
@@ -152,6 +154,23 @@ impl<R: Reads + Unscoped + Lists> Fold<R> {
         let only = self.reads.only_site(tenant).await?;
         self.say("only site", &only);
         self.by_site(&sites.iter().map(|site| site.id).collect::<Vec<_>>()).await
+    }
+
+    async fn accounts(&mut self) -> Result<(), StoreError> {
+        let (tenant, now) = (self.tenant, self.now);
+        let accounts = pages!(self, accounts, &AccountFilter::default());
+        for account in accounts {
+            self.say("account", &account);
+            let named = self.reads.account_named(tenant, &account.provisioner, &account.name).await?;
+            let read = (self.reads.account(tenant, account.id).await?, named);
+            self.say("by id and name", &read);
+            let of_machine = self.reads.accounts_of_machine(tenant, account.machine).await?;
+            self.say("accounts of machine", &of_machine);
+        }
+        let due = self.reads.due_accounts(now, 1000).await?;
+        let due: Vec<_> = due.into_iter().filter(|account| account.tenant == tenant).collect();
+        self.say("due", &due);
+        Ok(())
     }
 
     async fn by_site(&mut self, sites: &[SiteId]) -> Result<(), StoreError> {

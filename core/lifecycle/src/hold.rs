@@ -7,10 +7,11 @@ use muster_model::{
     Machine, MachineId, MachineState, Object, PublicKey, ReasonText, Refusal, Site,
 };
 
+use crate::account;
 use crate::credential;
 use crate::enroll::{Known, Outcome, key_still_counts};
 use crate::identity::{self, Newcomer};
-use crate::plan::{Change, Context, CredentialChange, HoldChange, Plan};
+use crate::plan::{Change, Context, CredentialChange, HoldChange, MachineChange, Plan};
 use crate::terms::Terms;
 
 /// What a person decides about who asks.
@@ -150,8 +151,9 @@ fn become_same(
     let moved = Known { machine: Machine { site, ..known.machine }, ..known };
     if key.is_some() && key == moved.machine.key {
         let machine = Machine { state, ..moved.machine };
-        let change = crate::plan::MachineChange::Update(machine.clone());
-        return Ok((machine, vec![change.into()]));
+        let mut changes = account::follow(&moved.accounts, &machine.state, false, context.now);
+        changes.push(MachineChange::Update(machine.clone()).into());
+        return Ok((machine, changes));
     }
     let claimant = Claimant { hardware_id, ..hold.claimant.clone() };
     Ok(identity::take_over(moved, state, &claimant, hold.grant, context.now))

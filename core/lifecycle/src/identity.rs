@@ -7,6 +7,7 @@ use muster_model::{
     MachineId, MachineName, MachineState, PublicKey, Refusal, Site, SuspendCause, Suspended, Timestamp,
 };
 
+use crate::account;
 use crate::credential::end_all;
 use crate::enroll::Known;
 use crate::plan::{Change, Context, KeyChange, MachineChange};
@@ -89,7 +90,7 @@ pub(crate) fn take_over(
     grant: Option<GrantId>,
     now: Timestamp,
 ) -> (Machine, Vec<Change>) {
-    let Known { machine, credentials, .. } = known;
+    let Known { machine, credentials, accounts, .. } = known;
     let mut changes: Vec<Change> = Vec::new();
     // A key that was revoked stays so in the record.
     let standing_key = machine.key.filter(|_| !is_revoked(&machine.state));
@@ -108,6 +109,7 @@ pub(crate) fn take_over(
         enrolled_at: Some(now),
         ..machine
     };
+    changes.extend(account::follow(&accounts, &machine.state, true, now));
     changes.push(MachineChange::Update(machine.clone()).into());
     changes.extend(register(claimant, &machine));
     (machine, changes)

@@ -6,7 +6,8 @@
 //! generation on. Everything else is the enrollment decision.
 
 use muster_model::{
-    Credential, Grant, GrantKind, GrantState, Machine, MachineState, Object, Presence, Refusal, Timestamp,
+    Account, Credential, Grant, GrantKind, GrantState, Machine, MachineState, Object, Presence, Refusal,
+    Timestamp,
 };
 
 use crate::credential;
@@ -28,7 +29,9 @@ pub fn decide(
     let asked = Asked { request, open, fresh };
     match facts.grant.as_ref().zip(facts.pending.as_ref()).filter(|(grant, _)| asked.stands(grant)) {
         Some((grant, machine)) if asked.lost_its_answer(grant, machine) => Ok(asked.again(machine)),
-        Some((grant, machine)) if may_return(grant, machine) => asked.back(grant, machine.clone()),
+        Some((grant, machine)) if may_return(grant, machine) => {
+            asked.back(grant, machine.clone(), &facts.pending_accounts)
+        }
         None if facts.grant.as_ref().is_some_and(|grant| !is_invite(grant)) => {
             Err(Refusal::NotEntitled { cause: "grant_kind" })
         }
@@ -79,11 +82,12 @@ impl Asked<'_> {
     }
 
     /// An operator invited the machine again: what it had ends, in the transaction that lets it in.
-    fn back(&self, grant: &Grant, machine: Machine) -> Result<Plan<Outcome>, Refusal> {
+    fn back(&self, grant: &Grant, machine: Machine, accounts: &[Account]) -> Result<Plan<Outcome>, Refusal> {
         let Fresh { context, terms, .. } = self.fresh;
         let state = machine.state.clone().vouched_for(context.now)?;
         let credentials = self.open.to_vec();
-        let known = Known { machine, key: None, presence: Presence::default(), credentials };
+        let (presence, accounts) = (Presence::default(), accounts.to_vec());
+        let known = Known { machine, key: None, presence, credentials, accounts };
         let claimant = &self.request.claimant;
         let (machine, mut changes) = identity::take_over(known, state, claimant, Some(grant.id), context.now);
         let drawn = grant.drawn(None, context.now);

@@ -5,6 +5,7 @@
 //! every rule of Muster can be tested by calling a function.
 
 pub mod access;
+pub mod account;
 pub mod agent;
 pub mod credential;
 pub mod deployment;
@@ -23,7 +24,8 @@ pub mod terms;
 mod tests;
 
 pub use plan::{
-    AccessChange, AgentChange, Change, Context, CredentialChange, DeploymentChange, GrantChange, HoldChange,
-    KeyChange, MachineChange, MachineOrder, MemoryChange, Plan, Remembered, SiteChange, TenantChange,
+    AccessChange, AccountChange, AgentChange, Change, Context, CredentialChange, DeploymentChange,
+    GrantChange, HoldChange, KeyChange, MachineChange, MachineOrder, MemoryChange, Plan, Remembered,
+    SiteChange, TenantChange,
 };
 pub use terms::Terms;

@@ -3,11 +3,13 @@
 //! Acting on a machine that stands so already changes nothing, so that a repeated request gets the same answer.
 
 use muster_model::{
-    Credential, CredentialId, CredentialKind, EndReason, Grant, GrantState, HardwareId, KeyFingerprint,
-    KeyRecord, KeyStanding, Labels, Machine, MachineId, MachineKind, MachineName, MachineState, Object,
-    Pending, ReasonText, Refusal, RetireCause, Role, Site, SoftwareAgent, SuspendCause, Suspended, Timestamp,
+    Account, Credential, CredentialId, CredentialKind, EndReason, Grant, GrantState, HardwareId,
+    KeyFingerprint, KeyRecord, KeyStanding, Labels, Machine, MachineId, MachineKind, MachineName,
+    MachineState, Object, Pending, ReasonText, Refusal, RetireCause, Role, Site, SoftwareAgent, SuspendCause,
+    Suspended, Timestamp,
 };
 
+use crate::account::{self, ends_passphrases};
 use crate::credential::end_all;
 use crate::grant::{self, NewGrant};
 use crate::plan::{AgentChange, Change, Context, GrantChange, KeyChange, MachineChange, MachineOrder, Plan};
@@ -25,6 +27,8 @@ pub struct Facts {
     pub grants: Vec<Grant>,
     /// The software agent that it is.
     pub agent: Option<SoftwareAgent>,
+    /// Its accounts in other systems.
+    pub accounts: Vec<Account>,
 }
 
 /// A machine to be made ahead of the real one, with the invite that only it can use.
@@ -162,12 +166,13 @@ pub fn suspend(
     reason: Option<ReasonText>,
     context: &Context,
 ) -> Result<Plan<Machine>, Refusal> {
-    let machine = found(facts.machine)?;
+    let Facts { machine, accounts, .. } = facts;
+    let machine = found(machine)?;
     if matches!(&machine.state, MachineState::Suspended(Suspended { cause: SuspendCause::Operator(_), .. })) {
         return Ok(Plan::unchanged(machine));
     }
     let state = machine.state.clone().suspended(context.now, reason.clone())?;
-    Ok(moved(Machine { state, ..machine }, "machine.suspend", reason, Vec::new(), context))
+    Ok(moved(Machine { state, ..machine }, "machine.suspend", reason, Ends::none(&accounts), context))
 }
 
 /// Ends a pause, or confirms a machine on probation.
@@ -175,7 +180,8 @@ pub fn suspend(
 /// # Errors
 /// [`Refusal::NotFound`], [`Refusal::WrongState`] unless it is suspended with a key that still counts.
 pub fn resume(facts: Facts, reason: Option<ReasonText>, context: &Context) -> Result<Plan<Machine>, Refusal> {
-    let machine = found(facts.machine)?;
+    let Facts { machine, accounts, .. } = facts;
+    let machine = found(machine)?;
     match &machine.state {
         MachineState::Active(_) => Ok(Plan::unchanged(machine)),
         // Its key is dead: only a new key, approved by a person, brings it back.
@@ -184,7 +190,7 @@ pub fn resume(facts: Facts, reason: Option<ReasonText>, context: &Context) -> Re
         }
         MachineState::Suspended(_) | MachineState::Pending(_) | MachineState::Retired(_) => {
             let state = machine.state.clone().resumed(context.now)?;
-            Ok(moved(Machine { state, ..machine }, "machine.resume", reason, Vec::new(), context))
+            Ok(moved(Machine { state, ..machine }, "machine.resume", reason, Ends::none(&accounts), context))
         }
     }
 }
@@ -194,7 +200,7 @@ pub fn resume(facts: Facts, reason: Option<ReasonText>, context: &Context) -> Re
 /// # Errors
 /// [`Refusal::NotFound`].
 pub fn retire(facts: Facts, cause: RetireCause, context: &Context) -> Result<Plan<Machine>, Refusal> {
-    let Facts { machine, keys, credentials, grants, agent } = facts;
+    let Facts { machine, keys, credentials, grants, agent, accounts } = facts;
     let machine = found(machine)?;
     if matches!(machine.state, MachineState::Retired(_)) {
         return Ok(Plan::unchanged(machine));
@@ -214,6 +220,7 @@ pub fn retire(facts: Facts, cause: RetireCause, context: &Context) -> Result<Pla
     ends.extend(
         freed.map(|agent| AgentChange::Update(SoftwareAgent { freed_at: Some(context.now), ..agent }).into()),
     );
+    let ends = Ends { changes: ends, accounts: &accounts };
     Ok(moved(Machine { state, ..machine }, action, reason, ends, context))
 }
 
@@ -262,7 +269,7 @@ pub fn revoke(
     reason: Option<ReasonText>,
     context: &Context,
 ) -> Result<Plan<Revoked>, Refusal> {
-    let Facts { machine, keys, credentials, .. } = facts;
+    let Facts { machine, keys, credentials, accounts, .. } = facts;
     let machine = found(machine)?;
     let ending = selected(&machine, &credentials, only)?;
     let key_ends = machine.key.is_some_and(|key| only.is_none() || ending.iter().any(|c| is_for(c, key)));
@@ -281,7 +288,10 @@ pub fn revoke(
     if key_ends {
         changes.extend(revoke_keys(&keys));
     }
-    let plan = moved(Machine { state, ..machine }, "machine.revoke", reason, changes, context);
+    // What does not pause the machine leaves its accounts as they are; so does what was paused by a revocation before.
+    let accounts: &[Account] = if paused && !already { &accounts } else { &[] };
+    let ends = Ends { changes, accounts };
+    let plan = moved(Machine { state, ..machine }, "machine.revoke", reason, ends, context);
     Ok(plan.map(|machine| Revoked { machine, credentials: ids }))
 }
 
@@ -317,18 +327,34 @@ fn found(machine: Option<Machine>) -> Result<Machine, Refusal> {
     machine.ok_or(Refusal::NotFound { what: "machine" })
 }
 
+/// What ends when a machine moves to another state, and the accounts that follow it.
+struct Ends<'a> {
+    changes: Vec<Change>,
+    accounts: &'a [Account],
+}
+
+impl<'a> Ends<'a> {
+    fn none(accounts: &'a [Account]) -> Self {
+        Self { changes: Vec::new(), accounts }
+    }
+}
+
 /// The plan of a machine that moves to another state, with whatever ends by it.
 fn moved(
     machine: Machine,
     action: &'static str,
     said: Option<ReasonText>,
-    mut changes: Vec<Change>,
+    ends: Ends<'_>,
     context: &Context,
 ) -> Plan<Machine> {
+    let Ends { mut changes, accounts } = ends;
     let mut entry = context.entry(action, Object::Machine(machine.id), machine.state.as_str());
     let ended = changes.iter().filter(|change| matches!(change, Change::Credential(_))).count();
     entry.detail = vec![("name", machine.name.to_string()), ("credentials_ended", ended.to_string())];
     entry.detail.extend(said.map(|said| ("said", said.to_string())));
+    let follow = account::follow(accounts, &machine.state, ends_passphrases(&machine.state), context.now);
+    entry.detail.extend((!follow.is_empty()).then(|| ("accounts_changed", follow.len().to_string())));
+    changes.extend(follow);
     changes.push(MachineChange::Update(machine.clone()).into());
     Plan::new(machine, changes, entry)
 }

@@ -3,10 +3,10 @@
 //! Invariant: a plan with changes has at least one entry; there is no other way to build one.
 
 use muster_model::{
-    AccessToken, AccessTokenId, Credential, CredentialId, CredentialState, DeploymentId, EngagementVersion,
-    Entry, Gap, Grant, GrantId, GrantState, Hold, HoldId, HoldState, IncarnationId, KeyFingerprint,
-    KeyRecord, KeyStanding, Machine, MachineId, Operator, SecretHash, SecretId, Site, SoftwareAgent, Tenant,
-    TenantId, Timestamp, Uses,
+    AccessToken, AccessTokenId, Account, Credential, CredentialId, CredentialState, DeploymentId,
+    EngagementVersion, Entry, Gap, Grant, GrantId, GrantState, Hold, HoldId, HoldState, IncarnationId,
+    KeyFingerprint, KeyRecord, KeyStanding, Machine, MachineId, Operator, SecretHash, SecretId, Site,
+    SoftwareAgent, Tenant, TenantId, Timestamp, Uses,
 };
 
 /// What a decision answers.
@@ -40,6 +40,8 @@ pub enum Change {
     Agent(AgentChange),
     /// Of operators and their tokens.
     Access(AccessChange),
+    /// Of accounts in other systems.
+    Account(AccountChange),
     /// Of what is remembered to recognise a repeated request.
     Memory(MemoryChange),
 }
@@ -220,6 +222,16 @@ pub enum AccessChange {
     },
 }
 
+/// A change of accounts in other systems. The record is the order to whoever carries it out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AccountChange {
+    /// A new one.
+    Create(Account),
+    /// The whole record as it is from now on; tenant, identifier, machine, provisioner and name stay, and the version
+    /// never falls.
+    Update(Account),
+}
+
 /// A change of what is remembered to recognise a repeated request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MemoryChange {
@@ -315,7 +327,7 @@ macro_rules! into_change {
 into_change! {
     Deployment(DeploymentChange), Tenant(TenantChange), Site(SiteChange), Grant(GrantChange), Machine(MachineChange), Key(KeyChange),
     Hold(HoldChange), Credential(CredentialChange), Agent(AgentChange),
-    Access(AccessChange), Memory(MemoryChange),
+    Access(AccessChange), Account(AccountChange), Memory(MemoryChange),
 }
 
 /// Who asks for a management act, and what identifiers were drawn for it.

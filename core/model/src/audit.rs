@@ -8,7 +8,9 @@ use std::net::IpAddr;
 
 use jiff::Timestamp;
 
-use crate::{AccessTokenId, AuditId, CredentialId, GrantId, HoldId, MachineId, OperatorId, SiteId, TenantId};
+use crate::{
+    AccessTokenId, AccountId, AuditId, CredentialId, GrantId, HoldId, MachineId, OperatorId, SiteId, TenantId,
+};
 
 /// One act.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,6 +69,8 @@ pub enum Object {
     Operator(OperatorId),
     /// A token or session of an operator.
     AccessToken(AccessTokenId),
+    /// An account of a machine in another system.
+    Account(AccountId),
 }
 
 /// The stable code of why, or with which outcome, something was done.
@@ -114,6 +118,7 @@ impl fmt::Display for Object {
             Self::Credential(id) => id.fmt(f),
             Self::Operator(id) => id.fmt(f),
             Self::AccessToken(id) => id.fmt(f),
+            Self::Account(id) => id.fmt(f),
         }
     }
 }

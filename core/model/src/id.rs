@@ -102,6 +102,8 @@ ids! {
     OperatorId = "usr";
     /// Names a token or session of an operator.
     AccessTokenId = "tok";
+    /// Names an account of a machine in another system.
+    AccountId = "acc";
     /// Names an audit entry.
     AuditId = "aud";
     /// A server process, from its start to its end.

@@ -6,6 +6,7 @@
 //! Invariant: a value of one of these types is well formed; whoever holds one need not check it again.
 
 pub mod access;
+pub mod account;
 pub mod agent;
 pub mod audit;
 pub mod claim;
@@ -23,6 +24,7 @@ pub mod site;
 pub mod text;
 
 pub use access::{AccessKind, AccessToken, Operator, OperatorRole, Scope, Scopes, TokenScope};
+pub use account::{Account, Delivery, Mishap, MishapKind, Passphrase, Provenance, Wanted};
 pub use agent::{AgentRole, EngagementVersion, Nick, SoftwareAgent};
 pub use audit::{Actor, Entry, Object, Reason};
 pub use claim::{Claim, Entitlement};
@@ -32,7 +34,7 @@ pub use engagement::Engagement;
 pub use grant::{Binding, Grant, GrantKind, GrantState, Uses};
 pub use hold::{Claimant, Hold, HoldReason, HoldState};
 pub use id::{
-    AccessTokenId, AuditId, CredentialId, DeploymentId, GrantId, HoldId, IncarnationId, MachineId,
+    AccessTokenId, AccountId, AuditId, CredentialId, DeploymentId, GrantId, HoldId, IncarnationId, MachineId,
     OperatorId, ReplicaId, SiteId, TenantId,
 };
 pub use jiff::{SignedDuration, Timestamp};
@@ -45,6 +47,6 @@ pub use refusal::Refusal;
 pub use secret::{Pepper, Secret, SecretForm, SecretHash, SecretId, SecretKind, Verifier};
 pub use site::{EnrollmentKey, ReimagePolicy, Site, SiteUse, Tenant};
 pub use text::{
-    Attributes, HardwareId, Hostname, Labels, MachineName, MethodName, ReasonText, Role, SiteCode, Skill,
-    Team, TextError,
+    AccountName, Attributes, HardwareId, Hostname, Labels, MachineName, MethodName, MishapText,
+    ProvisionerName, ReasonText, Role, SiteCode, Skill, Team, TextError,
 };

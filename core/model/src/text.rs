@@ -61,6 +61,10 @@ fn is_code(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')
 }
 
+fn is_nick(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "-_.[]\\`^{}|~".contains(c)
+}
+
 fn is_token(c: char) -> bool {
     c.is_ascii_graphic()
 }
@@ -118,6 +122,12 @@ texts! {
     Team, 64, is_code;
     /// Something that a software agent can do.
     Skill, 64, is_printable;
+    /// The name of a configured provisioner.
+    ProvisionerName, 64, is_code;
+    /// What an account is called in another system: nothing in it could end a word or stand for more than itself.
+    AccountName, 64, is_nick;
+    /// What another system said of a failure.
+    MishapText, 200, is_printable;
 }
 
 /// A pair of a map. A value may be empty, a key may not.

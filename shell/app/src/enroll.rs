@@ -154,8 +154,9 @@ impl<S: Store> App<S> {
     ) -> Result<Known, StoreError> {
         let written = reads.presence(machine.tenant, machine.id).await?;
         let credentials = reads.open_credentials(machine.tenant, machine.id).await?;
+        let accounts = reads.accounts_of_machine(machine.tenant, machine.id).await?;
         let presence = self.presence_now(machine.id, written);
-        Ok(Known { machine, key, presence, credentials })
+        Ok(Known { machine, key, presence, credentials, accounts })
     }
 
     /// Presence as it is now. A row that says online without a channel here was left by a server that stopped
@@ -246,6 +247,7 @@ impl<S: Store> Enroll<S> {
                 facts.site = reads.site(tenant, grant.site).await?;
                 if let GrantKind::Machine(machine) = grant.kind {
                     facts.pending = reads.machine(tenant, machine).await?;
+                    facts.pending_accounts = reads.accounts_of_machine(tenant, machine).await?;
                 }
             }
             Entitlement::Nothing { site: Some(code) } => {

@@ -294,6 +294,7 @@ where
             credentials: reads.open_credentials(tenant, self.machine).await?,
             grants: reads.grants_of_machine(tenant, self.machine).await?,
             agent: reads.software_agent(tenant, self.machine).await?,
+            accounts: reads.accounts_of_machine(tenant, self.machine).await?,
         })
     }
 

@@ -35,3 +35,30 @@ ALTER TABLE access_tokens ADD COLUMN team text COLLATE "C";
 ALTER TABLE holds ADD COLUMN verifier bytea;             -- of a claimant without a key
 ALTER TABLE holds ADD COLUMN asked bigint NOT NULL DEFAULT 1;
 CREATE INDEX holds_by_verifier ON holds (verifier, id) WHERE verifier IS NOT NULL;
+
+-- Accounts that machines have in other systems. The row is the order: what is due is to be done there, under its version.
+
+CREATE TABLE accounts (
+    tenant_id   bytea NOT NULL,
+    id          bytea NOT NULL,
+    machine_id  bytea NOT NULL,
+    provisioner text COLLATE "C" NOT NULL,
+    name        text COLLATE "C" NOT NULL,
+    folded      text COLLATE "C" NOT NULL,  -- the name, as the other system tells names apart
+    wanted      text COLLATE "C" NOT NULL,  -- live, locked, removed
+    version     bigint NOT NULL,            -- rises with each change of what is wanted
+    secret      bigint NOT NULL,            -- the number of the passphrase
+    provenance  text COLLATE "C" NOT NULL,  -- unknown, made, adopted
+    delivery    text COLLATE "C" NOT NULL,  -- due, done, conflict, dead
+    at          bigint NOT NULL,            -- due: not before; else since when
+    attempts    bigint,                     -- due, dead
+    mishap      text COLLATE "C",           -- due, dead
+    mishap_text text,                       -- due, dead
+    created_at  bigint NOT NULL,
+    PRIMARY KEY (tenant_id, id)
+) WITH (fillfactor = 70);
+CREATE TRIGGER machines_are_there AFTER INSERT ON accounts REFERENCING NEW TABLE AS fresh
+    FOR EACH STATEMENT EXECUTE FUNCTION machines_are_there();
+CREATE UNIQUE INDEX accounts_named ON accounts (provisioner, folded, tenant_id) WHERE wanted <> 'removed';
+CREATE INDEX accounts_of_machine ON accounts (machine_id, id);
+CREATE INDEX accounts_due ON accounts (at, id) WHERE delivery = 'due';

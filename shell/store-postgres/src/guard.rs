@@ -13,10 +13,11 @@ use std::future::Future;
 use futures_util::future::try_join;
 use muster_lifecycle::{Change, GrantChange, HoldChange, MachineChange, Plan, Remembered};
 use muster_model::{
-    AccessToken, AccessTokenId, AuditId, Credential, CredentialId, Deployment, EngagementVersion, EntryPlace,
-    Grant, GrantId, GrantKind, HardwareId, Hold, HoldId, KeyFingerprint, KeyRecord, Machine, MachineId, Nick,
-    Object, Operator, OperatorId, Presence, Replica, SecretId, Site, SiteCode, SiteId, SiteUse,
-    SoftwareAgent, Tenant, TenantId, Timestamp, Uses, Verifier,
+    AccessToken, AccessTokenId, Account, AccountId, AccountName, AuditId, Credential, CredentialId,
+    Deployment, EngagementVersion, EntryPlace, Grant, GrantId, GrantKind, HardwareId, Hold, HoldId,
+    KeyFingerprint, KeyRecord, Machine, MachineId, Nick, Object, Operator, OperatorId, Presence,
+    ProvisionerName, Replica, SecretId, Site, SiteCode, SiteId, SiteUse, SoftwareAgent, Tenant, TenantId,
+    Timestamp, Uses, Verifier,
 };
 use muster_store::{Reads, StoreError, Unscoped};
 use muster_store_sql::View;
@@ -363,6 +364,25 @@ impl Reads for Guarded<'_> {
         under!(self, tenant, Owner::Access(id), access_token(tenant, id))
     }
 
+    async fn account(&mut self, tenant: TenantId, id: AccountId) -> Answered<Option<Account>> {
+        let owner = |account: &Account| Owner::Machine(account.machine);
+        owned!(self, tenant, owner, account(tenant, id))
+    }
+
+    async fn accounts_of_machine(&mut self, tenant: TenantId, machine: MachineId) -> Answered<Vec<Account>> {
+        under!(self, tenant, Owner::Machine(machine), accounts_of_machine(tenant, machine))
+    }
+
+    async fn account_named(
+        &mut self,
+        tenant: TenantId,
+        provisioner: &ProvisionerName,
+        name: &AccountName,
+    ) -> Answered<Option<Account>> {
+        let owner = |account: &Account| Owner::Machine(account.machine);
+        owned!(self, tenant, owner, account_named(tenant, provisioner, name))
+    }
+
     async fn remembered(&mut self, tenant: TenantId, key: &[u8; 32]) -> Answered<Option<Remembered>> {
         under!(self, tenant, Owner::Request(key), remembered(tenant, key))
     }
@@ -408,6 +428,11 @@ impl Unscoped for Guarded<'_> {
             keys.extend(self.key(tenant, key).await?.map(|record| (tenant, record)));
         }
         Ok(keys)
+    }
+
+    async fn due_accounts(&mut self, now: Timestamp, limit: u32) -> Answered<Vec<Account>> {
+        // A list to work off, not a fact to decide by: each is read again when it is settled.
+        self.view.due_accounts(now, limit).await
     }
 
     async fn hold_anywhere(&mut self, id: HoldId) -> Answered<Option<Hold>> {

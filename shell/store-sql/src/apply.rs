@@ -7,7 +7,9 @@ use muster_store::{Prune, StoreError};
 use crate::dialect::WriteDialect;
 use crate::engine::Engine;
 use crate::failure::invariant;
-use crate::rows::{access, agent, audit, credential, deployment, grant, hold, key, machine, memory, site};
+use crate::rows::{
+    access, account, agent, audit, credential, deployment, grant, hold, key, machine, memory, site,
+};
 
 /// Applies a plan that changes something. An [`MachineChange::Order`] leaves no row: an adapter with several processes
 /// tells the others itself.
@@ -56,6 +58,7 @@ async fn apply<E: WriteDialect>(db: &mut E, tenant: TenantId, change: &Change) -
         Change::Credential(change) => credential::apply(db, tenant, change).await,
         Change::Agent(change) => agent::apply(db, tenant, change).await,
         Change::Access(change) => access::apply(db, tenant, change).await,
+        Change::Account(change) => account::apply(db, tenant, change).await,
         Change::Memory(change) => memory::apply(db, tenant, change).await,
     }
 }
@@ -63,8 +66,8 @@ async fn apply<E: WriteDialect>(db: &mut E, tenant: TenantId, change: &Change) -
 /// A plan writes in the tenant that its entries tell of, and in no other.
 fn of_tenant(change: &Change, tenant: TenantId) -> Result<(), StoreError> {
     use muster_lifecycle::{
-        AccessChange, AgentChange, CredentialChange, GrantChange, HoldChange, MachineChange, SiteChange,
-        TenantChange,
+        AccessChange, AccountChange, AgentChange, CredentialChange, GrantChange, HoldChange, MachineChange,
+        SiteChange, TenantChange,
     };
     let named = match change {
         Change::Tenant(TenantChange::Create(tenant)) => tenant.id,
@@ -77,6 +80,7 @@ fn of_tenant(change: &Change, tenant: TenantId) -> Result<(), StoreError> {
         Change::Agent(AgentChange::Engage(version)) => version.tenant,
         Change::Access(AccessChange::CreateOperator(operator)) => operator.tenant,
         Change::Access(AccessChange::CreateToken(token)) => token.tenant,
+        Change::Account(AccountChange::Create(account) | AccountChange::Update(account)) => account.tenant,
         Change::Deployment(_)
         | Change::Machine(MachineChange::Order { .. })
         | Change::Grant(GrantChange::Draw { .. } | GrantChange::End { .. })

@@ -2,20 +2,20 @@
 
 use muster_lifecycle::Remembered;
 use muster_model::{
-    AccessToken, AccessTokenId, AuditId, Credential, CredentialId, Deployment, EngagementVersion, EntryPlace,
-    Grant, GrantId, HardwareId, Hold, HoldId, KeyFingerprint, KeyRecord, Machine, MachineId, Nick, Object,
-    Operator, OperatorId, Presence, Replica, SecretId, Site, SiteCode, SiteId, SiteUse, SoftwareAgent,
-    Tenant, TenantId, Timestamp, Verifier,
+    AccessToken, AccessTokenId, Account, AccountId, AccountName, AuditId, Credential, CredentialId,
+    Deployment, EngagementVersion, EntryPlace, Grant, GrantId, HardwareId, Hold, HoldId, KeyFingerprint,
+    KeyRecord, Machine, MachineId, Nick, Object, Operator, OperatorId, Presence, ProvisionerName, Replica,
+    SecretId, Site, SiteCode, SiteId, SiteUse, SoftwareAgent, Tenant, TenantId, Timestamp, Verifier,
 };
 use muster_store::{
-    AgentRow, AuditFilter, AuditRecord, Listed, Lists, MachineFilter, MachineRow, PageRequest, Reads,
-    StoreError, Unscoped,
+    AccountFilter, AgentRow, AuditFilter, AuditRecord, Listed, Lists, MachineFilter, MachineRow, PageRequest,
+    Reads, StoreError, Unscoped,
 };
 
 use crate::dialect::Dialect;
 use crate::rows::{
-    access, agent, audit, credential, deployment, grant, hold, key, machine, machine_list, memory, presence,
-    site,
+    access, account, agent, audit, credential, deployment, grant, hold, key, machine, machine_list, memory,
+    presence, site,
 };
 
 /// The queries of the port on an engine, each of one moment where the engine's transaction is.
@@ -121,6 +121,20 @@ impl<E: Dialect> Reads for View<E> {
     async fn access_token(&mut self, tenant: TenantId, id: AccessTokenId) -> Answered<Option<AccessToken>> {
         access::token(&mut self.0, tenant, id).await
     }
+    async fn account(&mut self, tenant: TenantId, id: AccountId) -> Answered<Option<Account>> {
+        account::by_id(&mut self.0, tenant, id).await
+    }
+    async fn accounts_of_machine(&mut self, tenant: TenantId, machine: MachineId) -> Answered<Vec<Account>> {
+        account::of_machine(&mut self.0, tenant, machine).await
+    }
+    async fn account_named(
+        &mut self,
+        tenant: TenantId,
+        provisioner: &ProvisionerName,
+        name: &AccountName,
+    ) -> Answered<Option<Account>> {
+        account::named(&mut self.0, tenant, provisioner, name).await
+    }
     async fn remembered(&mut self, tenant: TenantId, key: &[u8; 32]) -> Answered<Option<Remembered>> {
         memory::request(&mut self.0, tenant, key).await
     }
@@ -147,6 +161,9 @@ impl<E: Dialect> Unscoped for View<E> {
     }
     async fn keys(&mut self, key: KeyFingerprint) -> Answered<Vec<(TenantId, KeyRecord)>> {
         key::anywhere(&mut self.0, key).await
+    }
+    async fn due_accounts(&mut self, now: Timestamp, limit: u32) -> Answered<Vec<Account>> {
+        account::due(&mut self.0, now, limit).await
     }
     async fn hold_anywhere(&mut self, id: HoldId) -> Answered<Option<Hold>> {
         hold::anywhere(&mut self.0, id).await
@@ -218,6 +235,14 @@ impl<E: Dialect> Lists for View<E> {
     }
     async fn access_tokens(&mut self, tenant: TenantId, page: PageRequest) -> Answered<Listed<AccessToken>> {
         E::aside(access::page(&mut self.0, tenant, page)).await
+    }
+    async fn accounts(
+        &mut self,
+        tenant: TenantId,
+        filter: &AccountFilter,
+        page: PageRequest,
+    ) -> Answered<Listed<Account>> {
+        E::aside(account::page(&mut self.0, tenant, filter, page)).await
     }
     async fn audit(&mut self, tenant: TenantId, filter: &AuditFilter) -> Answered<Vec<AuditRecord>> {
         E::aside(audit::page(&mut self.0, tenant, filter)).await

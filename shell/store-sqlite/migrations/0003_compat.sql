@@ -35,4 +35,30 @@ ALTER TABLE holds ADD COLUMN verifier BLOB;              -- of a claimant withou
 ALTER TABLE holds ADD COLUMN asked INTEGER NOT NULL DEFAULT 1;
 CREATE INDEX holds_by_verifier ON holds (tenant_id, verifier, id) WHERE verifier IS NOT NULL;
 
+-- Accounts that machines have in other systems. The row is the order: what is due is to be done there, under its version.
+
+CREATE TABLE accounts (
+    tenant_id   BLOB NOT NULL,
+    id          BLOB NOT NULL,
+    machine_id  BLOB NOT NULL,
+    provisioner TEXT NOT NULL,
+    name        TEXT NOT NULL,
+    folded      TEXT NOT NULL,              -- the name, as the other system tells names apart
+    wanted      TEXT NOT NULL,              -- live, locked, removed
+    version     INTEGER NOT NULL,           -- rises with each change of what is wanted
+    secret      INTEGER NOT NULL,           -- the number of the passphrase
+    provenance  TEXT NOT NULL,              -- unknown, made, adopted
+    delivery    TEXT NOT NULL,              -- due, done, conflict, dead
+    at          INTEGER NOT NULL,           -- due: not before; else since when
+    attempts    INTEGER,                    -- due, dead
+    mishap      TEXT,                       -- due, dead
+    mishap_text TEXT,                       -- due, dead
+    created_at  INTEGER NOT NULL,
+    PRIMARY KEY (tenant_id, id),
+    FOREIGN KEY (tenant_id, machine_id) REFERENCES machines (tenant_id, id)
+) STRICT;
+CREATE UNIQUE INDEX accounts_named ON accounts (provisioner, folded, tenant_id) WHERE wanted <> 'removed';
+CREATE INDEX accounts_of_machine ON accounts (tenant_id, machine_id, id);
+CREATE INDEX accounts_due ON accounts (at, id) WHERE delivery = 'due';
+
 PRAGMA user_version = 3;

@@ -19,7 +19,7 @@ use muster_model::{Entry, Object, Refusal, SignedDuration};
 
 pub use error::{SettleError, StoreError};
 pub use muster_model::{Presence, SiteUse};
-pub use page::{AuditFilter, AuditRecord, Listed, MachineFilter, PageRequest};
+pub use page::{AccountFilter, AuditFilter, AuditRecord, Listed, MachineFilter, PageRequest};
 pub use reads::{AgentRow, Answer, Lists, MachineRow, Reads, Unscoped};
 pub use replicas::{Fence, Joining, Prune, Signal, Standing};
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use muster_model::{MachineState, SiteId, Timestamp};
+use muster_model::{Account, MachineId, MachineState, SiteId, Timestamp};
 
 /// Which page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +42,38 @@ impl MachineFilter {
     /// Whether a state passes.
     pub fn takes(&self, state: &MachineState) -> bool {
         self.state.is_none_or(|wanted| wanted == state.as_str())
+    }
+}
+
+/// Which accounts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AccountFilter {
+    /// Of this machine.
+    pub machine: Option<MachineId>,
+    /// That stand so: the name as [`Account::standing`] gives it.
+    pub standing: Option<&'static str>,
+}
+
+impl AccountFilter {
+    /// The standing of that name, if there is one.
+    pub fn standing_named(name: &str) -> Option<&'static str> {
+        ["pending", "live", "locked", "removed", "conflict", "dead"].into_iter().find(|one| *one == name)
+    }
+
+    /// Whether an account passes.
+    pub fn takes(&self, account: &Account) -> bool {
+        self.machine.is_none_or(|machine| machine == account.machine)
+            && self.standing.is_none_or(|standing| standing == account.standing())
+    }
+
+    /// What the standing says of the delivery, and of what is wanted.
+    pub fn columns(&self) -> (Option<&'static str>, Option<&'static str>) {
+        match self.standing {
+            None => (None, None),
+            Some("pending") => (Some("due"), None),
+            Some(standing @ ("conflict" | "dead")) => (Some(standing), None),
+            Some(wanted) => (Some("done"), Some(wanted)),
+        }
     }
 }
 

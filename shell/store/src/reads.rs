@@ -4,14 +4,14 @@ use std::future::Future;
 
 use muster_lifecycle::Remembered;
 use muster_model::{
-    AccessToken, AccessTokenId, AuditId, Credential, CredentialId, Deployment, EngagementVersion, EntryPlace,
-    Grant, GrantId, HardwareId, Hold, HoldId, KeyFingerprint, KeyRecord, Machine, MachineId, Nick, Object,
-    Operator, OperatorId, Presence, Replica, SecretId, Site, SiteCode, SiteId, SiteUse, SoftwareAgent,
-    Tenant, TenantId, Timestamp, Verifier,
+    AccessToken, AccessTokenId, Account, AccountId, AccountName, AuditId, Credential, CredentialId,
+    Deployment, EngagementVersion, EntryPlace, Grant, GrantId, HardwareId, Hold, HoldId, KeyFingerprint,
+    KeyRecord, Machine, MachineId, Nick, Object, Operator, OperatorId, Presence, ProvisionerName, Replica,
+    SecretId, Site, SiteCode, SiteId, SiteUse, SoftwareAgent, Tenant, TenantId, Timestamp, Verifier,
 };
 
 use crate::StoreError;
-use crate::page::{AuditFilter, AuditRecord, Listed, MachineFilter, PageRequest};
+use crate::page::{AccountFilter, AuditFilter, AuditRecord, Listed, MachineFilter, PageRequest};
 
 /// A machine as lists show it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,6 +103,17 @@ pub trait Reads: Send {
     fn operator(&mut self, tenant: TenantId, id: OperatorId) -> impl Answer<Option<Operator>>;
     /// A token of an operator.
     fn access_token(&mut self, tenant: TenantId, id: AccessTokenId) -> impl Answer<Option<AccessToken>>;
+    /// An account in another system.
+    fn account(&mut self, tenant: TenantId, id: AccountId) -> impl Answer<Option<Account>>;
+    /// The accounts of a machine that are not to be removed, the oldest first, at most 64.
+    fn accounts_of_machine(&mut self, tenant: TenantId, machine: MachineId) -> impl Answer<Vec<Account>>;
+    /// The account of a provisioner that has this name, or one that folds to the same, and is not to be removed.
+    fn account_named(
+        &mut self,
+        tenant: TenantId,
+        provisioner: &ProvisionerName,
+        name: &AccountName,
+    ) -> impl Answer<Option<Account>>;
     /// A management request that was carried out before.
     fn remembered(&mut self, tenant: TenantId, key: &[u8; 32]) -> impl Answer<Option<Remembered>>;
     /// The place of the newest nonce that a key used.
@@ -123,6 +134,8 @@ pub trait Unscoped: Send {
     fn credential_by_secret(&mut self, secret: SecretId) -> impl Answer<Option<Credential>>;
     /// The records of a key that a signed request names: one for each tenant that knows it.
     fn keys(&mut self, key: KeyFingerprint) -> impl Answer<Vec<(TenantId, KeyRecord)>>;
+    /// Accounts of any tenant for which another system is to be asked now, those that wait longest first.
+    fn due_accounts(&mut self, now: Timestamp, limit: u32) -> impl Answer<Vec<Account>>;
     /// The hold that a polling caller names.
     fn hold_anywhere(&mut self, id: HoldId) -> impl Answer<Option<Hold>>;
     /// Which deployment this is; `None` before it is founded.
@@ -179,6 +192,13 @@ pub trait Lists: Send {
     fn software_agents(&mut self, tenant: TenantId, page: PageRequest) -> impl Answer<Listed<AgentRow>>;
     /// API tokens and sessions, the newest first.
     fn access_tokens(&mut self, tenant: TenantId, page: PageRequest) -> impl Answer<Listed<AccessToken>>;
+    /// Accounts in other systems, the newest first.
+    fn accounts(
+        &mut self,
+        tenant: TenantId,
+        filter: &AccountFilter,
+        page: PageRequest,
+    ) -> impl Answer<Listed<Account>>;
     /// Audit entries.
     fn audit(&mut self, tenant: TenantId, filter: &AuditFilter) -> impl Answer<Vec<AuditRecord>>;
 }

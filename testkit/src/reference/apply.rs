@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use muster_lifecycle::{
-    AccessChange, AgentChange, Change, CredentialChange, DeploymentChange, GrantChange, HoldChange,
-    KeyChange, MachineChange, MemoryChange, Plan, SiteChange, TenantChange,
+    AccessChange, AccountChange, AgentChange, Change, CredentialChange, DeploymentChange, GrantChange,
+    HoldChange, KeyChange, MachineChange, MemoryChange, Plan, SiteChange, TenantChange,
 };
 use muster_model::{
-    Credential, CredentialId, CredentialKind, CredentialState, Deployment, Grant, GrantId, GrantKind, Hold,
-    HoldId, HoldState, KeyRecord, KeyStanding, Machine, MachineState, Minted, Site, SoftwareAgent, Tenant,
-    TenantId, Uses,
+    Account, Credential, CredentialId, CredentialKind, CredentialState, Deployment, Grant, GrantId,
+    GrantKind, Hold, HoldId, HoldState, KeyRecord, KeyStanding, Machine, MachineState, Minted, Site,
+    SoftwareAgent, Tenant, TenantId, Uses, Wanted,
 };
 use muster_store::StoreError;
 
@@ -63,6 +63,7 @@ impl Tables {
             Change::Credential(change) => self.change_credential(tenant, change),
             Change::Agent(change) => self.change_agent(tenant, change),
             Change::Access(change) => self.change_access(tenant, change),
+            Change::Account(change) => self.change_account(tenant, change),
             Change::Memory(change) => self.change_memory(tenant, change),
         }
     }
@@ -352,6 +353,47 @@ impl Tables {
                 Ok(())
             }
         }
+    }
+
+    /// No two accounts of a provisioner share a name, until they are removed; what is wanted is never older.
+    fn change_account(&mut self, tenant: TenantId, change: AccountChange) -> Applied {
+        match change {
+            AccountChange::Create(account) => {
+                let what = "make an account";
+                holds(account.tenant == tenant, what, "it is of another tenant")?;
+                let has_machine = self.machines.contains_key(&(tenant, account.machine));
+                holds(has_machine, what, "there is no such machine")?;
+                self.account_fits(tenant, &account, what)?;
+                add(&mut self.accounts, (tenant, account.id), account.cut(), what)
+            }
+            AccountChange::Update(account) => {
+                let what = "change an account";
+                holds(account.tenant == tenant, what, "it is of another tenant")?;
+                self.account_fits(tenant, &account, what)?;
+                let row = known(&mut self.accounts, &(tenant, account.id), what)?;
+                let fits = account.version >= row.version && account.secret >= row.secret;
+                holds(fits, what, "it is older")?;
+                *row = Account {
+                    machine: row.machine,
+                    provisioner: row.provisioner.clone(),
+                    name: row.name.clone(),
+                    created_at: row.created_at,
+                    ..account.cut()
+                };
+                Ok(())
+            }
+        }
+    }
+
+    fn account_fits(&self, tenant: TenantId, account: &Account, what: &'static str) -> Applied {
+        let same = |other: &Account| {
+            other.id != account.id
+                && other.wanted != Wanted::Removed
+                && other.provisioner == account.provisioner
+                && other.name.folded() == account.name.folded()
+        };
+        let taken = account.wanted != Wanted::Removed && of(&self.accounts, tenant).any(same);
+        holds(!taken, what, "its name is taken")
     }
 
     /// A request is remembered once, and a nonce is newer than the last one of its key.

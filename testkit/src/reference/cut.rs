@@ -2,9 +2,9 @@
 
 use muster_lifecycle::Remembered;
 use muster_model::{
-    AccessToken, Active, Binding, Credential, CredentialState, EngagementVersion, Grant, GrantState, Hold,
-    HoldState, Machine, MachineState, Minted, Operator, Pending, Retired, Site, SoftwareAgent, Suspended,
-    Tenant, Timestamp, Uses,
+    AccessToken, Account, Active, Binding, Credential, CredentialState, Delivery, EngagementVersion, Grant,
+    GrantState, Hold, HoldState, Machine, MachineState, Minted, Operator, Pending, Retired, Site,
+    SoftwareAgent, Suspended, Tenant, Timestamp, Uses,
 };
 
 /// The same with every time cut to the millisecond.
@@ -28,6 +28,18 @@ impl<T: Cut> Cut for Option<T> {
 impl Cut for Tenant {
     fn cut(self) -> Self {
         Self { created_at: self.created_at.cut(), ..self }
+    }
+}
+
+impl Cut for Account {
+    fn cut(self) -> Self {
+        let delivery = match self.delivery {
+            Delivery::Due { at, attempts, last } => Delivery::Due { at: at.cut(), attempts, last },
+            Delivery::Done { at } => Delivery::Done { at: at.cut() },
+            Delivery::Conflict { at } => Delivery::Conflict { at: at.cut() },
+            Delivery::Dead { at, attempts, last } => Delivery::Dead { at: at.cut(), attempts, last },
+        };
+        Self { delivery, created_at: self.created_at.cut(), ..self }
     }
 }
 

@@ -1,11 +1,12 @@
 //! Pages and counts for people.
 
 use muster_model::{
-    AccessKind, AccessToken, Credential, CredentialState, Grant, Hold, HoldReason, HoldState, Machine,
-    MachineId, MachineState, PublicKey, Site, SiteId, SoftwareAgent, TenantId, Timestamp,
+    AccessKind, AccessToken, Account, Credential, CredentialState, Grant, Hold, HoldReason, HoldState,
+    Machine, MachineId, MachineState, PublicKey, Site, SiteId, SoftwareAgent, TenantId, Timestamp,
 };
 use muster_store::{
-    AgentRow, AuditFilter, AuditRecord, Listed, Lists, MachineFilter, MachineRow, PageRequest, StoreError,
+    AccountFilter, AgentRow, AuditFilter, AuditRecord, Listed, Lists, MachineFilter, MachineRow, PageRequest,
+    StoreError,
 };
 
 use super::cut::Cut;
@@ -176,6 +177,19 @@ impl Lists for Moment {
             .filter(|token| token.kind != AccessKind::Login)
             .filter(|token| falling(&page, token.id.as_bytes()));
         Ok(listed(rest.cloned(), page, |token| *token.id.as_bytes()))
+    }
+
+    async fn accounts(
+        &mut self,
+        tenant: TenantId,
+        filter: &AccountFilter,
+        page: PageRequest,
+    ) -> Answered<Listed<Account>> {
+        let newest = of(&self.tables.accounts, tenant).rev();
+        let rest = newest
+            .filter(|account| filter.takes(account))
+            .filter(|account| falling(&page, account.id.as_bytes()));
+        Ok(listed(rest.cloned(), page, |account| *account.id.as_bytes()))
     }
 
     async fn audit(&mut self, tenant: TenantId, filter: &AuditFilter) -> Answered<Vec<AuditRecord>> {

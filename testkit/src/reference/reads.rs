@@ -2,10 +2,11 @@
 
 use muster_lifecycle::Remembered;
 use muster_model::{
-    AccessToken, AccessTokenId, AuditId, Credential, CredentialId, Deployment, EngagementVersion, EntryPlace,
-    Grant, GrantId, GrantKind, HardwareId, Hold, HoldId, KeyFingerprint, KeyRecord, KeyStanding, Machine,
-    MachineId, MachineState, Nick, Object, Operator, OperatorId, Presence, PublicKey, Replica, SecretId,
-    Site, SiteCode, SiteId, SiteUse, SoftwareAgent, Tenant, TenantId, Timestamp, Verifier,
+    AccessToken, AccessTokenId, Account, AccountId, AccountName, AuditId, Credential, CredentialId, Delivery,
+    Deployment, EngagementVersion, EntryPlace, Grant, GrantId, GrantKind, HardwareId, Hold, HoldId,
+    KeyFingerprint, KeyRecord, KeyStanding, Machine, MachineId, MachineState, Nick, Object, Operator,
+    OperatorId, Presence, ProvisionerName, PublicKey, Replica, SecretId, Site, SiteCode, SiteId, SiteUse,
+    SoftwareAgent, Tenant, TenantId, Timestamp, Verifier, Wanted,
 };
 use muster_store::{Reads, StoreError, Unscoped};
 
@@ -168,6 +169,29 @@ impl Reads for Moment {
         Ok(self.tables.tokens.get(&(tenant, id)).cloned())
     }
 
+    async fn account(&mut self, tenant: TenantId, id: AccountId) -> Answered<Option<Account>> {
+        Ok(self.tables.accounts.get(&(tenant, id)).cloned())
+    }
+
+    async fn accounts_of_machine(&mut self, tenant: TenantId, machine: MachineId) -> Answered<Vec<Account>> {
+        let stays = |account: &&Account| account.machine == machine && account.wanted != Wanted::Removed;
+        Ok(of(&self.tables.accounts, tenant).filter(stays).take(64).cloned().collect())
+    }
+
+    async fn account_named(
+        &mut self,
+        tenant: TenantId,
+        provisioner: &ProvisionerName,
+        name: &AccountName,
+    ) -> Answered<Option<Account>> {
+        let same = |account: &&Account| {
+            account.provisioner == *provisioner
+                && account.name.folded() == name.folded()
+                && account.wanted != Wanted::Removed
+        };
+        Ok(of(&self.tables.accounts, tenant).find(same).cloned())
+    }
+
     async fn remembered(&mut self, tenant: TenantId, key: &[u8; 32]) -> Answered<Option<Remembered>> {
         Ok(self.tables.remembered.get(&(tenant, *key)).cloned())
     }
@@ -202,6 +226,18 @@ impl Unscoped for Moment {
     async fn keys(&mut self, key: KeyFingerprint) -> Answered<Vec<(TenantId, KeyRecord)>> {
         let same = self.tables.keys.iter().filter(|((_, other), _)| *other == key);
         Ok(same.map(|((tenant, _), record)| (*tenant, record.clone())).take(1000).collect())
+    }
+
+    async fn due_accounts(&mut self, now: Timestamp, limit: u32) -> Answered<Vec<Account>> {
+        let since = |account: &Account| match account.delivery {
+            Delivery::Due { at, .. } => Some(at),
+            Delivery::Done { .. } | Delivery::Conflict { .. } | Delivery::Dead { .. } => None,
+        };
+        let accounts = self.tables.accounts.values();
+        let mut due: Vec<Account> = accounts.filter(|account| account.is_due(now.cut())).cloned().collect();
+        due.sort_by_key(|account| (since(account), account.id));
+        due.truncate(limit as usize);
+        Ok(due)
     }
 
     async fn hold_anywhere(&mut self, id: HoldId) -> Answered<Option<Hold>> {

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use muster_lifecycle::Remembered;
 use muster_model::{
-    AccessToken, AccessTokenId, Credential, CredentialId, Deployment, EngagementVersion, Entry, EntryPlace,
-    Grant, GrantId, Hold, HoldId, KeyFingerprint, KeyRecord, Machine, MachineId, Operator, OperatorId,
-    Presence, ReplicaId, Site, SiteId, SoftwareAgent, Tenant, TenantId, Timestamp,
+    AccessToken, AccessTokenId, Account, AccountId, Credential, CredentialId, Deployment, EngagementVersion,
+    Entry, EntryPlace, Grant, GrantId, Hold, HoldId, KeyFingerprint, KeyRecord, Machine, MachineId, Operator,
+    OperatorId, Presence, ReplicaId, Site, SiteId, SoftwareAgent, Tenant, TenantId, Timestamp,
 };
 use muster_store::{AuditRecord, PresenceNote, StoreError};
 
@@ -30,6 +30,7 @@ pub(super) struct Tables {
     pub(super) engagements: BTreeMap<(TenantId, (MachineId, u32)), EngagementVersion>,
     pub(super) operators: BTreeMap<(TenantId, OperatorId), Operator>,
     pub(super) tokens: BTreeMap<(TenantId, AccessTokenId), AccessToken>,
+    pub(super) accounts: BTreeMap<(TenantId, AccountId), Account>,
     pub(super) remembered: BTreeMap<(TenantId, [u8; 32]), Remembered>,
     pub(super) nonces: BTreeMap<(TenantId, KeyFingerprint), u64>,
     pub(super) presence: BTreeMap<(TenantId, MachineId), Presence>,

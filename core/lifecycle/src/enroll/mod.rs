@@ -13,9 +13,9 @@ mod tests;
 
 pub use keyless::approval;
 use muster_model::{
-    Claim, Claimant, Credential, CredentialId, CredentialKind, Grant, GrantId, Hold, HoldId, HoldReason,
-    KeyFingerprint, KeyRecord, Machine, MachineId, MachineState, Presence, PublicKey, Refusal, Site,
-    SiteCode, SiteUse,
+    Account, Claim, Claimant, Credential, CredentialId, CredentialKind, Grant, GrantId, Hold, HoldId,
+    HoldReason, KeyFingerprint, KeyRecord, Machine, MachineId, MachineState, Presence, PublicKey, Refusal,
+    Site, SiteCode, SiteUse,
 };
 
 use checks::Standing;
@@ -72,6 +72,8 @@ pub struct Facts {
     pub by_hardware: Option<Known>,
     /// The pending machine that the grant was made for.
     pub pending: Option<Machine>,
+    /// The accounts of that machine in other systems, where it is there already.
+    pub pending_accounts: Vec<Account>,
     /// Earlier holds by the same claimant, the newest first.
     pub holds: Vec<Hold>,
     /// The newest hold of any client without a key that gave this hardware and would show a secret.
@@ -95,6 +97,8 @@ pub struct Known {
     pub presence: Presence,
     /// Its credentials that are not ended, the newest first.
     pub credentials: Vec<Credential>,
+    /// Its accounts in other systems.
+    pub accounts: Vec<Account>,
 }
 
 /// What the caller gets.

@@ -33,7 +33,7 @@ fn facts(machine: Machine) -> Facts {
         None => Vec::new(),
     };
     let credentials = known(machine.clone(), None).credentials;
-    Facts { machine: Some(machine), keys, credentials, grants: Vec::new(), agent: None }
+    Facts { machine: Some(machine), keys, credentials, grants: Vec::new(), agent: None, accounts: Vec::new() }
 }
 
 fn standing(state: MachineState) -> Facts {

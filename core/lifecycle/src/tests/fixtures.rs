@@ -12,8 +12,8 @@ use muster_model::{
 
 use crate::enroll::{Facts, Fresh, Known, Outcome, Request, decide};
 use crate::plan::{
-    AccessChange, AgentChange, Change, Context, CredentialChange, DeploymentChange, GrantChange, HoldChange,
-    KeyChange, MachineChange, MemoryChange, Plan, SiteChange, TenantChange,
+    AccessChange, AccountChange, AgentChange, Change, Context, CredentialChange, DeploymentChange,
+    GrantChange, HoldChange, KeyChange, MachineChange, MemoryChange, Plan, SiteChange, TenantChange,
 };
 use crate::terms::Terms;
 
@@ -193,7 +193,7 @@ pub(crate) fn known(machine: Machine, key: Option<KeyRecord>) -> Known {
         None => vec![bearer(100, &machine), bearer(101, &machine)],
     };
     let presence = Presence { last_seen: Some(ago(HOUR * 2)), online: false };
-    Known { machine, key, presence, credentials }
+    Known { machine, key, presence, credentials, accounts: Vec::new() }
 }
 
 /// A machine found by the key it has.
@@ -372,6 +372,8 @@ fn row(change: &Change) -> String {
         Change::Access(AccessChange::CreateOperator(_)) => "operator made".into(),
         Change::Access(AccessChange::CreateToken(_)) => "token made".into(),
         Change::Access(AccessChange::EndToken { .. }) => "token ended".into(),
+        Change::Account(AccountChange::Create(_)) => "account made".into(),
+        Change::Account(AccountChange::Update(account)) => format!("account {}", account.wanted.as_str()),
         Change::Memory(MemoryChange::Request(_)) => "request remembered".into(),
         Change::Memory(MemoryChange::Nonce { .. }) => "nonce used".into(),
     }

@@ -228,6 +228,7 @@ impl World {
             pending,
             admitted: None,
             derived: None,
+            pending_accounts: Vec::new(),
         }
     }
 
@@ -267,7 +268,13 @@ impl World {
 
     fn known(&self, machine: &Machine, key: Option<KeyRecord>) -> Known {
         let presence = self.presence.get(&machine.id).copied().unwrap_or_default();
-        Known { machine: machine.clone(), key, presence, credentials: self.open_credentials(machine.id) }
+        Known {
+            machine: machine.clone(),
+            key,
+            presence,
+            credentials: self.open_credentials(machine.id),
+            accounts: Vec::new(),
+        }
     }
 
     pub(crate) fn open_credentials(&self, machine: MachineId) -> Vec<Credential> {
@@ -286,6 +293,7 @@ impl World {
             credentials: self.open_credentials(machine.id),
             grants: grants.cloned().collect(),
             agent: None,
+            accounts: Vec::new(),
         }
     }
 

@@ -2,14 +2,16 @@
 
 use muster_lifecycle::{Plan, Remembered};
 use muster_model::{
-    AccessToken, AccessTokenId, AuditId, Credential, CredentialId, Deployment, EngagementVersion, Entry,
-    EntryPlace, Grant, GrantId, HardwareId, Hold, HoldId, KeyFingerprint, KeyRecord, Machine, MachineId,
-    Nick, Object, Operator, OperatorId, Presence, Replica, SecretId, SignedDuration, Site, SiteCode, SiteId,
-    SiteUse, SoftwareAgent, Tenant, TenantId, Timestamp, Verifier,
+    AccessToken, AccessTokenId, Account, AccountId, AccountName, AuditId, Credential, CredentialId,
+    Deployment, EngagementVersion, Entry, EntryPlace, Grant, GrantId, HardwareId, Hold, HoldId,
+    KeyFingerprint, KeyRecord, Machine, MachineId, Nick, Object, Operator, OperatorId, Presence,
+    ProvisionerName, Replica, SecretId, SignedDuration, Site, SiteCode, SiteId, SiteUse, SoftwareAgent,
+    Tenant, TenantId, Timestamp, Verifier,
 };
 use muster_store::{
-    AgentRow, AuditFilter, AuditRecord, Decision, Fence, Joining, Listed, Lists, MachineFilter, MachineRow,
-    PageRequest, PresenceNote, Prune, Reads, SettleError, Signal, Standing, Store, StoreError, Unscoped,
+    AccountFilter, AgentRow, AuditFilter, AuditRecord, Decision, Fence, Joining, Listed, Lists,
+    MachineFilter, MachineRow, PageRequest, PresenceNote, Prune, Reads, SettleError, Signal, Standing, Store,
+    StoreError, Unscoped,
 };
 use muster_store_postgres::PostgresStore;
 use muster_store_sqlite::SqliteStore;
@@ -141,6 +143,9 @@ queries!(Reads {
     engagement(tenant: TenantId, machine: MachineId, version: u32) -> Option<EngagementVersion>;
     operator(tenant: TenantId, id: OperatorId) -> Option<Operator>;
     access_token(tenant: TenantId, id: AccessTokenId) -> Option<AccessToken>;
+    account(tenant: TenantId, id: AccountId) -> Option<Account>;
+    accounts_of_machine(tenant: TenantId, machine: MachineId) -> Vec<Account>;
+    account_named(tenant: TenantId, provisioner: &ProvisionerName, name: &AccountName) -> Option<Account>;
     remembered(tenant: TenantId, key: &[u8; 32]) -> Option<Remembered>;
     last_nonce(tenant: TenantId, key: KeyFingerprint) -> Option<u64>;
 });
@@ -152,6 +157,7 @@ queries!(Unscoped {
     access_by_secret(secret: SecretId) -> Option<AccessToken>;
     credential_by_secret(secret: SecretId) -> Option<Credential>;
     keys(key: KeyFingerprint) -> Vec<(TenantId, KeyRecord)>;
+    due_accounts(now: Timestamp, limit: u32) -> Vec<Account>;
     hold_anywhere(id: HoldId) -> Option<Hold>;
     deployment() -> Option<Deployment>;
     newest_entry() -> Option<EntryPlace>;
@@ -171,5 +177,6 @@ queries!(Lists {
     open_holds(tenant: TenantId, now: Timestamp) -> u64;
     software_agents(tenant: TenantId, page: PageRequest) -> Listed<AgentRow>;
     access_tokens(tenant: TenantId, page: PageRequest) -> Listed<AccessToken>;
+    accounts(tenant: TenantId, filter: &AccountFilter, page: PageRequest) -> Listed<Account>;
     audit(tenant: TenantId, filter: &AuditFilter) -> Vec<AuditRecord>;
 });

@@ -1,6 +1,7 @@
 //! One file for each kind of row: its columns, how it is parsed, its reads, and the changes that write it.
 
 pub(crate) mod access;
+pub(crate) mod account;
 pub(crate) mod agent;
 pub(crate) mod audit;
 pub(crate) mod credential;

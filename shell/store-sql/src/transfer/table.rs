@@ -84,6 +84,9 @@ tables! {
         hardware_id Text, hostname Text, kind Text, attributes Text, source Text, method Text, existing Bytes,
         grant_id Bytes, state Text, decided_at Int, decided_by Text, decided_machine Bytes, decided_reason Text,
         created_at Int, expires_at Int, verifier Bytes, asked Int) by (tenant_id, id);
+    accounts (tenant_id Bytes, id Bytes, machine_id Bytes, provisioner Text, name Text, folded Text, wanted Text,
+        version Int, secret Int, provenance Text, delivery Text, at Int, attempts Int, mishap Text, mishap_text Text,
+        created_at Int) by (tenant_id, id);
     remembered (tenant_id Bytes, key Bytes, request Bytes, object Text, at Int) by (tenant_id, key);
     nonces (tenant_id Bytes, key Bytes, issued Int) by (tenant_id, key);
     audit (seq Int, tenant_id Bytes, id Bytes, at Int, actor Text, action Text, object Text, reason Text, source Text,

@@ -305,6 +305,7 @@ pub async fn audit_entries_read_back_as_written<F: Fixture>(fixture: &F) {
         Object::Credential(things.id()),
         Object::Operator(things.id()),
         Object::AccessToken(things.id()),
+        Object::Account(things.id()),
     ];
     let detail = vec![("hostname", "web-1".to_owned()), ("said", String::new())];
     let written: Vec<Entry> = objects

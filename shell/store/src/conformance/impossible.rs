@@ -1,12 +1,12 @@
 //! Rows that no version of Muster writes are reported with table and column, and never read as something else.
 
 use muster_lifecycle::{
-    AccessChange, AgentChange, CredentialChange, DeploymentChange, GrantChange, HoldChange, KeyChange,
-    MemoryChange, Remembered,
+    AccessChange, AccountChange, AgentChange, CredentialChange, DeploymentChange, GrantChange, HoldChange,
+    KeyChange, MemoryChange, Remembered,
 };
 use muster_model::{
-    AccessKind, Actor, CredentialKind, CredentialState, Grant, GrantKind, Hold, HoldState, Machine,
-    MachineState, Minted, SuspendCause, Suspended, Uses,
+    AccessKind, Actor, CredentialKind, CredentialState, Delivery, Grant, GrantKind, Hold, HoldState, Machine,
+    MachineState, Minted, Mishap, MishapKind, SuspendCause, Suspended, Uses,
 };
 
 use super::decisions::write;
@@ -129,6 +129,20 @@ const CASES: &[(&str, &str, &[Odd])] = &[
     ("engagements", "document", &[EMPTY, Odd::Text("{}"), Odd::Text("null")]),
     ("engagements", "author", &[UNKNOWN, EMPTY]),
     ("engagements", "at", &[BEYOND]),
+    ("accounts", "machine_id", &[SHORT]),
+    ("accounts", "provisioner", &[EMPTY, Odd::Text("a b")]),
+    ("accounts", "name", &[EMPTY, Odd::Text("a b")]),
+    ("accounts", "folded", &[EMPTY, Odd::Text("another")]),
+    ("accounts", "wanted", &[UNKNOWN]),
+    ("accounts", "version", &[Odd::Number(-1), Odd::Number(1 << 32)]),
+    ("accounts", "secret", &[Odd::Number(-1)]),
+    ("accounts", "provenance", &[UNKNOWN]),
+    ("accounts", "delivery", &[UNKNOWN]),
+    ("accounts", "at", &[BEYOND]),
+    ("accounts", "attempts", &[Odd::Null, Odd::Number(-1)]),
+    ("accounts", "mishap", &[Odd::Null, UNKNOWN]),
+    ("accounts", "mishap_text", &[EMPTY]),
+    ("accounts", "created_at", &[BEYOND]),
     ("remembered", "request", &[SHORT]),
     ("remembered", "at", &[BEYOND]),
     ("nonces", "issued", &[Odd::Number(-1)]),
@@ -148,6 +162,7 @@ struct Rows {
     key: muster_model::KeyRecord,
     hold: Hold,
     credential: muster_model::Credential,
+    account: muster_model::Account,
     operator: muster_model::Operator,
     token: muster_model::AccessToken,
 }
@@ -169,6 +184,9 @@ async fn rows<S: Store>(store: &S) -> Rows {
         state: CredentialState::Issued(Minted::Certificate(vec![1])),
         ..things.credential(&machine)
     };
+    let mishap = Mishap { kind: MishapKind::Failed, text: Some(text("said")) };
+    let delivery = Delivery::Dead { at: at(1), attempts: 3, last: mishap };
+    let account = muster_model::Account { delivery, ..things.account(&machine) };
     let operator = things.operator();
     let token = things.token(&operator, AccessKind::Api);
     let agent = things.agent(&machine, "Bot[1]");
@@ -182,6 +200,7 @@ async fn rows<S: Store>(store: &S) -> Rows {
         KeyChange::Register(key.clone()).into(),
         HoldChange::Open(hold.clone()).into(),
         CredentialChange::Reserve(credential.clone()).into(),
+        AccountChange::Create(account.clone()).into(),
         AccessChange::CreateOperator(operator.clone()).into(),
         AccessChange::CreateToken(token.clone()).into(),
         AgentChange::Register(agent.clone()).into(),
@@ -193,7 +212,7 @@ async fn rows<S: Store>(store: &S) -> Rows {
     let (tenant, machine_id) = (things.tenant, machine.id);
     let note = PresenceNote { tenant, machine: machine_id, last_seen: at(0), online: true };
     store.note_presence(vec![note]).await.expect("noted");
-    Rows { things, grant, machine, key, hold, credential, operator, token }
+    Rows { things, grant, machine, key, hold, credential, account, operator, token }
 }
 
 /// Reads the rows by their identifiers, each of which a column may make impossible.
@@ -213,6 +232,7 @@ async fn read_all<S: Store>(store: &S, rows: &Rows) -> Vec<StoreError> {
         reads.presence(tenant, rows.machine.id).await.err(),
         reads.hold(tenant, rows.hold.id).await.err(),
         reads.credential(tenant, rows.credential.id).await.err(),
+        reads.account(tenant, rows.account.id).await.err(),
         reads.operator(tenant, rows.operator.id).await.err(),
         reads.access_token(tenant, rows.token.id).await.err(),
         reads.software_agent(tenant, rows.machine.id).await.err(),

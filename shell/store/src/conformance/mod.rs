@@ -3,6 +3,7 @@
 //! An adapter's tests hold one line, `muster_store::conformance!(Fixture)`, and a [`Fixture`]: an empty database of its
 //! kind, and a way to write into it behind the port's back. Nothing here knows which database it is.
 
+mod accounts;
 mod agents;
 mod changes;
 mod decisions;
@@ -21,6 +22,7 @@ use muster_model::{ReplicaId, Timestamp};
 
 use crate::{Joining, Store};
 
+pub use accounts::*;
 pub use agents::*;
 pub use changes::*;
 pub use deployment::*;
@@ -100,6 +102,7 @@ macro_rules! conformance {
             holds_by_secret_are_told_apart
             credentials_read_back_as_written
             operators_and_tokens_read_back_as_written
+            accounts_read_back_as_written
             memory_reads_back_as_written
             software_agents_read_back_as_written
             audit_entries_read_back_as_written
@@ -132,6 +135,11 @@ macro_rules! conformance {
             i_7_many_callers_spend_a_token_once
             many_callers_never_exceed_a_cap
             i_1_many_callers_make_one_machine_of_one_hardware
+
+            an_account_is_never_older
+            one_account_of_a_name_until_it_is_removed
+            accounts_that_are_due_are_those_that_wait_longest
+            accounts_are_listed_by_machine_and_standing
 
             pages_of_machines_neither_skip_nor_repeat
             machines_are_filtered_by_site_and_state

@@ -6,12 +6,13 @@ use muster_lifecycle::{Change, MachineChange, SiteChange, TenantChange};
 use muster_model::engagement::{Draft, RateLimit};
 use muster_model::id::Draw;
 use muster_model::{
-    AccessKind, AccessToken, Active, Actor, AgentRole, Attributes, AuditId, Binding, Claimant, Credential,
-    CredentialKind, CredentialState, EndReason, Engagement, EngagementVersion, Entry, Grant, GrantKind,
-    GrantState, Hold, HoldReason, HoldState, KeyAlgorithm, KeyFingerprint, KeyRecord, KeyStanding, Labels,
-    Machine, MachineKind, MachineState, Minted, Object, Operator, OperatorRole, Pending, PublicKey, Reason,
-    ReimagePolicy, RetireCause, Retired, SecretHash, SecretId, Site, SoftwareAgent, SuspendCause, Suspended,
-    Tenant, TenantId, Timestamp, Uses, Verifier,
+    AccessKind, AccessToken, Account, Active, Actor, AgentRole, Attributes, AuditId, Binding, Claimant,
+    Credential, CredentialKind, CredentialState, Delivery, EndReason, Engagement, EngagementVersion, Entry,
+    Grant, GrantKind, GrantState, Hold, HoldReason, HoldState, KeyAlgorithm, KeyFingerprint, KeyRecord,
+    KeyStanding, Labels, Machine, MachineKind, MachineState, Minted, Mishap, MishapKind, Object, Operator,
+    OperatorRole, Pending, Provenance, PublicKey, Reason, ReimagePolicy, RetireCause, Retired, SecretHash,
+    SecretId, Site, SoftwareAgent, SuspendCause, Suspended, Tenant, TenantId, Timestamp, Uses, Verifier,
+    Wanted,
 };
 
 use super::decisions::write;
@@ -350,6 +351,48 @@ impl Things {
             author: Actor::Operator(self.id()),
             at: at(12),
         }
+    }
+
+    /// An account that is to be made.
+    pub(super) fn account(&self, machine: &Machine) -> Account {
+        let count = self.count();
+        Account {
+            id: self.id(),
+            tenant: self.tenant,
+            machine: machine.id,
+            provisioner: text("irc"),
+            name: text(&format!("Agent-{count}")),
+            wanted: Wanted::Live,
+            version: 1,
+            secret: 1,
+            provenance: Provenance::Unknown,
+            delivery: Delivery::Due { at: at(0), attempts: 0, last: None },
+            created_at: at(0),
+        }
+    }
+
+    /// An account in each of its deliveries.
+    pub(super) fn accounts(&self, machine: &Machine) -> Vec<Account> {
+        let mishap = |text| Mishap { kind: MishapKind::Failed, text };
+        let said = Some(mishap(Some(text("no such thing, it said"))));
+        let deliveries = [
+            (Wanted::Live, Delivery::Due { at: at(9), attempts: 0, last: None }),
+            (Wanted::Locked, Delivery::Due { at: at(3), attempts: 7, last: said }),
+            (Wanted::Live, Delivery::Done { at: at(4) }),
+            (Wanted::Locked, Delivery::Done { at: at(4) }),
+            (Wanted::Live, Delivery::Conflict { at: at(5) }),
+            (Wanted::Locked, Delivery::Dead { at: at(6), attempts: u32::MAX, last: mishap(None) }),
+        ];
+        let provenances = Provenance::ALL.into_iter().cycle();
+        let account = |((wanted, delivery), provenance)| Account {
+            wanted,
+            delivery,
+            provenance,
+            version: 3,
+            secret: 2,
+            ..self.account(machine)
+        };
+        deliveries.into_iter().zip(provenances).map(account).collect()
     }
 
     pub(super) fn operator(&self) -> Operator {

@@ -200,6 +200,7 @@ fn the_hardware_of_a_pending_machine_is_no_way_in_for_another_grant() {
         key: None,
         presence: Default::default(),
         credentials: Vec::new(),
+        accounts: Vec::new(),
     };
     let mut scene = Scene::new().on_hardware_of(waiting);
     scene.site().reimage = muster_model::ReimagePolicy::OfflineOnly;
