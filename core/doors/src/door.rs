@@ -1,6 +1,6 @@
 //! What a door is.
 
-use muster_model::{Claim, GrantId, Refusal, Secret, SecretHash};
+use muster_model::{Claim, CredentialId, GrantId, Refusal, Secret, SecretHash};
 use thiserror::Error;
 
 /// A way in.
@@ -44,6 +44,8 @@ pub enum Step<'a> {
 pub enum Fetch<'a> {
     /// The grant that this secret selects, and the hash of the secret itself.
     Grant(&'a Secret),
+    /// The credential of a machine that this secret selects, and the hash of the secret itself.
+    Credential(&'a Secret),
 }
 
 /// What a door is given.
@@ -55,6 +57,13 @@ pub enum Given {
     Grant {
         /// The grant that the secret's id selects, with its stored hash; `None` where there is none.
         stored: Option<(GrantId, SecretHash)>,
+        /// The hash of the secret that was presented, computed in either case.
+        presented: SecretHash,
+    },
+    /// What [`Fetch::Credential`] found.
+    Credential {
+        /// The credential that the secret's id selects, with its stored hash; `None` where there is none.
+        stored: Option<(CredentialId, SecretHash)>,
         /// The hash of the secret that was presented, computed in either case.
         presented: SecretHash,
     },

@@ -4,6 +4,7 @@
 //! what was fetched. It permits nothing: the grant behind the claim does. Nothing outside this crate knows one door
 //! from another; the list drives parsing, documentation and `GET /v1/join-methods`.
 
+pub mod credential;
 mod door;
 #[macro_use]
 mod list;
@@ -16,4 +17,5 @@ pub use list::Method;
 doors! {
     token::TokenDoor as Token,
     request::RequestDoor as Request,
+    credential::CredentialDoor as Credential,
 }

@@ -1,6 +1,6 @@
 //! What a door accepted as proved.
 
-use crate::{GrantId, SecretHash, SiteCode};
+use crate::{CredentialId, GrantId, SecretHash, SiteCode};
 
 /// What a door accepted as proved. A claim permits nothing: the grant behind it does.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +19,13 @@ pub enum Entitlement {
         /// Which.
         id: GrantId,
         /// The hash that was compared: settles whether the grant still has the same secret when it is drawn on.
+        hash: SecretHash,
+    },
+    /// It holds the secret of this credential of a machine.
+    Credential {
+        /// Which.
+        id: CredentialId,
+        /// The hash that was compared.
         hash: SecretHash,
     },
     /// It has shown nothing and asks a person. The code is where it would like to be; `None`: the only site.

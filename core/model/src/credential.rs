@@ -118,6 +118,14 @@ impl CredentialKind {
             Self::Certificate { .. } => None,
         }
     }
+
+    /// Proves the right to one that is presented as a secret.
+    pub fn hash(&self) -> Option<SecretHash> {
+        match self {
+            Self::Bearer { hash, .. } | Self::Refresh { hash, .. } => Some(*hash),
+            Self::Certificate { .. } => None,
+        }
+    }
 }
 
 impl Credential {

@@ -78,6 +78,15 @@ impl<S: Store> App<S> {
                     let stored = grant.map(|grant| (grant.id, grant.hash));
                     given = Given::Grant { stored, presented: self.inner.pepper.hash(secret) };
                 }
+                Ok(Step::Fetch(Fetch::Credential(secret))) => {
+                    let credential = self.reader().await?.credential_by_secret(secret.id()).await?;
+                    tenant = credential.as_ref().map_or(tenant, |credential| credential.tenant);
+                    let stored = credential.and_then(|credential| match credential.kind {
+                        CredentialKind::Bearer { hash, .. } => Some((credential.id, hash)),
+                        CredentialKind::Certificate { .. } => None,
+                    });
+                    given = Given::Credential { stored, presented: self.inner.pepper.hash(secret) };
+                }
                 Err(refusal) => {
                     let entitlement =
                         Entitlement::Grant { id: draw!(&*self.inner.ports), hash: SecretHash([0; 32]) };
@@ -250,6 +259,12 @@ impl<S: Store> Enroll<S> {
                     facts.pending_accounts = reads.accounts_of_machine(tenant, machine).await?;
                 }
             }
+            Entitlement::Credential { id, .. } => {
+                let Some(credential) = reads.credential(tenant, *id).await? else { return Ok(()) };
+                let Some(machine) = reads.machine(tenant, credential.machine).await? else { return Ok(()) };
+                facts.site = reads.site(tenant, machine.site).await?;
+                facts.by_credential = Some((credential, self.app.known(reads, machine, None).await?));
+            }
             Entitlement::Nothing { site: Some(code) } => {
                 facts.site = reads.site_by_code(tenant, code).await?;
             }
@@ -327,8 +342,18 @@ impl<S: Store> Decision for Enroll<S> {
 
     async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<Facts, StoreError> {
         let mut facts = Facts::default();
-        self.load_way(reads, &mut facts).await?;
-        self.load_identity(reads, &mut facts).await?;
+        // A key before its machine, whatever names the machine: where a store locks what is read, no two of these wait
+        // for each other.
+        match self.request.claim.entitlement {
+            Entitlement::Credential { .. } => {
+                self.load_identity(reads, &mut facts).await?;
+                self.load_way(reads, &mut facts).await?;
+            }
+            Entitlement::Grant { .. } | Entitlement::Nothing { .. } => {
+                self.load_way(reads, &mut facts).await?;
+                self.load_identity(reads, &mut facts).await?;
+            }
+        }
         Ok(facts)
     }
 

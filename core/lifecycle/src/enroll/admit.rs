@@ -1,6 +1,6 @@
 //! The branches of the decision that let somebody in.
 
-use muster_model::{GrantKind, HoldReason, Machine, Object, Refusal};
+use muster_model::{Claimant, GrantKind, HoldReason, Machine, Object, Refusal};
 
 use super::{Asked, Known, Outcome, Standing};
 use crate::credential;
@@ -58,6 +58,22 @@ pub(super) fn rekey(asked: &Asked<'_>, known: Known) -> Result<Plan<Outcome>, Re
     let state = known.machine.state.clone().enrolled(now)?;
     let (machine, changes) = identity::take_over(known, state, &asked.request.claimant, asked.grant(), now);
     Ok(enrolled(asked, machine, changes, "machine.rekey", "signed_by_previous_key"))
+}
+
+/// Row 4c: a machine without a key shows what it was issued, and has a key of its own from now on. Hardware that another
+/// machine has stays with that one.
+pub(super) fn upgrade(
+    asked: &Asked<'_>,
+    known: Known,
+    hardware: Option<&Known>,
+) -> Result<Plan<Outcome>, Refusal> {
+    let now = asked.now();
+    let state = known.machine.state.clone().enrolled(now)?;
+    let claimant = &asked.request.claimant;
+    let hardware_id = claimant.hardware_id.clone().filter(|_| hardware.is_none());
+    let claimant = Claimant { hardware_id, ..claimant.clone() };
+    let (machine, changes) = identity::take_over(known, state, &claimant, None, now);
+    Ok(enrolled(asked, machine, changes, "machine.upgrade", "bearer_credential"))
 }
 
 /// Row 4b: known hardware comes back under another key, by policy. With a key of its own it is on probation until

@@ -1,8 +1,9 @@
 //! The named checks of the enrollment decision. Each reads facts and changes nothing.
 
 use muster_model::{
-    Claimant, Entitlement, Grant, GrantKind, GrantState, HoldState, KeyStanding, Machine, MachineState,
-    PublicKey, Refusal, ReimagePolicy, SignedDuration, Timestamp,
+    Claimant, Credential, CredentialId, Entitlement, Grant, GrantKind, GrantState, HoldState,
+    KeyStanding, Machine, MachineState, PublicKey, Refusal, ReimagePolicy, SecretHash, SignedDuration,
+    Timestamp,
 };
 
 use super::{Asked, Facts, Known, Request, Way, keyless};
@@ -39,11 +40,43 @@ pub(super) fn entitled(request: &Request, facts: &Facts, now: Timestamp) -> Resu
             pending_machine_waits(&grant, pending.as_ref(), is_known)?;
             Ok(Way { grant: Some(grant), site, pending, standing })
         }
+        Entitlement::Credential { id, hash } => {
+            let standing = as_machine(facts, *id, *hash, now)?;
+            let site = facts.site.clone().ok_or(refused("site_unknown"))?;
+            Ok(Way { grant: None, site, pending: None, standing })
+        }
         Entitlement::Nothing { .. } => {
             let site = facts.site.clone().filter(|site| site.requests).ok_or(Refusal::RequestsNotTaken)?;
             Ok(Way { grant: None, site, pending: None, standing: Standing::Anew })
         }
     }
+}
+
+/// Whoever holds the secret of a machine's credential is that machine, while it has no key of its own. The key that it
+/// came back with may repeat the call for ever, whatever became of the credential.
+fn as_machine(
+    facts: &Facts,
+    id: CredentialId,
+    hash: SecretHash,
+    now: Timestamp,
+) -> Result<Standing, Refusal> {
+    let is_named = |credential: &Credential| credential.id == id && credential.kind.hash() == Some(hash);
+    let (credential, known) = facts
+        .by_credential
+        .as_ref()
+        .filter(|(credential, known)| is_named(credential) && known.machine.id == credential.machine)
+        .ok_or(refused("credential_unknown"))?;
+    match &facts.by_key {
+        Some(own) if own.machine.id == known.machine.id => return Ok(Standing::Again),
+        Some(_) => return Err(Refusal::IdentityMismatch),
+        None => {}
+    }
+    let is_over = !credential.is_open() || matches!(known.machine.state, MachineState::Retired(_));
+    // It proved the credential, it may know. So may one that comes after a machine got its key.
+    if is_over || known.machine.key.is_some() {
+        return Err(Refusal::Revoked);
+    }
+    if credential.is_live(now) { Ok(Standing::Anew) } else { Err(refused("credential_expired")) }
 }
 
 fn standing(request: &Request, facts: &Facts, grant: &Grant, now: Timestamp) -> Result<Standing, Refusal> {

@@ -68,6 +68,8 @@ pub struct Facts {
     pub by_key: Option<Known>,
     /// The machine whose present key vouches for this one.
     pub by_previous: Option<Known>,
+    /// The credential that the claim names, and its machine.
+    pub by_credential: Option<(Credential, Known)>,
     /// The machine of this hardware: the live one, or else the one retired last.
     pub by_hardware: Option<Known>,
     /// The pending machine that the grant was made for.
@@ -130,13 +132,16 @@ pub fn decide(request: &Request, facts: Facts, fresh: &Fresh) -> Result<Plan<Out
         return Ok(Plan::unchanged(answer)); // row 2, of a caller that has no key to be known by
     }
     let approved = keyless::approved(request, &facts).cloned();
-    let Facts { by_key, by_previous, by_hardware, site_use, mut holds, in_its_name, about, .. } = facts;
+    let Facts { by_key, by_previous, by_credential, by_hardware, site_use, mut holds, in_its_name, about, .. } = facts;
     // Found by the secret alone: one that asks on other hardware asks something else.
     holds.retain(|hold| hold.claimant.verifier.is_none() || hold.is_by(&request.claimant));
     let in_its_name = in_its_name.as_ref();
     let asked = Asked { request, way: &way, site_use, holds: &holds, in_its_name, about: &about, fresh };
 
     match (by_key, by_previous, by_hardware) {
+        (None, _, hardware) if let Some((_, known)) = by_credential => {
+            admit::upgrade(&asked, known, hardware.as_ref()) // row 4c
+        }
         (Some(same), _, _) if same.machine.site == way.site.id => admit::again(&asked, same), // row 2
         (None, None, _) if let Some(hold) = asked.own_request() => {
             Ok(Plan::unchanged(Outcome::Held(Box::new(hold.clone()))))

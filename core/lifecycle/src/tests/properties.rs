@@ -3,8 +3,8 @@
 //! Histories come from a fixed seed, so a failure repeats; `PROPTEST_RNG_SEED` and `PROPTEST_CASES` explore further.
 
 use muster_model::{
-    Credential, Entitlement, GrantState, Hold, HoldState, KeyStanding, Machine, MachineState, PublicKey,
-    Refusal, SignedDuration, SiteId, Uses,
+    Credential, CredentialKind, Entitlement, GrantState, Hold, HoldState, KeyStanding, Machine, MachineState,
+    PublicKey, Refusal, SignedDuration, SiteId, Uses,
 };
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestRunner};
@@ -35,10 +35,13 @@ impl Step<'_> {
         }
     }
 
-    /// The site of the grant that an enrollment presented.
+    /// The site of the grant or credential that an enrollment presented.
     fn site(&self, request: &Request) -> SiteId {
         match request.claim.entitlement {
             Entitlement::Grant { id, .. } => self.before.grants[&id].site,
+            Entitlement::Credential { id, .. } => {
+                self.before.machines[&self.before.credentials[&id].machine].site
+            }
             Entitlement::Nothing { .. } => super::fixtures::site_id(1),
         }
     }
@@ -49,9 +52,10 @@ fn asks() -> impl Strategy<Value = Asks> {
     let hardware = proptest::option::of(1..4u8);
     let grant = prop_oneof![6 => (0..8u8).prop_map(Some), 1 => Just(None)];
     let vouched_by = prop_oneof![3 => Just(None), 1 => (1..6u8).prop_map(Some)];
-    (key, hardware, grant, vouched_by).prop_map(|(key, hardware, grant, vouched_by)| {
+    let bearer = proptest::option::weighted(0.1, 0..6u8);
+    (key, hardware, grant, vouched_by, bearer).prop_map(|(key, hardware, grant, vouched_by, bearer)| {
         let vouched_by = vouched_by.filter(|_| key.is_some());
-        Asks { key, hardware, grant, vouched_by }
+        Asks { key, hardware, grant, vouched_by, bearer: bearer.filter(|_| key.is_some()) }
     })
 }
 
@@ -62,7 +66,7 @@ fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         12 => asks().prop_map(Op::Enroll),
         3 => (at(), choice).prop_map(|(at, choice)| Op::Approve(at, choice)),
-        1 => at().prop_map(Op::Reject),
+        2 => at().prop_map(Op::Reject),
         1 => at().prop_map(Op::Collect),
         1 => at().prop_map(Op::Suspend),
         1 => at().prop_map(Op::Resume),
@@ -106,6 +110,22 @@ fn standing(world: &World, key: Option<&PublicKey>) -> Option<KeyStanding> {
 }
 
 #[test]
+fn a_bearer_key_becomes_a_key_once_and_no_bearer_key_of_the_machine_works_after_that() {
+    always(|step| {
+        let Some((machine, request)) = admitted(step) else { return };
+        let Entitlement::Credential { id, .. } = request.claim.entitlement else { return };
+        let before = &step.before.machines[&machine.id];
+        assert_eq!(before.id, step.before.credentials[&id].machine);
+        assert_eq!((before.key, machine.generation), (None, before.generation + 1));
+        let now = step.after.now;
+        let mut bearers = step.after.credentials.values().filter(|credential| {
+            credential.machine == machine.id && matches!(credential.kind, CredentialKind::Bearer { .. })
+        });
+        assert!(bearers.all(|bearer| !bearer.is_live(now)));
+    });
+}
+
+#[test]
 fn q_07_a_revoked_replaced_or_retired_identity_is_never_admitted() {
     always(|step| {
         if let Some((request, result)) = step.enrollment()
@@ -116,7 +136,10 @@ fn q_07_a_revoked_replaced_or_retired_identity_is_never_admitted() {
         {
             assert!(matches!(
                 result,
-                Err(Refusal::Revoked | Refusal::NotEntitled { .. } | Refusal::RequestsNotTaken)
+                Err(Refusal::Revoked
+                    | Refusal::NotEntitled { .. }
+                    | Refusal::RequestsNotTaken
+                    | Refusal::IdentityMismatch)
             ));
             assert_eq!(step.before.machines, step.after.machines);
         }
@@ -234,7 +257,14 @@ fn may_touch(step: &Step<'_>, request: &Request, machine: &Machine) -> bool {
         && request.claimant.hardware_id.is_some()
         && request.claimant.hardware_id == machine.hardware_id
         && (machine.key.is_none() || request.claimant.key.is_some());
-    vouched || pending || rejoins
+    vouched || pending || rejoins || shows_it_is(step, request, machine)
+}
+
+/// Whether it holds a bearer key that the machine works with, and that has no better proof yet.
+fn shows_it_is(step: &Step<'_>, request: &Request, machine: &Machine) -> bool {
+    let Entitlement::Credential { id, .. } = request.claim.entitlement else { return false };
+    let credential = &step.before.credentials[&id];
+    credential.machine == machine.id && credential.is_live(step.before.now) && machine.key.is_none()
 }
 
 #[test]
@@ -275,7 +305,8 @@ fn a_grant_that_lapsed_admits_nobody_but_the_key_it_is_bound_to() {
     always(|step| {
         let Some((_, request)) = admitted(step) else { return };
         let Entitlement::Grant { id, .. } = request.claim.entitlement else {
-            assert!(request.vouched_by.is_some(), "a bare request was let in by itself");
+            let shows = matches!(request.claim.entitlement, Entitlement::Credential { .. });
+            assert!(shows || request.vouched_by.is_some(), "a bare request was let in by itself");
             return;
         };
         let grant = &step.before.grants[&id];
@@ -300,6 +331,8 @@ fn a_hold_never_becomes_accepted_by_itself_and_a_rejection_stands() {
         let grant = match request.claim.entitlement {
             Entitlement::Grant { id, .. } => Some(id),
             Entitlement::Nothing { .. } => None,
+            // A machine that shows what it was issued asks nobody.
+            Entitlement::Credential { .. } => return,
         };
         let is_new = !step.before.machines.contains_key(&machine.id);
         let same_question = |hold: &&Hold| {
@@ -415,8 +448,10 @@ fn histories_reach_every_row_of_the_table() {
                 let known = step.before.machines.get(&machine.id);
                 let vouched =
                     request.vouched_by.is_some() && known.and_then(|known| known.key) == request.vouched_by;
+                let shows = matches!(request.claim.entitlement, Entitlement::Credential { .. });
                 reached.insert(match known.map(|known| &known.state) {
                     None => "new",
+                    Some(_) if shows => "upgrade",
                     Some(MachineState::Pending(_)) => "invited",
                     Some(_) if vouched => "rekey",
                     Some(_) => "rejoin",
@@ -439,6 +474,7 @@ fn histories_reach_every_row_of_the_table() {
         "revoked",
         "site_mismatch",
         "too_many_holds",
+        "upgrade",
         "was_removed",
     ];
     let reached = reached.into_inner();

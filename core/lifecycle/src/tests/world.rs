@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use muster_model::{
     Actor, AuditId, Claimant, Credential, CredentialId, CredentialKind, CredentialState, Entitlement, Grant,
     GrantId, GrantKind, GrantState, Hold, HoldId, HoldState, KeyFingerprint, KeyRecord, KeyStanding, Machine,
-    MachineId, MachineState, Minted, Presence, PublicKey, Refusal, ReimagePolicy, RetireCause, SecretId,
+    MachineId, MachineState, Minted, Presence, PublicKey, Refusal, ReimagePolicy, RetireCause, SecretHash, SecretId,
     SignedDuration, Site, SiteId, SiteUse, SuspendCause, Timestamp, Uses,
 };
 
@@ -28,6 +28,8 @@ pub(crate) struct Asks {
     /// `None`: a bare request at the first site.
     pub(crate) grant: Option<u8>,
     pub(crate) vouched_by: Option<u8>,
+    /// A bearer key that it shows instead of a grant's secret.
+    pub(crate) bearer: Option<u8>,
 }
 
 /// One act. Numbers beyond what there is count round.
@@ -182,9 +184,22 @@ impl World {
             Some(grant) => Entitlement::Grant { id: grant.id, hash: grant.hash },
             None => Entitlement::Nothing { site: None },
         };
+        if let Some((id, hash)) = asks.bearer.and_then(|at| self.bearer(at)) {
+            scene.request.claim.entitlement = Entitlement::Credential { id, hash };
+        }
         scene.request.vouched_by =
             asks.vouched_by.map(fixtures::key).filter(|key| self.keys.contains_key(key));
         scene.request
+    }
+
+    /// Some bearer key that was ever given out.
+    fn bearer(&self, at: u8) -> Option<(CredentialId, SecretHash)> {
+        let hash = |credential: &Credential| match credential.kind {
+            CredentialKind::Bearer { hash, .. } => Some((credential.id, hash)),
+            CredentialKind::Certificate { .. } => None,
+        };
+        let given: Vec<_> = self.credentials.values().filter_map(hash).collect();
+        given.get(usize::from(at) % given.len().max(1)).copied()
     }
 
     pub(crate) fn enroll(&mut self, request: &Request) -> Result<Outcome, Refusal> {
@@ -204,9 +219,14 @@ impl World {
     fn facts(&self, request: &Request) -> enroll::Facts {
         let grant = match request.claim.entitlement {
             Entitlement::Grant { id, .. } => self.grants.get(&id).cloned(),
-            Entitlement::Nothing { .. } => None,
+            Entitlement::Credential { .. } | Entitlement::Nothing { .. } => None,
         };
-        let site = grant.as_ref().map_or(fixtures::site_id(1), |grant| grant.site);
+        let by_credential = self.by_credential(&request.claim.entitlement);
+        let site = match (&grant, &by_credential) {
+            (Some(grant), _) => grant.site,
+            (None, Some((_, known))) => known.machine.site,
+            (None, None) => fixtures::site_id(1),
+        };
         let pending = match grant.as_ref().map(|grant| grant.kind) {
             Some(GrantKind::Machine(id)) => self.machines.get(&id).cloned(),
             _ => None,
@@ -219,6 +239,7 @@ impl World {
             site_use: self.site_use(site),
             site: self.sites.get(&site).cloned(),
             by_key: key.and_then(|key| self.by_key(key)),
+            by_credential,
             by_previous: request.vouched_by.and_then(|key| self.by_key(key)),
             about: by_hardware.as_ref().map_or_else(Vec::new, |machine| self.about(machine.id)),
             by_hardware: by_hardware.map(|machine| self.known(machine, None)),
@@ -237,6 +258,13 @@ impl World {
         let same =
             |hold: &&Hold| hold.claimant.verifier.is_some() && hold.claimant.hardware_id.as_ref() == Some(id);
         self.holds.values().rev().find(same).cloned()
+    }
+
+    fn by_credential(&self, entitlement: &Entitlement) -> Option<(Credential, enroll::Known)> {
+        let Entitlement::Credential { id, .. } = entitlement else { return None };
+        let credential = self.credentials.get(id)?.clone();
+        let machine = &self.machines[&credential.machine];
+        Some((credential, self.known(machine, None)))
     }
 
     fn about(&self, machine: MachineId) -> Vec<Hold> {

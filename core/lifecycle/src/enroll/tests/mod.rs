@@ -5,3 +5,4 @@ mod holds;
 mod keyless;
 mod rejoin;
 mod rows;
+mod upgrade;
