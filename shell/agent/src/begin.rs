@@ -130,7 +130,9 @@ fn resume(
         _ => Agent::new(patience),
     };
     if evidence.is_none() && pending.hold.is_none() {
-        return Err(AgentError::config("an enrollment was begun by an invite: give that invite again"));
+        return Err(AgentError::config(
+            "an enrollment was begun by a secret: give that invite, or adopt that client, again",
+        ));
     }
     Ok((agent, Holding::Pending { pending, key, evidence }))
 }
@@ -138,6 +140,7 @@ fn resume(
 fn pending_of(joining: &Joining, request: EnrollRequest, signal: Signal) -> Pending {
     let token = match &joining.way {
         Way::Invite(invite) => Some(token_name(invite.token.id())),
+        Way::Credential { secret, .. } => Some(token_name(secret.id())),
         Way::Request { .. } => None,
     };
     Pending {
@@ -161,6 +164,7 @@ fn describe(joining: &Joining, csr: String) -> Result<(EnrollRequest, Signal), A
     attributes.extend(joining.attributes.clone());
     let (method, public) = match &joining.way {
         Way::Invite(_) => ("token", Value::Null),
+        Way::Credential { .. } => ("credential", Value::Null),
         Way::Request { .. } => ("request", evidence(&joining.way)),
     };
     let request = EnrollRequest {
@@ -182,6 +186,7 @@ fn describe(joining: &Joining, csr: String) -> Result<(EnrollRequest, Signal), A
 fn evidence(way: &Way) -> Value {
     match way {
         Way::Invite(invite) => json!({ "token": invite.token.reveal() }),
+        Way::Credential { secret, .. } => json!({ "credential": secret.reveal() }),
         Way::Request { site: Some(site), .. } => json!({ "site": site }),
         Way::Request { site: None, .. } => json!({}),
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use muster_agent_core::{Ending, Patience};
-use muster_model::{KeyAlgorithm, MachineKind};
+use muster_model::{KeyAlgorithm, MachineKind, Secret};
 use muster_wire::invite::{CaPin, Invite};
 use tokio::sync::watch;
 
@@ -28,6 +28,15 @@ pub enum Way {
         pin: CaPin,
         /// The site to ask for, by its code; the server's own choice where nothing is said.
         site: Option<String>,
+    },
+    /// As the machine that it is already: by the bearer key of a client without a key of its own.
+    Credential {
+        /// Where the server is.
+        url: String,
+        /// Which CA it must have.
+        pin: CaPin,
+        /// The bearer key. It ends once this machine's new key is known.
+        secret: Secret,
     },
 }
 
@@ -94,14 +103,14 @@ impl Way {
     pub(crate) fn url(&self) -> &str {
         match self {
             Self::Invite(invite) => &invite.url,
-            Self::Request { url, .. } => url,
+            Self::Request { url, .. } | Self::Credential { url, .. } => url,
         }
     }
 
     pub(crate) fn pin(&self) -> CaPin {
         match self {
             Self::Invite(invite) => invite.pin,
-            Self::Request { pin, .. } => *pin,
+            Self::Request { pin, .. } | Self::Credential { pin, .. } => *pin,
         }
     }
 }

@@ -9,6 +9,7 @@ use muster_agent::{AgentStatus, Joining, RunOptions};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+use super::adopt::Adopt;
 use super::join::Join;
 use super::progress::Teller;
 use crate::context::Context;
@@ -20,6 +21,8 @@ use crate::output::{Human, details, opt_relative, relative};
 pub(crate) enum Agent {
     /// Run the agent: hold the channel, renew the credential; enroll first where an invite is given.
     Run(Run),
+    /// Take over from an existing client: the same machine, with a key of its own from now on; then run.
+    Adopt(Adopt),
     /// Tell what the agent's directory holds: identity, state, credential, trouble.
     Status,
     /// Sign this machine off: it becomes retired, its files are set aside.
@@ -41,6 +44,7 @@ pub(crate) struct Run {
 pub(crate) fn run(context: &Context, verb: Agent) -> Result<ExitCode> {
     match verb {
         Agent::Run(args) => reside(context, args)?,
+        Agent::Adopt(args) => super::adopt::run(context, args)?,
         Agent::Status => context.out.show(&muster_agent::status(&either_dir(context.agent_dir()))?)?,
         Agent::Leave => leave(context)?,
     }
@@ -72,7 +76,7 @@ fn joining(context: &Context, join: &Join, dir: &Path) -> Result<Option<Joining>
     }
 }
 
-fn is_enrolled(dir: &Path) -> bool {
+pub(super) fn is_enrolled(dir: &Path) -> bool {
     muster_agent::status(dir).is_ok_and(|status| status.machine.is_some())
 }
 

@@ -1,5 +1,6 @@
 //! The commands, a file per noun. Each reads its arguments, calls the API once or a few times, and prints.
 
+mod adopt;
 pub(crate) mod agent;
 pub(crate) mod audit;
 pub(crate) mod completions;

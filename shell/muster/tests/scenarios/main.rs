@@ -4,6 +4,7 @@
 //! them by their process id. Nothing is faked but what the story is about.
 
 mod a_day_in_a_minute;
+mod adopted_client;
 mod audit;
 mod bad_input;
 mod browser;

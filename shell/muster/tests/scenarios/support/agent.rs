@@ -107,6 +107,11 @@ impl Agent {
         self.program = Some(Program::start("an agent", &mut command));
     }
 
+    /// Starts any command that stays.
+    pub(crate) fn start_as(&mut self, args: &[&str]) {
+        self.program = Some(Program::start("an agent", &mut self.command(args)));
+    }
+
     /// Starts `muster agent run --invite-file`.
     pub(crate) fn start_with(&mut self, invite: &str, args: &[&str]) {
         let file = self.home.write("invite", invite).display().to_string();
