@@ -24,6 +24,7 @@ impl Bearer {
     pub(crate) fn new(pepper: Pepper, form: SecretForm, claim: &Claim, claimant: &Claimant) -> Self {
         let grant = match &claim.entitlement {
             Entitlement::Grant { id, .. } => id.to_string(),
+            Entitlement::Credential { id, .. } => id.to_string(),
             Entitlement::Nothing { .. } => String::new(),
         };
         let hardware = claimant.hardware_id.as_ref().map(ToString::to_string).unwrap_or_default();

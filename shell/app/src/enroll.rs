@@ -81,10 +81,8 @@ impl<S: Store> App<S> {
                 Ok(Step::Fetch(Fetch::Credential(secret))) => {
                     let credential = self.reader().await?.credential_by_secret(secret.id()).await?;
                     tenant = credential.as_ref().map_or(tenant, |credential| credential.tenant);
-                    let stored = credential.and_then(|credential| match credential.kind {
-                        CredentialKind::Bearer { hash, .. } => Some((credential.id, hash)),
-                        CredentialKind::Certificate { .. } => None,
-                    });
+                    let stored =
+                        credential.and_then(|credential| Some((credential.id, credential.kind.hash()?)));
                     given = Given::Credential { stored, presented: self.inner.pepper.hash(secret) };
                 }
                 Err(refusal) => {

@@ -1,9 +1,8 @@
 //! The named checks of the enrollment decision. Each reads facts and changes nothing.
 
 use muster_model::{
-    Claimant, Credential, CredentialId, Entitlement, Grant, GrantKind, GrantState, HoldState,
-    KeyStanding, Machine, MachineState, PublicKey, Refusal, ReimagePolicy, SecretHash, SignedDuration,
-    Timestamp,
+    Claimant, Credential, CredentialId, Entitlement, Grant, GrantKind, GrantState, HoldState, KeyStanding,
+    Machine, MachineState, PublicKey, Refusal, ReimagePolicy, SecretHash, SignedDuration, Timestamp,
 };
 
 use super::{Asked, Facts, Known, Request, Way, keyless};
@@ -41,7 +40,7 @@ pub(super) fn entitled(request: &Request, facts: &Facts, now: Timestamp) -> Resu
             Ok(Way { grant: Some(grant), site, pending, standing })
         }
         Entitlement::Credential { id, hash } => {
-            let standing = as_machine(facts, *id, *hash, now)?;
+            let standing = as_machine(request, facts, (*id, *hash), now)?;
             let site = facts.site.clone().ok_or(refused("site_unknown"))?;
             Ok(Way { grant: None, site, pending: None, standing })
         }
@@ -55,9 +54,9 @@ pub(super) fn entitled(request: &Request, facts: &Facts, now: Timestamp) -> Resu
 /// Whoever holds the secret of a machine's credential is that machine, while it has no key of its own. The key that it
 /// came back with may repeat the call for ever, whatever became of the credential.
 fn as_machine(
+    request: &Request,
     facts: &Facts,
-    id: CredentialId,
-    hash: SecretHash,
+    (id, hash): (CredentialId, SecretHash),
     now: Timestamp,
 ) -> Result<Standing, Refusal> {
     let is_named = |credential: &Credential| credential.id == id && credential.kind.hash() == Some(hash);
@@ -66,6 +65,10 @@ fn as_machine(
         .as_ref()
         .filter(|(credential, known)| is_named(credential) && known.machine.id == credential.machine)
         .ok_or(refused("credential_unknown"))?;
+    // What is asked for is a key of its own.
+    if request.claimant.key.is_none() {
+        return Err(refused("key_missing"));
+    }
     match &facts.by_key {
         Some(own) if own.machine.id == known.machine.id => return Ok(Standing::Again),
         Some(_) => return Err(Refusal::IdentityMismatch),

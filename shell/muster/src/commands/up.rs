@@ -261,7 +261,7 @@ impl Human for UpReady {
             ("data", self.data_dir.display().to_string()),
             ("machine", self.machine.as_ref().map(|id| format!("{id} (this one)")).unwrap_or_default()),
             ("metrics", self.metrics_url.clone().unwrap_or_default()),
-            ("existing clients", self.compat_url.clone().unwrap_or_default()),
+            ("clients", self.compat_url.clone().unwrap_or_default()),
         ]);
         let next = match &self.invite {
             Some(invite) => {

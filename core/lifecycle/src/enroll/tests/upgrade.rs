@@ -75,7 +75,9 @@ fn q_09_unknown_wrong_and_lapsed_are_one_refusal() {
     wrong.request.claim.entitlement = Entitlement::Credential { id: credential_id(100), hash: hash(5) };
     let mut lapsed = upgrading();
     shown(&mut lapsed).0.not_after = now();
-    for scene in [unknown, wrong, lapsed] {
+    let mut keyless = upgrading();
+    keyless.request.claimant.key = None;
+    for scene in [unknown, wrong, lapsed, keyless] {
         assert!(matches!(refused(&scene), Refusal::NotEntitled { .. }));
     }
 }
