@@ -132,7 +132,17 @@ pub fn decide(request: &Request, facts: Facts, fresh: &Fresh) -> Result<Plan<Out
         return Ok(Plan::unchanged(answer)); // row 2, of a caller that has no key to be known by
     }
     let approved = keyless::approved(request, &facts).cloned();
-    let Facts { by_key, by_previous, by_credential, by_hardware, site_use, mut holds, in_its_name, about, .. } = facts;
+    let Facts {
+        by_key,
+        by_previous,
+        by_credential,
+        by_hardware,
+        site_use,
+        mut holds,
+        in_its_name,
+        about,
+        ..
+    } = facts;
     // Found by the secret alone: one that asks on other hardware asks something else.
     holds.retain(|hold| hold.claimant.verifier.is_none() || hold.is_by(&request.claimant));
     let in_its_name = in_its_name.as_ref();

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use muster_model::{
     Actor, AuditId, Claimant, Credential, CredentialId, CredentialKind, CredentialState, Entitlement, Grant,
     GrantId, GrantKind, GrantState, Hold, HoldId, HoldState, KeyFingerprint, KeyRecord, KeyStanding, Machine,
-    MachineId, MachineState, Minted, Presence, PublicKey, Refusal, ReimagePolicy, RetireCause, SecretHash, SecretId,
-    SignedDuration, Site, SiteId, SiteUse, SuspendCause, Timestamp, Uses,
+    MachineId, MachineState, Minted, Presence, PublicKey, Refusal, ReimagePolicy, RetireCause, SecretHash,
+    SecretId, SignedDuration, Site, SiteId, SiteUse, SuspendCause, Timestamp, Uses,
 };
 
 use super::fixtures;
