@@ -91,6 +91,11 @@ pub struct EnrollFields {
     pub previous: Option<(muster_model::KeyFingerprint, Vec<u8>)>,
 }
 
+/// The evidence of an enrollment token.
+pub fn by_token(token: &str) -> serde_json::Value {
+    serde_json::json!({ "token": token })
+}
+
 /// The largest CSR taken, in bytes of DER.
 pub const MAX_CSR: usize = 8 * 1024;
 

@@ -71,6 +71,8 @@ pub enum Action {
     Administer,
     /// A machine looks at itself, holds its channel, leaves.
     Self_,
+    /// A machine says that it is alive.
+    SelfBeat,
     /// A machine signs itself off. One that is paused may not: whoever rejoined by policy must not end what it took.
     SelfLeave,
     /// A machine asks for its next certificate.
@@ -81,12 +83,13 @@ pub enum Action {
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Public,
         Self::Read,
         Self::Operate,
         Self::Administer,
         Self::Self_,
+        Self::SelfBeat,
         Self::SelfLeave,
         Self::SelfRenew,
         Self::SelfToken,
@@ -100,6 +103,7 @@ impl Action {
             Self::Operate => "operate",
             Self::Administer => "administer",
             Self::Self_ => "machine.self",
+            Self::SelfBeat => "machine.beat",
             Self::SelfLeave => "machine.leave",
             Self::SelfRenew => "machine.renew",
             Self::SelfToken => "machine.token",
@@ -120,19 +124,22 @@ impl Action {
                 if operator.role >= self.least_role() { Ok(()) } else { forbidden }
             }
             (Self::SelfRenew, Caller::Machine(_)) => Ok(()),
-            (Self::Self_ | Self::SelfLeave | Self::SelfToken, Caller::Machine(machine))
+            (Self::Self_ | Self::SelfBeat | Self::SelfLeave | Self::SelfToken, Caller::Machine(machine))
                 if machine.expired =>
             {
                 Err(Refusal::CredentialExpired)
             }
-            (Self::SelfLeave | Self::SelfToken, Caller::Machine(machine)) if machine.suspended => {
+            (Self::SelfBeat | Self::SelfLeave | Self::SelfToken, Caller::Machine(machine))
+                if machine.suspended =>
+            {
                 Err(Refusal::MachineSuspended)
             }
-            (Self::Self_ | Self::SelfLeave | Self::SelfToken, Caller::Machine(_)) => Ok(()),
+            (Self::Self_ | Self::SelfBeat | Self::SelfLeave | Self::SelfToken, Caller::Machine(_)) => Ok(()),
             (Self::Read | Self::Operate | Self::Administer, Caller::Machine(_))
-            | (Self::Self_ | Self::SelfLeave | Self::SelfRenew | Self::SelfToken, Caller::Operator(_)) => {
-                forbidden
-            }
+            | (
+                Self::Self_ | Self::SelfBeat | Self::SelfLeave | Self::SelfRenew | Self::SelfToken,
+                Caller::Operator(_),
+            ) => forbidden,
         }
     }
 
@@ -140,9 +147,13 @@ impl Action {
         match self {
             Self::Operate => OperatorRole::Operator,
             Self::Administer => OperatorRole::Admin,
-            Self::Public | Self::Read | Self::Self_ | Self::SelfLeave | Self::SelfRenew | Self::SelfToken => {
-                OperatorRole::Viewer
-            }
+            Self::Public
+            | Self::Read
+            | Self::Self_
+            | Self::SelfBeat
+            | Self::SelfLeave
+            | Self::SelfRenew
+            | Self::SelfToken => OperatorRole::Viewer,
         }
     }
 }
@@ -208,14 +219,14 @@ mod tests {
     #[test]
     fn q_24_the_whole_table_of_who_may_do_what() {
         let table = [
-            (Caller::Anonymous, "y-------"),
-            (operator(OperatorRole::Viewer), "yy------"),
-            (operator(OperatorRole::Operator), "yyy-----"),
-            (operator(OperatorRole::Admin), "yyyy----"),
-            (machine(false, false), "y---yyyy"),
-            (machine(false, true), "y---y-y-"),
-            (machine(true, false), "y-----y-"),
-            (machine(true, true), "y-----y-"),
+            (Caller::Anonymous, "y--------"),
+            (operator(OperatorRole::Viewer), "yy-------"),
+            (operator(OperatorRole::Operator), "yyy------"),
+            (operator(OperatorRole::Admin), "yyyy-----"),
+            (machine(false, false), "y---yyyyy"),
+            (machine(false, true), "y---y--y-"),
+            (machine(true, false), "y------y-"),
+            (machine(true, true), "y------y-"),
         ];
         for (caller, expected) in table {
             let row: String = Action::ALL

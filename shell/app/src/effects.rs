@@ -17,6 +17,9 @@ pub(crate) fn follow(registry: &Registry, changes: &[Change]) {
         match change {
             Change::Machine(MachineChange::Update(machine)) => {
                 registry.order(machine.id, order(machine, key_ended));
+                if matches!(machine.state, MachineState::Retired(_)) {
+                    registry.forget(machine.id);
+                }
             }
             Change::Machine(MachineChange::Order { machine, order }) => {
                 registry.order(*machine, ordered(*order));

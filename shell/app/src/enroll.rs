@@ -169,14 +169,19 @@ impl<S: Store> App<S> {
     /// Presence as it is now. A row that says online without a channel here was left by a server that stopped
     /// without a word: its machine counts as seen until this server's start.
     pub(crate) fn presence_now(&self, machine: muster_model::MachineId, written: Presence) -> Presence {
-        match self.inner.registry.last_heard(machine) {
+        let registry = &self.inner.registry;
+        let beat = || registry.beat_heard(machine, self.now()).max(written.last_seen);
+        match registry.last_heard(machine) {
             Some(heard) => Presence { last_seen: Some(heard), online: true },
+            None if registry.beat_heard(machine, self.now()).is_some() => {
+                Presence { last_seen: beat(), online: true }
+            }
             None => written,
         }
     }
 }
 
-fn parse_evidence(fields: &EnrollFields) -> Result<Evidence, Error> {
+pub(crate) fn parse_evidence(fields: &EnrollFields) -> Result<Evidence, Error> {
     let parsed = Evidence::parse(&fields.method, &fields.evidence)
         .ok_or_else(|| Error::field("method", "is not a join method: GET /v1/join-methods lists them"))?;
     parsed.map_err(|error| {
@@ -232,11 +237,11 @@ pub(crate) struct Proved {
 
 pub(crate) struct Enroll<S> {
     app: App<S>,
-    request: Request,
+    pub(crate) request: Request,
     /// Writes the bearer key of a caller without a key.
     bearer: Bearer,
-    shut: Option<Refusal>,
-    fresh: Fresh,
+    pub(crate) shut: Option<Refusal>,
+    pub(crate) fresh: Fresh,
 }
 
 impl<S: Store> Enroll<S> {

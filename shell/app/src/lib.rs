@@ -9,6 +9,7 @@ mod act;
 mod audit;
 mod authenticate;
 mod bearer;
+mod beats;
 mod caller;
 mod collect;
 mod cursor;
@@ -30,6 +31,7 @@ mod refusals;
 mod renew;
 mod replica;
 mod restore;
+mod session;
 mod settings;
 mod site;
 mod status;
@@ -52,6 +54,7 @@ pub use mode::Mode;
 pub use nonce::Nonces;
 pub use ports::Ports;
 pub use presence::{Channel, ChannelOrder, Registry};
+pub use session::{Registered, Session};
 pub use settings::Settings;
 
 /// The use cases over one store and one authority. Cheap to clone.

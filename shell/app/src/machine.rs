@@ -1,11 +1,12 @@
 //! Operators look at machines and act on them.
 
+use muster_lifecycle::grant::NewGrant;
 use muster_lifecycle::machine::{self, Facts, NewMachine, Revoked};
 use muster_lifecycle::repeat::{self, Mark};
 use muster_lifecycle::{Context, Plan, Remembered};
 use muster_model::{
-    CredentialId, GrantKind, Machine, MachineId, Object, ReasonText, Refusal, RetireCause, Secret,
-    SecretKind, SignedDuration, Site, SiteId, TenantId,
+    CredentialId, GrantKind, Labels, Machine, MachineId, MachineKind, Object, ReasonText, Refusal,
+    RetireCause, Secret, SecretKind, SignedDuration, Site, SiteId, TenantId,
 };
 use muster_store::{Decision, Lists, MachineFilter, Reads, Store, StoreError, Unscoped};
 use muster_wire::machine as wire;
@@ -198,6 +199,16 @@ impl<S: Store> App<S> {
         idempotency_key: Option<&str>,
         origin: &Origin,
     ) -> Result<wire::CreatedMachine, Error> {
+        self.create_with_token(request, idempotency_key, origin).await.map(|(created, _)| created)
+    }
+
+    /// The same, with the token that is in the invite.
+    pub(crate) async fn create_with_token(
+        &self,
+        request: wire::CreateMachine,
+        idempotency_key: Option<&str>,
+        origin: &Origin,
+    ) -> Result<(wire::CreatedMachine, Secret), Error> {
         let asked = format!("machine.create {request:?}");
         let fields = wire::CreateMachineFields::try_from(request)?;
         let tenant = self.tenant_of(&origin.caller);
@@ -205,35 +216,21 @@ impl<S: Store> App<S> {
         let mark = self.mark(origin, idempotency_key, &asked);
         let secret = self.secret(SecretKind::Enroll, mark.as_ref());
         let context = self.context(origin);
-        let new = self.new_machine(fields, &secret, &context);
+        let new = self.new_machine(fields, &secret);
         let decision = CreateMachine { new, site: site.id, mark, context };
         let (machine, expires_at) = self.settle(origin, decision).await?;
-        Ok(wire::CreatedMachine {
+        let created = wire::CreatedMachine {
             machine: self.machine_view(tenant, machine.id).await?,
-            invite: self.invite(secret).reveal(),
+            invite: self.invite(secret.clone()).reveal(),
             expires_at,
-        })
+        };
+        Ok((created, secret))
     }
 
-    fn new_machine(
-        &self,
-        fields: wire::CreateMachineFields,
-        secret: &Secret,
-        context: &Context,
-    ) -> NewMachine {
+    fn new_machine(&self, fields: wire::CreateMachineFields, secret: &Secret) -> NewMachine {
         let id: MachineId = draw!(&*self.inner.ports);
-        let grant = muster_lifecycle::grant::NewGrant {
-            id: draw!(&*self.inner.ports),
-            kind: GrantKind::Machine(id),
-            secret: secret.id(),
-            hash: self.inner.pepper.hash(secret),
-            uses: Some(1),
-            expires_at: Some(context.now + SignedDuration::from_secs(i64::from(fields.expires_in))),
-            labels: fields.labels.clone(),
-            role: fields.role.clone(),
-            machine_kind: Some(fields.kind),
-            approval: false,
-        };
+        let mut grant = self.machine_grant(GrantKind::Machine(id), fields.kind, secret, fields.expires_in);
+        (grant.labels, grant.role) = (fields.labels.clone(), fields.role.clone());
         NewMachine {
             id,
             name: fields.name,
@@ -243,6 +240,54 @@ impl<S: Store> App<S> {
             labels: fields.labels,
             grant,
         }
+    }
+
+    /// A grant for one machine, once.
+    pub(crate) fn machine_grant(
+        &self,
+        kind: GrantKind,
+        machine_kind: MachineKind,
+        secret: &Secret,
+        expires_in: u32,
+    ) -> NewGrant {
+        NewGrant {
+            id: draw!(&*self.inner.ports),
+            kind,
+            secret: secret.id(),
+            hash: self.inner.pepper.hash(secret),
+            uses: Some(1),
+            expires_at: Some(self.now() + SignedDuration::from_secs(i64::from(expires_in))),
+            labels: Labels::default(),
+            role: None,
+            machine_kind: Some(machine_kind),
+            approval: false,
+        }
+    }
+
+    /// Sets a label of a machine, or takes it away where no value is given.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`]; [`Error::Malformed`] for a label that cannot stand.
+    pub async fn set_label(
+        &self,
+        id: MachineId,
+        label: (&str, Option<&str>),
+        origin: &Origin,
+    ) -> Result<wire::Machine, Error> {
+        let (key, value) = label;
+        if let Err(wrong) = Labels::new([(key, value.unwrap_or_default())]) {
+            let (_, error) = wrong.into_iter().next().expect("one is wrong");
+            return Err(Error::field("label", error));
+        }
+        let (key, value) = (key.trim().to_owned(), value.map(ToOwned::to_owned));
+        self.act(id, origin, "machine.relabel", move |facts, context| {
+            let present = facts.machine.as_ref().map(|machine| machine.labels.clone()).unwrap_or_default();
+            let others = present.iter().filter(|(other, _)| *other != key);
+            let set = value.iter().map(|value| (key.as_str(), value.as_str()));
+            let full = Refusal::WrongState { verb: "relabel", state: "full" };
+            machine::relabel(facts, Labels::new(others.chain(set)).or(Err(full))?, context)
+        })
+        .await
     }
 }
 

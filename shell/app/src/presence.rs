@@ -1,4 +1,4 @@
-//! Who holds a channel. Kept in memory; only comings and goings are written.
+//! Who holds a channel, or is heard of without one. Kept in memory; only comings and goings are written.
 //!
 //! Invariant: a machine has at most one channel here. A newer one takes the place of the older, which is told to close.
 
@@ -12,6 +12,7 @@ use muster_wire::channel::{Order, SERVER_PATIENCE};
 use tokio::sync::mpsc;
 
 use crate::App;
+use crate::beats::Beats;
 use crate::caller::MachineCaller;
 use crate::error::Error;
 
@@ -23,6 +24,8 @@ const QUEUE: usize = 16;
 pub struct Registry {
     channels: Mutex<HashMap<MachineId, Held>>,
     epochs: AtomicU64,
+    /// Who is heard of without a channel.
+    beats: Beats,
     /// The newest coming or going of a machine that could not be written yet: at most one each.
     unwritten: Mutex<HashMap<MachineId, PresenceNote>>,
     /// Signals whose machines could not be looked at yet.
@@ -145,6 +148,19 @@ impl Registry {
         let lively = channels.iter().filter(|(_, held)| now.duration_since(heard_at(&held.heard)) <= lately);
         let notes = lively.map(|(machine, held)| (*machine, held.note(*machine)));
         self.unwritten().extend(notes);
+        self.beats.note_again();
+    }
+
+    /// A machine that has ended is not waited for.
+    pub(crate) fn forget(&self, machine: MachineId) {
+        if let Some(note) = self.beats.forget(machine) {
+            self.unwritten().insert(machine, note);
+        }
+    }
+
+    /// When a machine without a channel was heard of.
+    pub(crate) fn beat_heard(&self, machine: MachineId, now: Timestamp) -> Option<Timestamp> {
+        self.beats.heard(machine, now)
     }
 
     /// Whether what a note says is not so any more; then what is so now.
@@ -152,8 +168,10 @@ impl Registry {
         let channels = self.lock();
         match (channels.get(&note.machine), note.online) {
             (Some(held), false) => Some(held.note(note.machine)),
+            (None, true) if self.beats.note(note.machine).is_some() => None,
             (None, true) => Some(PresenceNote { online: false, ..note.clone() }),
-            (Some(_), true) | (None, false) => None,
+            (None, false) => self.beats.note(note.machine),
+            (Some(_), true) => None,
         }
     }
 
@@ -234,8 +252,23 @@ impl<S: Store> App<S> {
         self.write_notes(vec![note]).await;
     }
 
-    /// Writes what could not be written before. Called every few seconds.
+    /// A machine without a channel calls. What changes by that is written with the next [`App::flush_presence`].
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn beat(&self, tenant: TenantId, machine: MachineId) -> Result<(), Error> {
+        let written = self.reader().await?.presence(tenant, machine).await?;
+        let registry = &self.inner.registry;
+        if let Some(note) = registry.beats.hear((tenant, machine), written, self.now()) {
+            registry.unwritten().insert(machine, note);
+        }
+        Ok(())
+    }
+
+    /// Writes who came and went without a channel, and what could not be written before. Called every few seconds.
     pub async fn flush_presence(&self) {
+        let silent = self.inner.registry.beats.expire(self.now());
+        self.inner.registry.unwritten().extend(silent.into_iter().map(|note| (note.machine, note)));
         let notes = self.inner.registry.unwritten().drain().map(|(_, note)| note).collect();
         self.write_notes(notes).await;
     }

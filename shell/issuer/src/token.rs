@@ -52,6 +52,8 @@ pub struct SessionClaims {
     pub host_id: String,
     /// The same.
     pub sub: String,
+    /// Its tenant.
+    pub tenant: String,
     /// End.
     pub exp: i64,
     /// When it was made.
@@ -261,8 +263,8 @@ mod tests {
         let signer = signer();
         let text = |text: &str| text.to_owned();
         let (typ, host_id, sub) = (text("host"), text("mch_1"), text("mch_1"));
-        let (iss, jti) = (text("us"), text("crd_1"));
-        let claims = SessionClaims { typ, host_id, sub, exp: AT + 600, iat: AT, iss, jti };
+        let (iss, jti, tenant) = (text("us"), text("crd_1"), text("tnt_1"));
+        let claims = SessionClaims { typ, host_id, sub, tenant, exp: AT + 600, iat: AT, iss, jti };
         let token = signer.sign_session(&claims).expect("signed");
         assert_eq!(signer.verify_session(&token, "us").expect("ours"), claims);
         assert!(signer.verify_session(&token, "somebody").is_err());

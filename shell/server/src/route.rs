@@ -17,7 +17,7 @@ use utoipa::openapi::path::{HttpMethod, Operation};
 use utoipa::openapi::security::SecurityRequirement;
 use utoipa::openapi::{Components, OpenApi};
 
-pub(crate) use guard::{COOKIE, bearer, session, signed_header, stated};
+pub(crate) use guard::{COOKIE, bearer, pay, session, signed_header, stated};
 pub(crate) use input::{Body, Key, Named, NoBody, OptionalBody, Params, wrong_field};
 pub(crate) use wrap::wrapped;
 
@@ -32,6 +32,17 @@ pub struct Mounted {
     pub path: String,
     /// What a caller must be allowed to do.
     pub action: Action,
+    /// The existing clients' wire that it belongs to, as metrics call it.
+    pub wire: Option<&'static str>,
+}
+
+/// How a route is entered.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Entrance {
+    /// What a caller must be allowed to do.
+    action: Action,
+    /// Whether anybody proves something in the body.
+    proves: bool,
 }
 
 /// Routes under construction.
@@ -49,20 +60,43 @@ impl<S: Store> Routes<S> {
     }
 
     /// Mounts a handler at the path of its documentation, for callers who may do this.
-    pub(crate) fn add<P, H, T>(mut self, action: Action, handler: H) -> Self
+    pub(crate) fn add<P, H, T>(self, action: Action, handler: H) -> Self
     where
         P: utoipa::Path + utoipa::__dev::SchemaReferences,
         H: Handler<T, ServerState<S>>,
         T: 'static,
     {
+        self.mount::<P, H, T>(Entrance { action, proves: false }, handler)
+    }
+
+    /// Mounts a handler for anybody who proves something in the body. It is not counted against its source beforehand:
+    /// what holds is never refused for what others try. The handler makes those [`pay`] whose proof does not hold.
+    pub(crate) fn add_proving<P, H, T>(self, handler: H) -> Self
+    where
+        P: utoipa::Path + utoipa::__dev::SchemaReferences,
+        H: Handler<T, ServerState<S>>,
+        T: 'static,
+    {
+        self.mount::<P, H, T>(Entrance { action: Action::Public, proves: true }, handler)
+    }
+
+    fn mount<P, H, T>(mut self, entrance: Entrance, handler: H) -> Self
+    where
+        P: utoipa::Path + utoipa::__dev::SchemaReferences,
+        H: Handler<T, ServerState<S>>,
+        T: 'static,
+    {
+        let Entrance { action, .. } = entrance;
         let path = P::path();
         for method in P::methods() {
             if let Some(state) = &self.state {
-                let guard = from_fn_with_state((state.clone(), action), guard::guard::<S>);
+                let guard = from_fn_with_state((state.clone(), entrance), guard::guard::<S>);
                 let route = on(filter(&method), handler.clone()).route_layer(guard);
                 self.router = self.router.route(&path, route);
             }
-            self.mounted.push(Mounted { method: name_of(&method).to_owned(), path: path.clone(), action });
+            let mounted =
+                Mounted { method: name_of(&method).to_owned(), path: path.clone(), action, wire: None };
+            self.mounted.push(mounted);
             let operation = described(P::operation(), &method, &path, action);
             self.document.paths.add_path_operation(&path, vec![method], operation);
         }
@@ -85,7 +119,7 @@ fn described(mut operation: Operation, method: &HttpMethod, path: &str, action: 
     let shown: &[&str] = match action {
         Action::Public => &[],
         Action::Read | Action::Operate | Action::Administer => &["token", "session"],
-        Action::Self_ | Action::SelfLeave | Action::SelfRenew | Action::SelfToken => {
+        Action::Self_ | Action::SelfBeat | Action::SelfLeave | Action::SelfRenew | Action::SelfToken => {
             &["certificate", "signature", "token"]
         }
     };

@@ -4,6 +4,8 @@
 //! the beginning of its paths, and may stand behind any prefix: clients keep what their base address says before it.
 //! Routes declare their actions like all others; errors leave in the shape that the wire's clients read.
 
+mod wrenn;
+
 use std::sync::Arc;
 
 use axum::Router;
@@ -47,8 +49,9 @@ struct Wire<S> {
 }
 
 /// Every wire that is served.
-fn wires<S: Store>(_served: Wires) -> Vec<Wire<S>> {
-    Vec::new()
+fn wires<S: Store>(served: Wires) -> Vec<Wire<S>> {
+    let wrenn = served.wrenn.then(wrenn::wire);
+    [wrenn].into_iter().flatten().collect()
 }
 
 /// The wires that are served, each with its routes.
@@ -95,7 +98,10 @@ impl Compat {
 /// What the wires of all clients mount, for the authorization matrix and the reviewed list of public routes.
 pub(crate) fn mounted<S: Store>() -> Vec<Mounted> {
     let all = Wires { studio_worker: true, wrenn: true, guruconnect: true, scuttlebot: true };
-    let routes = |wire: Wire<S>| (wire.mount)(Routes::new(None, OpenApi::default())).finish().2;
+    let routes = |wire: Wire<S>| {
+        let (_, _, routes) = (wire.mount)(Routes::new(None, OpenApi::default())).finish();
+        routes.into_iter().map(move |route| Mounted { wire: Some(wire.name), ..route })
+    };
     wires(all).into_iter().flat_map(routes).collect()
 }
 

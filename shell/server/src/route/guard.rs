@@ -14,6 +14,7 @@ use muster_model::Refusal;
 use muster_wire::signature::{HEADER, SignedHeader, SignedRequest};
 use sha2::{Digest, Sha256};
 
+use super::Entrance;
 use crate::limits::{Source, read_body, source_of};
 use crate::problem::{Failure, Unreadable};
 use crate::serve::{Peer, Transport};
@@ -22,13 +23,16 @@ use crate::state::ServerState;
 /// Name of the browser session's cookie. The prefix makes browsers hold it to this host and to TLS (RFC 6265bis).
 pub(crate) const COOKIE: &str = "__Host-muster-session";
 
+/// How existing clients show a session token.
+const HOST_TOKEN: &str = "x-host-token";
+
 /// Asks who calls and whether they may, before anything else happens.
 pub(crate) async fn guard<S: Store>(
-    State((state, action)): State<(ServerState<S>, Action)>,
+    State((state, entrance)): State<(ServerState<S>, Entrance)>,
     request: Request,
     next: Next,
 ) -> Response {
-    match admitted(&state, action, request).await {
+    match admitted(&state, entrance, request).await {
         Ok(request) => next.run(request).await,
         Err(response) => *response,
     }
@@ -36,20 +40,26 @@ pub(crate) async fn guard<S: Store>(
 
 async fn admitted<S: Store>(
     state: &ServerState<S>,
-    action: Action,
+    entrance: Entrance,
     request: Request,
 ) -> Result<Request, Box<Response>> {
+    let action = entrance.action;
     let (mut parts, body) = request.into_parts();
     let peer = parts.extensions.get::<Peer>().cloned().ok_or_else(no_peer)?;
     let source = counted(state, &peer, &parts.headers);
     let anonymous = Origin { caller: Caller::Anonymous, source };
     let (caller, body) = match action {
         Action::Public => {
-            slow_down(state, &peer, &anonymous).await?;
+            if !entrance.proves {
+                slow_down(state, &peer, &anonymous).await?;
+            }
             if let Err(refusal) = no_foreign_cookie(&parts) {
                 return Err(refused(state, &anonymous, refusal).await);
             }
             (Caller::Anonymous, body)
+        }
+        Action::SelfBeat if parts.headers.contains_key(HOST_TOKEN) => {
+            (by_session(state, &parts, &peer, &anonymous).await?, body)
         }
         _ => authenticated(state, &parts, body, &peer, &anonymous).await?,
     };
@@ -59,6 +69,33 @@ async fn admitted<S: Store>(
     }
     parts.extensions.insert(origin);
     Ok(Request::from_parts(parts, body))
+}
+
+/// The machine that shows a session token.
+async fn by_session<S: Store>(
+    state: &ServerState<S>,
+    parts: &Parts,
+    peer: &Peer,
+    anonymous: &Origin,
+) -> Result<Caller, Box<Response>> {
+    let token = parts.headers.get(HOST_TOKEN).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    match state.app.by_session(token, anonymous).await {
+        Ok(caller) => Ok(caller),
+        Err(error) => Err(failed(state, peer, anonymous, error).await),
+    }
+}
+
+/// What somebody costs whose proof did not hold.
+///
+/// # Errors
+/// The answer to one who has tried too often.
+pub(crate) async fn pay<S: Store>(
+    state: &ServerState<S>,
+    parts: &Parts,
+    origin: &Origin,
+) -> Result<(), Box<Response>> {
+    let peer = parts.extensions.get::<Peer>().cloned().ok_or_else(no_peer)?;
+    slow_down(state, &peer, origin).await
 }
 
 /// Whoever has shown something is authenticated by it; the body is read first where a signature covers it.

@@ -97,14 +97,24 @@ impl Answer {
         self.headers.get(name).map(|value| value.to_str().expect("ASCII"))
     }
 
-    /// The code of the problem document that this must be.
+    /// The code of the problem document that this must be, or of the envelope of an existing client's wire.
     pub(crate) fn code(&self) -> String {
-        self.problem()["code"].as_str().expect("a code").to_owned()
+        self.code_if_any().unwrap_or_else(|| panic!("no error: {self:?}"))
     }
 
-    /// The code, if it is a problem document.
+    /// The code, if it tells of an error.
     pub(crate) fn code_if_any(&self) -> Option<String> {
-        self.is_problem().then(|| self.code())
+        let code = match self.is_problem() {
+            true => self.problem()["code"].clone(),
+            false => self.envelope()?["code"].clone(),
+        };
+        code.as_str().map(ToOwned::to_owned)
+    }
+
+    /// What an existing client reads of an error.
+    fn envelope(&self) -> Option<Value> {
+        let body: Value = serde_json::from_slice(&self.body).ok()?;
+        body.get("error").filter(|error| error["message"].is_string()).cloned()
     }
 
     pub(crate) fn is_problem(&self) -> bool {
@@ -127,6 +137,9 @@ impl Answer {
 
     /// The body without what differs from request to request.
     pub(crate) fn without_id(&self) -> Value {
+        if let Some(envelope) = self.envelope() {
+            return envelope;
+        }
         let mut problem = self.problem();
         problem.as_object_mut().expect("an object").remove("request_id");
         problem

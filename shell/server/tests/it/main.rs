@@ -16,3 +16,4 @@ mod operations;
 mod principals;
 mod replicas;
 mod tls;
+mod wrenn;

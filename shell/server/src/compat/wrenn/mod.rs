@@ -1,0 +1,61 @@
+//! The wire of the wrenn host agent.
+//!
+//! A machine registers by the token of one that an operator made ahead, and gets a session token, a refresh token and the
+//! key pair that it insists on being given. It shows the session token at each heartbeat and comes for the next one when
+//! that is refused with 401. What each status makes the agent do decides which one is answered: 404 to a heartbeat makes it
+//! delete its credentials, so only a retired machine is told so; 401 makes it refresh and give up for good where that
+//! fails, so it is answered only where the refresh can succeed or the host is to stop; what passes is 503.
+
+mod routes;
+mod shapes;
+
+use axum::response::{IntoResponse, Response};
+use axum::{Json, http};
+use http::{HeaderValue, StatusCode, header};
+use muster_app::Action::{Operate, Public, Read, SelfBeat};
+use muster_app::Store;
+use muster_model::Timestamp;
+
+use super::Wire;
+use crate::problem::Failed;
+use crate::route::Routes;
+
+/// The wire, for the list of all.
+pub(super) fn wire<S: Store>() -> Wire<S> {
+    Wire { name: "wrenn", roots: &["/v1/hosts"], mount, told }
+}
+
+fn mount<S: Store>(routes: Routes<S>) -> Routes<S> {
+    routes
+        .add::<routes::__path_register, _, _>(Public, routes::register::<S>)
+        .add_proving::<routes::__path_refresh, _, _>(routes::refresh::<S>)
+        .add::<routes::__path_heartbeat, _, _>(SelfBeat, routes::heartbeat::<S>)
+        .add::<routes::__path_list, _, _>(Read, routes::list::<S>)
+        .add::<routes::__path_create, _, _>(Operate, routes::create::<S>)
+        .add::<routes::__path_show, _, _>(Read, routes::show::<S>)
+        .add::<routes::__path_preview, _, _>(Read, routes::preview::<S>)
+        .add::<routes::__path_remove, _, _>(Operate, routes::remove::<S>)
+        .add::<routes::__path_token, _, _>(Operate, routes::token::<S>)
+        .add::<routes::__path_list_tags, _, _>(Read, routes::list_tags::<S>)
+        .add::<routes::__path_tag, _, _>(Operate, routes::tag::<S>)
+        .add::<routes::__path_untag, _, _>(Operate, routes::untag::<S>)
+}
+
+/// `{"error":{"code","message"}}`.
+fn told(failed: Failed) -> Response {
+    // Neither identifier nor time is part of this shape.
+    let problem = failed.document("", Timestamp::UNIX_EPOCH);
+    let wrong = problem.errors.iter().map(|error| format!(" {}: {}.", error.path, error.message));
+    let message = format!("{}{}", problem.title, wrong.collect::<String>());
+    let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let body = Json(shapes::Envelope { error: shapes::Said { code: problem.code, message } });
+    let mut response = (status, body).into_response();
+    let headers = response.headers_mut();
+    if status == StatusCode::UNAUTHORIZED {
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    if let Some(seconds) = problem.retry_after {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}

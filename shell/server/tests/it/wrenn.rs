@@ -1,0 +1,475 @@
+//! The wire of the wrenn host agent, byte for byte as the unmodified program speaks it: every status that it acts on, and
+//! the weaknesses of its own server, none of which is here.
+
+use axum::body::Body;
+use http::{Request, StatusCode};
+use muster_app::Mark;
+use muster_model::{AuditId, EntryPlace, SignedDuration};
+use muster_testkit::world::machine_id;
+use serde_json::{Value, json};
+
+use crate::face::{Answer, Face, bare, get, post, post_as, with};
+
+/// The body that the agent sends, with a token in its place.
+const REGISTER: &str = r#"{"token":"TOK1","arch":"amd64","cpu_cores":2,"memory_mb":24105,"disk_gb":251,"address":"10.0.0.5:50051"}"#;
+
+/// What the agent keeps of an answer.
+#[derive(Debug, Clone)]
+struct Held {
+    id: String,
+    jwt: String,
+    refresh: String,
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_else(|| panic!("no text: {value}")).to_owned()
+}
+
+/// As the agent reads it: the identifier from the payload of the JWT, whose signature it does not look at.
+fn read(answer: &Answer, expected: StatusCode) -> Held {
+    assert_eq!(answer.status, expected, "{answer:?}");
+    let json = answer.json();
+    let jwt = text(&json["token"]);
+    let claims = claims(&jwt);
+    for field in ["cert_pem", "key_pem", "ca_cert_pem"] {
+        assert!(json[field].as_str().is_some_and(|pem| pem.starts_with("-----BEGIN ")), "{field}");
+    }
+    assert!(text(&json["key_pem"]).starts_with("-----BEGIN EC PRIVATE KEY-----"));
+    Held { id: text(&claims["host_id"]), jwt, refresh: text(&json["refresh_token"]) }
+}
+
+fn claims(jwt: &str) -> Value {
+    let parts: Vec<&str> = jwt.split('.').collect();
+    assert_eq!(parts.len(), 3);
+    let payload = data_encoding::BASE64URL_NOPAD.decode(parts[1].as_bytes()).expect("raw base64url");
+    serde_json::from_slice(&payload).expect("JSON")
+}
+
+async fn created(face: &Face) -> (String, String) {
+    let answer = face.admin(post("/v1/hosts", &json!({"type": "regular"}))).await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
+    (text(&answer.json()["host"]["id"]), text(&answer.json()["registration_token"]))
+}
+
+async fn register(face: &Face, token: &str) -> Answer {
+    let body = REGISTER.replace("TOK1", token);
+    face.stranger(post_as("/v1/hosts/register", "application/json", body)).await
+}
+
+async fn refresh(face: &Face, token: &str) -> Answer {
+    let body = format!(r#"{{"refresh_token":"{token}"}}"#);
+    face.stranger(post_as("/v1/hosts/auth/refresh", "application/json", body)).await
+}
+
+fn beat(id: &str, jwt: &str) -> Request<Body> {
+    with(bare(&format!("/v1/hosts/{id}/heartbeat")), "x-host-token", jwt)
+}
+
+async fn beats(face: &Face, held: &Held) -> StatusCode {
+    face.stranger(beat(&held.id, &held.jwt)).await.status
+}
+
+async fn host(face: &Face, id: &str) -> Value {
+    face.admin(get(&format!("/v1/hosts/{id}"))).await.json()
+}
+
+async fn enrolled(face: &Face) -> Held {
+    let (_, token) = created(face).await;
+    read(&register(face, &token).await, StatusCode::CREATED)
+}
+
+async fn in_use(face: &Face) -> Held {
+    let held = enrolled(face).await;
+    assert_eq!(beats(face, &held).await, StatusCode::NO_CONTENT);
+    held
+}
+
+fn later(face: &Face, seconds: i64) {
+    face.world.clock.advance(SignedDuration::from_secs(seconds));
+}
+
+const DAY: i64 = 24 * 3600;
+
+/// 201 exactly, with all that the agent insists on, and a JWT that names the host.
+#[tokio::test]
+async fn a_host_registers_beats_and_refreshes_as_the_agent_expects_it() {
+    let face = Face::new().await;
+    let (id, token) = created(&face).await;
+    assert_eq!(host(&face, &id).await["status"], "pending");
+    let answer = register(&face, &token).await;
+    let held = read(&answer, StatusCode::CREATED);
+    let shown = &answer.json()["host"];
+    assert_eq!(
+        (&shown["arch"], &shown["cpu_cores"], &shown["status"]),
+        (&json!("amd64"), &json!(2), &json!("online"))
+    );
+    assert_eq!((&shown["memory_mb"], &shown["disk_gb"]), (&json!(24105), &json!(251)));
+    assert_eq!((&shown["address"], &shown["type"]), (&json!("10.0.0.5:50051"), &json!("regular")));
+    assert_eq!(shown["created_at"], "2026-11-01T12:00:00Z", "RFC 3339 with seconds");
+    let claims = claims(&held.jwt);
+    assert_eq!((&claims["typ"], &claims["sub"], held.id.as_str()), (&json!("host"), &json!(id), id.as_str()));
+    assert!(claims["exp"].is_i64() && claims["iat"].is_i64());
+
+    let answer = face.stranger(beat(&held.id, &held.jwt)).await;
+    assert_eq!((answer.status, answer.body.len()), (StatusCode::NO_CONTENT, 0));
+    later(&face, DAY);
+    assert_eq!(beats(&face, &held).await, StatusCode::UNAUTHORIZED, "a refresh gets the next");
+    let next = read(&refresh(&face, &held.refresh).await, StatusCode::OK);
+    assert_ne!((next.jwt.as_str(), next.refresh.as_str()), (held.jwt.as_str(), held.refresh.as_str()));
+    assert_eq!(beats(&face, &next).await, StatusCode::NO_CONTENT);
+}
+
+/// Anybody can verify the JWT by the published keys.
+#[tokio::test]
+async fn the_token_of_a_host_is_signed_by_the_published_key_and_no_shared_secret() {
+    let face = Face::new().await;
+    let held = enrolled(&face).await;
+    let head = data_encoding::BASE64URL_NOPAD.decode(held.jwt.split('.').next().expect("a head").as_bytes());
+    let head: Value = serde_json::from_slice(&head.expect("base64url")).expect("JSON");
+    let jwks = face.stranger(get("/.well-known/jwks.json")).await.json();
+    assert_eq!((&head["alg"], &head["kid"]), (&json!("ES256"), &jwks["keys"][0]["kid"]));
+}
+
+/// Any prefix in WRENN_CP_URL is kept by the agent.
+#[tokio::test]
+async fn the_wire_stands_behind_any_prefix() {
+    let face = Face::new().await;
+    let (_, token) = created(&face).await;
+    let body = REGISTER.replace("TOK1", &token);
+    let answer = face.stranger(post_as("/cp/x/v1/hosts/register", "application/json", body)).await;
+    let held = read(&answer, StatusCode::CREATED);
+    let path = format!("/cp/x/v1/hosts/{}/heartbeat", held.id);
+    assert_eq!(
+        face.stranger(with(bare(&path), "x-host-token", &held.jwt)).await.status,
+        StatusCode::NO_CONTENT
+    );
+}
+
+/// Weakness 3, requirement 5: a lost register answer strands nobody. The same caller gets the same refresh token, until it
+/// has shown that it has it.
+#[tokio::test]
+async fn a_lost_register_answer_is_given_again_until_the_first_heartbeat() {
+    let face = Face::new().await;
+    let (_, token) = created(&face).await;
+    let lost = read(&register(&face, &token).await, StatusCode::CREATED);
+    let held = read(&register(&face, &token).await, StatusCode::CREATED);
+    assert_eq!((&held.refresh, &held.id), (&lost.refresh, &lost.id));
+    let other = REGISTER.replace("TOK1", &token).replace("251", "500");
+    let other = face.stranger(post_as("/v1/hosts/register", "application/json", other)).await;
+    assert_eq!(other.status, StatusCode::UNAUTHORIZED, "other facts");
+    assert_eq!(beats(&face, &held).await, StatusCode::NO_CONTENT);
+    let late = register(&face, &token).await;
+    assert_eq!(late.status, StatusCode::UNAUTHORIZED);
+    let unknown = register(&face, "TOK1").await;
+    assert_eq!((unknown.status, &unknown.body), (late.status, &late.body), "whatever is wrong with a token");
+    assert_eq!(face.world.machines().await.len(), 1);
+}
+
+/// Weakness 3: a failure after the commit, and one before it, spend nothing.
+#[tokio::test]
+async fn a_register_that_fails_on_the_server_is_repeated() {
+    let face = Face::new().await;
+    let (_, token) = created(&face).await;
+    face.world.faults().before("machine.enroll");
+    assert_eq!(register(&face, &token).await.status, StatusCode::SERVICE_UNAVAILABLE);
+    face.world.faults().after("machine.enroll");
+    let failed = register(&face, &token).await;
+    assert!(failed.status.is_server_error(), "{failed:?}");
+    let held = read(&register(&face, &token).await, StatusCode::CREATED);
+    assert_eq!(beats(&face, &held).await, StatusCode::NO_CONTENT);
+}
+
+/// Weakness 1, requirement 4: a lost refresh answer is given again with the same token.
+#[tokio::test]
+async fn a_lost_refresh_answer_bricks_nobody() {
+    let face = Face::new().await;
+    let held = in_use(&face).await;
+    let lost = read(&refresh(&face, &held.refresh).await, StatusCode::OK);
+    let next = read(&refresh(&face, &held.refresh).await, StatusCode::OK);
+    assert_eq!(lost.refresh, next.refresh, "one successor");
+    assert_eq!(beats(&face, &held).await, StatusCode::NO_CONTENT, "what it has works meanwhile");
+    assert_eq!(beats(&face, &next).await, StatusCode::NO_CONTENT);
+}
+
+/// Weakness 5: two at once get the same successor, and nothing forks.
+#[tokio::test]
+async fn concurrent_refreshes_get_one_successor() {
+    let face = Face::new().await;
+    let held = in_use(&face).await;
+    let all = futures_util::future::join_all((0..4).map(|_| refresh(&face, &held.refresh))).await;
+    let first = read(&all[0], StatusCode::OK);
+    assert!(all.iter().all(|answer| read(answer, StatusCode::OK).refresh == first.refresh));
+    let open = face.world.machine(&held.id).await.credentials;
+    assert_eq!(open.iter().filter(|credential| credential.state == "issued").count(), 2, "{open:?}");
+}
+
+/// Weakness 5: a stolen token shows, and the family ends with an alarm.
+#[tokio::test]
+async fn a_stolen_refresh_token_ends_the_family_with_an_alarm() {
+    let face = Face::new().await;
+    let held = in_use(&face).await;
+    let thief = read(&refresh(&face, &held.refresh).await, StatusCode::OK);
+    assert_eq!(beats(&face, &thief).await, StatusCode::NO_CONTENT);
+    assert_eq!(beats(&face, &held).await, StatusCode::UNAUTHORIZED, "the owner comes for the next");
+    assert_eq!(refresh(&face, &held.refresh).await.status, StatusCode::FORBIDDEN);
+    assert_eq!(beats(&face, &thief).await, StatusCode::FORBIDDEN, "at once, for the thief too");
+    assert_eq!(refresh(&face, &thief.refresh).await.status, StatusCode::FORBIDDEN);
+    let told = face.world.audit().await;
+    let alarm = told.iter().find(|entry| entry.action == "credential.copied").expect("an alarm");
+    assert_eq!((alarm.reason.as_str(), alarm.object.contains(&held.id)), ("alarm", true));
+}
+
+/// Weakness 1: an operator brings such a host back, without deleting it.
+#[tokio::test]
+async fn a_host_that_lost_its_credentials_comes_back_by_another_token_under_the_same_id() {
+    let face = Face::new().await;
+    let held = in_use(&face).await;
+    let answer = face.admin(bare(&format!("/v1/hosts/{}/token", held.id))).await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
+    let token = text(&answer.json()["registration_token"]);
+    assert_eq!(beats(&face, &held).await, StatusCode::NO_CONTENT, "nothing ends before it is used");
+    let back = read(&register(&face, &token).await, StatusCode::CREATED);
+    assert_eq!(back.id, held.id);
+    assert_eq!(beats(&face, &back).await, StatusCode::NO_CONTENT);
+    assert_eq!(beats(&face, &held).await, StatusCode::FORBIDDEN);
+    assert_eq!(refresh(&face, &held.refresh).await.status, StatusCode::FORBIDDEN);
+}
+
+/// Weakness 6: a token that is made anew ends those before it, and none is kept in the clear.
+#[tokio::test]
+async fn another_token_ends_the_one_before_it() {
+    let face = Face::new().await;
+    let (id, first) = created(&face).await;
+    let second = face.admin(bare(&format!("/v1/hosts/{id}/token"))).await.json();
+    assert_eq!(register(&face, &first).await.status, StatusCode::UNAUTHORIZED);
+    read(&register(&face, &text(&second["registration_token"])).await, StatusCode::CREATED);
+}
+
+/// Weaknesses 9 and 15, requirement 3: 404 tells a retired host to end itself, and nothing else is answered so.
+#[tokio::test]
+async fn a_heartbeat_is_answered_404_by_a_retired_host_alone() {
+    let face = Face::new().await;
+    let held = in_use(&face).await;
+    let other = in_use(&face).await;
+    for (id, jwt, expected) in [
+        ("host-0000000000000000000000000", held.jwt.as_str(), StatusCode::BAD_REQUEST),
+        ("x", held.jwt.as_str(), StatusCode::BAD_REQUEST),
+        (other.id.as_str(), held.jwt.as_str(), StatusCode::FORBIDDEN),
+        (held.id.as_str(), "a.b.c", StatusCode::UNAUTHORIZED),
+        (held.id.as_str(), "", StatusCode::UNAUTHORIZED),
+    ] {
+        assert_eq!(face.stranger(beat(id, jwt)).await.status, expected, "{id} {jwt}");
+    }
+    let nothing = face.stranger(bare(&format!("/v1/hosts/{}/heartbeat", held.id))).await;
+    assert_eq!(nothing.status, StatusCode::UNAUTHORIZED);
+    let deleted = Request::delete(format!("/v1/hosts/{}?force=true", held.id)).body(Body::empty());
+    assert_eq!(face.admin(deleted.expect("a request")).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(beats(&face, &held).await, StatusCode::NOT_FOUND);
+    later(&face, 30 * DAY);
+    assert_eq!(beats(&face, &held).await, StatusCode::NOT_FOUND, "one that was away for long learns it too");
+    assert_eq!(host(&face, &held.id).await["error"]["code"], "not_found");
+}
+
+/// Requirement 3: 403 with a refresh that fails is what stops the agent, and what an operator's pause is answered with.
+#[tokio::test]
+async fn a_suspended_host_stops_and_goes_on_with_what_it_has_once_it_is_resumed() {
+    let face = Face::new().await;
+    let held = in_use(&face).await;
+    let admin = face.world.admin();
+    face.world.app.suspend(machine_id(&held.id), None, &admin).await.expect("suspended");
+    assert_eq!(beats(&face, &held).await, StatusCode::FORBIDDEN);
+    assert_eq!(refresh(&face, &held.refresh).await.status, StatusCode::FORBIDDEN);
+    face.world.app.resume(machine_id(&held.id), None, &admin).await.expect("resumed");
+    assert_eq!(beats(&face, &held).await, StatusCode::NO_CONTENT);
+    read(&refresh(&face, &held.refresh).await, StatusCode::OK);
+}
+
+/// Weakness 16: a revocation bites at the next heartbeat, whatever the JWT says of its life.
+#[tokio::test]
+async fn a_revoked_host_is_stopped_at_once() {
+    let face = Face::new().await;
+    let held = in_use(&face).await;
+    let admin = face.world.admin();
+    face.world.app.revoke(machine_id(&held.id), None, None, false, &admin).await.expect("revoked");
+    assert_eq!(beats(&face, &held).await, StatusCode::FORBIDDEN);
+    assert_eq!(refresh(&face, &held.refresh).await.status, StatusCode::FORBIDDEN);
+}
+
+/// Weakness 2, requirement 3: what passes is 503, and no host is sent to refresh while that cannot succeed.
+#[tokio::test]
+async fn trouble_with_the_store_is_503_and_never_401() {
+    let face = Face::new().await;
+    let held = in_use(&face).await;
+    face.world.faults().before("credential.refresh");
+    assert_eq!(refresh(&face, &held.refresh).await.status, StatusCode::SERVICE_UNAVAILABLE);
+    let mark = face.world.app.look(None).await.expect("a look");
+    later(&face, DAY);
+    assert_eq!(
+        beats(&face, &held).await,
+        StatusCode::SERVICE_UNAVAILABLE,
+        "over, and nothing can be changed"
+    );
+    assert_eq!(refresh(&face, &held.refresh).await.status, StatusCode::SERVICE_UNAVAILABLE);
+    face.world.app.look(Some(&mark)).await.expect("a look");
+    assert_eq!(beats(&face, &held).await, StatusCode::UNAUTHORIZED, "now it can succeed");
+    read(&refresh(&face, &held.refresh).await, StatusCode::OK);
+}
+
+/// A database that was put back does not know the newest tokens: nothing is said of them until an operator accepts that.
+#[tokio::test]
+async fn an_older_database_ends_no_host() {
+    let face = Face::new().await;
+    let held = in_use(&face).await;
+    let mark = face.world.app.look(None).await.expect("a look");
+    let newest = mark.newest.map(|place| EntryPlace { seq: place.seq + 30, id: AuditId::new(9, [9; 10]) });
+    face.world.app.look(Some(&Mark { newest, ..mark })).await.expect("a look");
+    later(&face, DAY);
+    assert_eq!(beats(&face, &held).await, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(refresh(&face, &held.refresh).await.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(register(&face, "TOK1").await.status, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+/// Weakness 8: both tokens are in every answer, because the agent overwrites what it has by what is missing.
+#[tokio::test]
+async fn a_refresh_that_succeeds_always_carries_everything() {
+    let face = Face::new().await;
+    let mut held = in_use(&face).await;
+    for _ in 0..3 {
+        for _ in 0..2 {
+            let answer = refresh(&face, &held.refresh).await.json();
+            for field in ["host", "token", "refresh_token", "cert_pem", "key_pem", "ca_cert_pem"] {
+                assert!(answer.get(field).is_some_and(|value| value != "" && !value.is_null()), "{field}");
+            }
+        }
+        held = read(&refresh(&face, &held.refresh).await, StatusCode::OK);
+    }
+}
+
+/// Weakness 11: the certificate outlives the JWT beside it by days.
+#[tokio::test]
+async fn the_certificate_does_not_lapse_between_refreshes() {
+    use x509_parser::prelude::{FromDer, X509Certificate};
+    let face = Face::new().await;
+    let (_, token) = created(&face).await;
+    let answer = register(&face, &token).await;
+    let der = muster_testkit::world::leaf(&text(&answer.json()["cert_pem"]));
+    let (_, certificate) = X509Certificate::from_der(&der).expect("a certificate");
+    let exp = claims(&text(&answer.json()["token"]))["exp"].as_i64().expect("a time");
+    assert!(certificate.validity().not_after.timestamp() >= exp + 5 * DAY);
+}
+
+/// Weakness 12: what the host says of its address stands in no certificate; what an operator gave it does.
+#[tokio::test]
+async fn the_address_in_a_certificate_is_the_operators_word() {
+    use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+    let names = |answer: &Answer| {
+        let der = muster_testkit::world::leaf(&text(&answer.json()["cert_pem"]));
+        let (_, certificate) = X509Certificate::from_der(&der).expect("a certificate");
+        let names = certificate.subject_alternative_name().expect("once").expect("there").value;
+        names
+            .general_names
+            .iter()
+            .map(|name| matches!(name, GeneralName::IPAddress([10, 0, 0, 5])))
+            .collect::<Vec<_>>()
+    };
+    let face = Face::new().await;
+    let (id, token) = created(&face).await;
+    let answer = register(&face, &token).await;
+    assert_eq!(names(&answer), [false], "our own name alone");
+    let given = ("address", Some("10.0.0.5"));
+    face.world.app.set_label(machine_id(&id), given, &face.world.admin()).await.expect("given");
+    let held = read(&answer, StatusCode::CREATED);
+    assert_eq!(names(&refresh(&face, &held.refresh).await), [false, true]);
+}
+
+/// Weakness 14: bodies are bounded, and whoever guesses pays; a token that holds is never refused for what others try.
+#[tokio::test]
+async fn guesses_are_limited_and_hosts_behind_one_address_are_not() {
+    let few = std::num::NonZeroU32::new(1).expect("not zero");
+    let face = Face::of(muster_testkit::world::World::new().await, |config| {
+        (config.anonymous_per_second, config.anonymous_burst) = (few, few);
+    });
+    let held = in_use(&face).await;
+    let guesses = [refresh(&face, "guess").await.status, refresh(&face, "guess").await.status];
+    assert!(guesses.contains(&StatusCode::TOO_MANY_REQUESTS), "{guesses:?}");
+    for _ in 0..3 {
+        assert_eq!(beats(&face, &held).await, StatusCode::NO_CONTENT);
+        read(&refresh(&face, &held.refresh).await, StatusCode::OK);
+    }
+    let large = format!(r#"{{"refresh_token":"{}"}}"#, "x".repeat(100_000));
+    let large = face.stranger(post_as("/v1/hosts/register", "application/json", large)).await;
+    assert!(matches!(large.status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::TOO_MANY_REQUESTS));
+}
+
+/// Every error is the envelope that the agent prints from.
+#[tokio::test]
+async fn errors_are_the_envelope_that_the_agent_prints() {
+    let face = Face::new().await;
+    let missing = face.stranger(post_as("/v1/hosts/register", "application/json", r#"{"token":"T"}"#)).await;
+    assert_eq!(missing.status, StatusCode::BAD_REQUEST);
+    assert!(text(&missing.json()["error"]["message"]).contains("address"));
+    let broken = face.stranger(post_as("/v1/hosts/register", "application/json", "{")).await;
+    assert_eq!((broken.status, broken.json()["error"]["code"].is_string()), (StatusCode::BAD_REQUEST, true));
+    let (_, token) = created(&face).await;
+    let more = REGISTER.replace("TOK1", &token).replace('}', r#","kernel":"6.1"}"#);
+    let more = face.stranger(post_as("/v1/hosts/register", "application/json", more)).await;
+    read(&more, StatusCode::CREATED);
+    let nowhere = face.stranger(get("/v1/hosts/a/b/c")).await;
+    assert_eq!((nowhere.status, nowhere.code()), (StatusCode::NOT_FOUND, "not_found".to_owned()));
+}
+
+/// Presence without a channel: online while heard of, no write while nothing changes.
+#[tokio::test]
+async fn a_host_is_online_while_it_beats_and_the_steady_state_costs_no_write() {
+    let face = Face::new().await;
+    let held = in_use(&face).await;
+    face.world.app.flush_presence().await;
+    let writes = face.world.writes();
+    for _ in 0..100 {
+        later(&face, 30);
+        assert_eq!(beats(&face, &held).await, StatusCode::NO_CONTENT);
+        face.world.app.flush_presence().await;
+        assert_eq!(host(&face, &held.id).await["status"], "online");
+    }
+    assert_eq!(face.world.writes(), writes);
+    later(&face, 90);
+    face.world.app.flush_presence().await;
+    assert_eq!(
+        (host(&face, &held.id).await["status"].clone(), face.world.writes()),
+        (json!("unreachable"), writes + 1)
+    );
+    assert_eq!(beats(&face, &held).await, StatusCode::NO_CONTENT);
+    assert_eq!(host(&face, &held.id).await["status"], "online", "a heartbeat brings it back");
+}
+
+/// What operators of this wire do.
+#[tokio::test]
+async fn operators_list_tag_preview_and_delete_hosts() {
+    let face = Face::new().await;
+    let body =
+        json!({"type": "byoc", "team_id": "team-1", "provider": "hetzner", "availability_zone": "fsn1"});
+    let made = face.admin(post("/v1/hosts", &body)).await.json();
+    let id = text(&made["host"]["id"]);
+    for (name, value) in body.as_object().expect("an object") {
+        assert_eq!(&made["host"][name], value);
+    }
+    assert!(text(&made["host"]["created_by"]).starts_with("usr_"));
+    let wrong = face.admin(post("/v1/hosts", &json!({"type": "other"}))).await;
+    assert_eq!((wrong.status, wrong.json()["error"]["code"].is_string()), (StatusCode::BAD_REQUEST, true));
+    let tags = format!("/v1/hosts/{id}/tags");
+    for tag in ["gpu", "eu"] {
+        assert_eq!(face.admin(post(&tags, &json!({"tag": tag}))).await.status, StatusCode::NO_CONTENT);
+    }
+    assert_eq!(face.admin(get(&tags)).await.json(), json!(["eu", "gpu"]));
+    let gone = Request::delete(format!("{tags}/eu")).body(Body::empty()).expect("a request");
+    assert_eq!(face.admin(gone).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(face.admin(get(&tags)).await.json(), json!(["gpu"]));
+    let list = face.admin(get("/v1/hosts")).await.json();
+    assert_eq!((list.as_array().map(Vec::len), &list[0]["id"]), (Some(1), &json!(id)));
+    let preview = face.admin(get(&format!("/v1/hosts/{id}/delete-preview"))).await.json();
+    assert_eq!((&preview["host"]["id"], &preview["sandbox_ids"]), (&json!(id), &json!([])));
+    let delete = || Request::delete(format!("/v1/hosts/{id}")).body(Body::empty()).expect("a request");
+    assert_eq!(face.admin(delete()).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(face.admin(delete()).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(face.admin(get("/v1/hosts")).await.json(), json!([]));
+}
