@@ -4,6 +4,8 @@
 
 pub mod balancer;
 mod clock;
+#[cfg(feature = "downstream")]
+pub mod ergo;
 mod ids;
 #[cfg(feature = "postgres")]
 pub mod postgres;

@@ -4,6 +4,7 @@
 //! values of the model lists every field that is wrong, each with its path. Decides nothing.
 
 pub mod access;
+pub mod account;
 pub mod audit;
 pub mod channel;
 pub mod enroll;

@@ -27,6 +27,7 @@ mod mode;
 mod nonce;
 mod ports;
 mod presence;
+mod provision;
 mod refusals;
 mod renew;
 mod replica;
@@ -38,7 +39,7 @@ mod status;
 mod token;
 mod views;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use muster_issuer::Authority;
 use muster_model::{Pepper, ReplicaId, TenantId, Timestamp};
@@ -51,9 +52,12 @@ pub use found::{FoundError, Founded, found};
 pub use keyless::KeylessClaim;
 pub use mark::{Mark, MarkError};
 pub use mode::Mode;
+/// What becomes of an order, as a connector tells it.
+pub use muster_lifecycle::account::Outcome as Delivered;
 pub use nonce::Nonces;
 pub use ports::Ports;
 pub use presence::{Channel, ChannelOrder, Registry};
+pub use provision::{Doing, Found, Order, Provisioner, Provisioners, Round};
 pub use session::{Registered, Session};
 pub use settings::Settings;
 
@@ -76,6 +80,8 @@ struct Inner<S> {
     registry: Registry,
     refusals: refusals::RefusalLog,
     nonces: Nonces,
+    /// The connectors to other systems, once they are given.
+    provisioners: OnceLock<Provisioners>,
 }
 
 /// What an [`App`] is made of.
@@ -120,6 +126,7 @@ impl<S: Store> App<S> {
             registry: Registry::default(),
             refusals: refusals::RefusalLog::default(),
             nonces,
+            provisioners: OnceLock::new(),
         };
         Self { inner: Arc::new(inner) }
     }

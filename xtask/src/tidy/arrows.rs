@@ -10,7 +10,7 @@ use super::Finding;
 /// A member by its path, its package, and the packages of ours it may import.
 type Arrows = (&'static str, &'static str, &'static [&'static str]);
 
-const ROOMS: [Arrows; 19] = [
+const ROOMS: [Arrows; 20] = [
     ("core/model", "muster-model", &[]),
     ("core/lifecycle", "muster-lifecycle", &["muster-model"]),
     ("core/doors", "muster-doors", &["muster-model"]),
@@ -21,6 +21,7 @@ const ROOMS: [Arrows; 19] = [
     ("shell/store-sqlite", "muster-store-sqlite", ADAPTER),
     ("shell/store-postgres", "muster-store-postgres", ADAPTER),
     ("shell/issuer", "muster-issuer", &["muster-model"]),
+    ("shell/provision", "muster-provision", &["muster-model", "muster-app"]),
     (
         "shell/app",
         "muster-app",
@@ -55,6 +56,7 @@ const ALL: &[&str] = &[
     "muster-store-sqlite",
     "muster-store-postgres",
     "muster-issuer",
+    "muster-provision",
     "muster-app",
     "muster-server",
     "muster-agent",
@@ -100,7 +102,7 @@ const WALLS: [(&str, &[&str]); 14] = [
     ("tower-http", &["muster-server"]),
     ("utoipa-axum", &["muster-server"]),
     ("http", &["muster-server", "muster-agent", "muster-client"]),
-    ("reqwest", &["muster-client"]),
+    ("reqwest", &["muster-client", "muster-provision"]),
     ("rusqlite", &["muster-store-sqlite"]),
     ("tokio-postgres", &["muster-store-postgres"]),
     ("rcgen", &["muster-issuer", "muster-agent", "muster-testkit"]),

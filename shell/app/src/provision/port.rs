@@ -1,0 +1,101 @@
+//! What the use cases ask of a connector to another system.
+//!
+//! An [`Order`] says what is wanted, whole: carrying it out twice is the same as once, and a connector keeps nothing between
+//! two orders. A connector never changes an account that is not ours: one that an order does not call
+//! [`ours`](Order::ours) it may make, and otherwise recognises by a passphrase that Muster gave it, or leaves alone.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use muster_lifecycle::account::Outcome;
+use muster_model::{
+    AccountId, AccountName, MachineId, Mishap, Passphrase, ProvisionerName, Timestamp, Wanted,
+};
+
+/// Something that a connector does.
+pub type Doing<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A connector to another system.
+pub trait Provisioner: Send + Sync + 'static {
+    /// Brings the account there to what is wanted.
+    fn deliver<'a>(&'a self, order: &'a Order) -> Doing<'a, Outcome>;
+
+    /// Looks whether it is as it is wanted. Changes nothing.
+    fn look<'a>(&'a self, order: &'a Order) -> Doing<'a, Result<Found, Mishap>>;
+}
+
+/// What is wanted of one account.
+#[derive(Debug, Clone)]
+pub struct Order {
+    /// Which.
+    pub account: AccountId,
+    /// Whose.
+    pub machine: MachineId,
+    /// What it is called there.
+    pub name: AccountName,
+    /// What is to be there.
+    pub wanted: Wanted,
+    /// The version of the wish.
+    pub version: u32,
+    /// Whether the account there is known to be ours.
+    pub ours: bool,
+    /// Its passphrase.
+    pub passphrase: Passphrase,
+    /// Passphrases it may have from orders whose answers were lost, the newest first.
+    pub earlier: Vec<Passphrase>,
+    /// A passphrase that nobody has: whoever sets it locks the account.
+    pub nobodys: Passphrase,
+    /// When it was given.
+    pub at: Timestamp,
+}
+
+/// What a look found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// It is as it is wanted.
+    AsWanted,
+    /// It is not: this, in a word.
+    Otherwise(&'static str),
+    /// The other system does not tell.
+    Untold,
+}
+
+/// The connectors by the names that they have in the configuration.
+#[derive(Clone, Default)]
+pub struct Provisioners {
+    /// After so many tries in vain nobody tries any more.
+    pub attempts: u32,
+    by_name: BTreeMap<ProvisionerName, Arc<dyn Provisioner>>,
+}
+
+impl Provisioners {
+    /// None yet.
+    pub fn new(attempts: u32) -> Self {
+        Self { attempts, by_name: BTreeMap::new() }
+    }
+
+    /// One more.
+    #[must_use]
+    pub fn with(mut self, name: ProvisionerName, provisioner: Arc<dyn Provisioner>) -> Self {
+        self.by_name.insert(name, provisioner);
+        self
+    }
+
+    /// The connector of that name.
+    pub fn get(&self, name: &ProvisionerName) -> Option<&Arc<dyn Provisioner>> {
+        self.by_name.get(name)
+    }
+
+    /// Their names.
+    pub fn names(&self) -> impl Iterator<Item = &ProvisionerName> {
+        self.by_name.keys()
+    }
+}
+
+impl std::fmt::Debug for Provisioners {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.by_name.keys()).finish()
+    }
+}

@@ -1,0 +1,304 @@
+//! An Ergo that keeps its accounts in memory, answers its HTTP API as it was recorded, and fails as it is told.
+//!
+//! One connection, one call. A fault is taken by the next call: what it does to the answer is its own matter, what it does to
+//! the accounts is said by its name.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+
+/// The token that opens the API.
+pub const TOKEN: &str = "ergo-token";
+/// The password of the IRC operator `muster`.
+pub const OPER: &str = "oper-password";
+
+/// What goes wrong with a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing is done and nothing answered.
+    Silent,
+    /// It is done; the answer is lost.
+    AnswerLost,
+    /// It is done; the answer never comes.
+    AnswerNever,
+    /// Nothing is done; 500.
+    Broken,
+    /// It is done; 500.
+    BrokenAfter,
+    /// Nothing is done: somebody changed the account at the same time.
+    Raced,
+    /// Nothing is wrong.
+    None,
+}
+
+impl Fault {
+    /// Every fault.
+    pub const ALL: [Self; 7] = [
+        Self::Silent,
+        Self::AnswerLost,
+        Self::AnswerNever,
+        Self::Broken,
+        Self::BrokenAfter,
+        Self::Raced,
+        Self::None,
+    ];
+}
+
+/// An account of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ErgoAccount {
+    /// Its name, as it was made.
+    pub name: String,
+    /// Its passphrase.
+    pub passphrase: String,
+    /// Whether an operator suspended it.
+    pub suspended: bool,
+}
+
+#[derive(Default)]
+struct State {
+    accounts: BTreeMap<String, ErgoAccount>,
+    sessions: Vec<String>,
+    faults: VecDeque<Fault>,
+    calls: Vec<String>,
+}
+
+/// A running one. It stops with the runtime of the test.
+#[derive(Clone)]
+pub struct FakeErgo {
+    api: SocketAddr,
+    irc: SocketAddr,
+    state: Arc<Mutex<State>>,
+}
+
+impl FakeErgo {
+    /// Starts one on ports of its own.
+    ///
+    /// # Panics
+    /// Where there is no port.
+    pub async fn start() -> Self {
+        let api = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let irc = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let at = |listener: &TcpListener| listener.local_addr().expect("an address");
+        let fake = Self { api: at(&api), irc: at(&irc), state: Arc::default() };
+        tokio::spawn(fake.clone().serve(api, false));
+        tokio::spawn(fake.clone().serve(irc, true));
+        fake
+    }
+
+    /// The address of its API.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.api)
+    }
+
+    /// The address of its IRC server.
+    pub fn irc(&self) -> SocketAddr {
+        self.irc
+    }
+
+    /// These faults, one for each of the next calls.
+    pub fn fail(&self, faults: impl IntoIterator<Item = Fault>) {
+        self.state().faults.extend(faults);
+    }
+
+    /// An account that somebody else made.
+    pub fn make(&self, name: &str, passphrase: &str) {
+        let (name, passphrase) = (name.to_owned(), passphrase.to_owned());
+        let account = ErgoAccount { name: name.clone(), passphrase, suspended: false };
+        self.state().accounts.insert(name.to_ascii_lowercase(), account);
+    }
+
+    /// Forgets an account.
+    pub fn forget(&self, name: &str) {
+        self.state().accounts.remove(&name.to_ascii_lowercase());
+    }
+
+    /// Somebody is connected under this name.
+    pub fn connect(&self, nick: &str) {
+        self.state().sessions.push(nick.to_ascii_lowercase());
+    }
+
+    /// Who is connected.
+    pub fn sessions(&self) -> Vec<String> {
+        self.state().sessions.clone()
+    }
+
+    /// Its accounts.
+    pub fn accounts(&self) -> Vec<ErgoAccount> {
+        self.state().accounts.values().cloned().collect()
+    }
+
+    /// Whether somebody gets in with this.
+    pub fn lets_in(&self, name: &str, passphrase: &str) -> bool {
+        self.state().lets_in(name, passphrase)
+    }
+
+    /// What it was asked so far: path and account.
+    pub fn calls(&self) -> Vec<String> {
+        self.state().calls.clone()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn serve(self, listener: TcpListener, irc: bool) {
+        while let Ok((stream, _)) = listener.accept().await {
+            let fake = self.clone();
+            tokio::spawn(async move {
+                // A client that goes away in the middle is part of the test.
+                if irc { fake.talk(stream).await } else { fake.answer(stream).await }.unwrap_or_default();
+            });
+        }
+    }
+
+    async fn answer(self, stream: TcpStream) -> std::io::Result<()> {
+        let mut stream = BufReader::new(stream);
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            if stream.read_line(&mut head).await? == 0 {
+                return Ok(());
+            }
+        }
+        let lower = head.to_ascii_lowercase();
+        let length = lower.split("content-length: ").nth(1).and_then(|rest| rest.lines().next());
+        let mut body = vec![0; length.and_then(|n| n.trim().parse().ok()).unwrap_or(0)];
+        stream.read_exact(&mut body).await?;
+        let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
+        let is_let_in = head.contains(&format!("Bearer {TOKEN}\r\n"));
+        let (fault, answer) = self.state().call(&path, is_let_in, &body);
+        let text = match (fault, answer) {
+            (Fault::Silent | Fault::AnswerNever, _) => return std::future::pending().await,
+            (Fault::AnswerLost, _) => return Ok(()),
+            (Fault::Broken | Fault::BrokenAfter, _) => http(500, "text/plain", "broken"),
+            (_, Ok(answer)) => http(200, "application/json", &answer.to_string()),
+            (_, Err((status, text))) => http(status, "text/plain", text),
+        };
+        stream.get_mut().write_all(text.as_bytes()).await
+    }
+
+    async fn talk(self, stream: TcpStream) -> std::io::Result<()> {
+        let mut lines = BufReader::new(stream).lines();
+        let mut is_operator = false;
+        while let Some(line) = lines.next_line().await? {
+            let words: Vec<&str> = line.split(' ').collect();
+            let answer = match words[..] {
+                ["USER", ..] => "PING :are-you-there\r\n:irc.test 001 muster-oper :Welcome\r\n".to_owned(),
+                ["OPER", "muster", OPER] => {
+                    is_operator = true;
+                    ":irc.test 381 muster-oper :You are now an IRC operator\r\n".to_owned()
+                }
+                ["OPER", ..] => ":irc.test 464 muster-oper :Password incorrect\r\n".to_owned(),
+                ["PING", token] => format!(":irc.test PONG irc.test {token}\r\n"),
+                ["QUIT", ..] => return Ok(()),
+                _ if is_operator => {
+                    self.state().operate(&words);
+                    ":NickServ!NickServ@localhost NOTICE muster-oper :Done\r\n".to_owned()
+                }
+                _ => String::new(),
+            };
+            lines.get_mut().get_mut().write_all(answer.as_bytes()).await?;
+        }
+        Ok(())
+    }
+}
+
+type Answered = Result<Value, (u16, &'static str)>;
+
+impl State {
+    fn call(&mut self, path: &str, is_let_in: bool, body: &[u8]) -> (Fault, Answered) {
+        if !is_let_in {
+            return (Fault::None, Err((401, "Unauthorized\n")));
+        }
+        let Ok(asked) = serde_json::from_slice::<Value>(body) else {
+            return (Fault::None, Err((400, "invalid JSON\n")));
+        };
+        let text = |key: &str| asked[key].as_str().unwrap_or_default().to_owned();
+        let (name, passphrase) = (text("accountName"), text("passphrase"));
+        self.calls.push(format!("{path} {name}"));
+        let fault = self.faults.pop_front().unwrap_or(Fault::None);
+        match fault {
+            Fault::Silent | Fault::Broken => return (fault, Ok(Value::Null)),
+            Fault::Raced => return (fault, Ok(json!({"success": false, "errorCode": "UNKNOWN_ERROR"}))),
+            Fault::AnswerLost | Fault::AnswerNever | Fault::BrokenAfter | Fault::None => {}
+        }
+        let answer = match path {
+            "/v1/ns/saregister" => Ok(self.register(&name, passphrase)),
+            "/v1/ns/passwd" => Ok(self.change(&name, passphrase)),
+            "/v1/ns/info" => Ok(self.info(&name)),
+            "/v1/check_auth" => Ok(self.check(&name, &passphrase)),
+            _ => Err((404, "404 page not found\n")),
+        };
+        (fault, answer)
+    }
+
+    fn register(&mut self, name: &str, passphrase: String) -> Value {
+        let folded = name.to_ascii_lowercase();
+        if self.accounts.contains_key(&folded) {
+            let error = "Name reserved due to a prior registration";
+            return json!({"success": false, "error": error, "errorCode": "ACCOUNT_EXISTS"});
+        }
+        if passphrase.len() > 300 || passphrase.contains(' ') {
+            return json!({"success": false, "errorCode": "INVALID_PASSPHRASE"});
+        }
+        self.accounts.insert(folded, ErgoAccount { name: name.to_owned(), passphrase, suspended: false });
+        json!({"success": true})
+    }
+
+    fn change(&mut self, name: &str, passphrase: String) -> Value {
+        match self.accounts.get_mut(&name.to_ascii_lowercase()) {
+            Some(account) => {
+                account.passphrase = passphrase;
+                json!({"success": true})
+            }
+            None => json!({"success": false, "errorCode": "ACCOUNT_DOES_NOT_EXIST"}),
+        }
+    }
+
+    fn info(&self, name: &str) -> Value {
+        match self.accounts.get(&name.to_ascii_lowercase()) {
+            Some(account) => {
+                json!({"success": true, "accountName": account.name, "registeredAt": "2026-11-01T12:00:00Z"})
+            }
+            None => json!({"success": false}),
+        }
+    }
+
+    fn check(&self, name: &str, passphrase: &str) -> Value {
+        match self.lets_in(name, passphrase) {
+            true => json!({"success": true, "accountName": name}),
+            false => json!({"success": false}),
+        }
+    }
+
+    fn lets_in(&self, name: &str, passphrase: &str) -> bool {
+        let account = self.accounts.get(&name.to_ascii_lowercase());
+        account.is_some_and(|account| !account.suspended && account.passphrase == passphrase)
+    }
+
+    fn operate(&mut self, words: &[&str]) {
+        let (suspended, name) = match words {
+            ["NS", "SUSPEND", "ADD", name, ..] => (true, *name),
+            ["NS", "SUSPEND", "DEL", name] => (false, *name),
+            ["KILL", name, ..] => {
+                self.sessions.retain(|nick| *nick != name.to_ascii_lowercase());
+                return;
+            }
+            _ => return,
+        };
+        if let Some(account) = self.accounts.get_mut(&name.to_ascii_lowercase()) {
+            account.suspended = suspended;
+        }
+    }
+}
+
+fn http(status: u16, kind: &str, body: &str) -> String {
+    let length = body.len();
+    format!(
+        "HTTP/1.1 {status} -\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+    )
+}
