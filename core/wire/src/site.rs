@@ -1,7 +1,7 @@
 //! Sites and their enrollment keys.
 
 use jiff::Timestamp;
-use muster_model::{ReimagePolicy, SiteCode};
+use muster_model::{ReimagePolicy, SecretForm, SiteCode};
 use serde::{Deserialize, Serialize};
 
 use crate::{FieldErrors, Fields};
@@ -61,6 +61,35 @@ pub struct CreateSiteFields {
     pub reimage: ReimagePolicy,
     /// The most machines that may live here at once.
     pub seats: Option<u32>,
+}
+
+/// A request to make the next generation of a site's enrollment key.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RotateKey {
+    /// How the key is written.
+    #[serde(default)]
+    pub form: KeyForm,
+}
+
+/// How a site's enrollment key is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyForm {
+    /// `mst_enroll_…`.
+    #[default]
+    Native,
+    /// `cek_…`, for existing clients that take no other.
+    Cek,
+}
+
+impl From<KeyForm> for SecretForm {
+    fn from(form: KeyForm) -> Self {
+        match form {
+            KeyForm::Native => Self::Native,
+            KeyForm::Cek => Self::Prefixed,
+        }
+    }
 }
 
 /// A new generation of a site's enrollment key. Older generations let nobody in from now on.

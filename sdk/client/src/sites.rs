@@ -1,6 +1,6 @@
 //! `/v1/sites`.
 
-use muster_wire::site::{CreateSite, RotatedKey, Site};
+use muster_wire::site::{CreateSite, RotateKey, RotatedKey, Site};
 use muster_wire::{ListQuery, Page};
 
 use crate::path::path;
@@ -22,7 +22,7 @@ impl Client {
     }
 
     /// Makes a new generation of a site's enrollment key; older ones let nobody in from now on.
-    pub async fn rotate_site_key(&self, code: &str) -> Result<RotatedKey, ClientError> {
-        self.post(&path(&["sites", code, "rotate-key"])?, &Nothing {}).await
+    pub async fn rotate_site_key(&self, code: &str, request: &RotateKey) -> Result<RotatedKey, ClientError> {
+        self.post(&path(&["sites", code, "rotate-key"])?, request).await
     }
 }

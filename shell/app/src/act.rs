@@ -2,7 +2,9 @@
 
 use muster_lifecycle::repeat::Mark;
 use muster_lifecycle::{Context, Plan, Remembered};
-use muster_model::{Entry, Reason, Refusal, Secret, SecretId, SecretKind, SiteCode, TenantId, Timestamp};
+use muster_model::{
+    Entry, Reason, Refusal, Secret, SecretForm, SecretId, SecretKind, SiteCode, TenantId, Timestamp,
+};
 use muster_store::{Decision, Fence, Reads, SettleError, Store, StoreError, Unscoped};
 
 use crate::App;
@@ -113,8 +115,13 @@ impl<S: Store> App<S> {
 
     /// A new secret. That of a marked request is derived from its mark, so that repeating it gives the same.
     pub(crate) fn secret(&self, kind: SecretKind, mark: Option<&Mark>) -> Secret {
+        self.formed_secret(SecretForm::Native, kind, mark)
+    }
+
+    /// The same, written in this form.
+    pub(crate) fn formed_secret(&self, form: SecretForm, kind: SecretKind, mark: Option<&Mark>) -> Secret {
         let Some(mark) = mark else {
-            return Secret::new(kind, self.inner.ports.random(), self.inner.ports.random());
+            return Secret::formed(form, kind, self.inner.ports.random(), self.inner.ports.random());
         };
         self.derived(kind, &mark.key)
     }
@@ -123,7 +130,7 @@ impl<S: Store> App<S> {
     pub(crate) fn derived(&self, kind: SecretKind, name: &[u8]) -> Secret {
         let derive = |part: &[u8]| self.inner.pepper.mac(&[b"secret", kind.word().as_bytes(), part, name]).0;
         let id = derive(b"id");
-        Secret::new(kind, std::array::from_fn(|i| id[i]), derive(b"bytes"))
+        Secret::formed(form, kind, std::array::from_fn(|i| id[i]), derive(b"bytes"))
     }
 
     /// The site of that code, or the only one.

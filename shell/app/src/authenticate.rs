@@ -177,6 +177,12 @@ impl<S: Store> App<S> {
     }
 
     async fn machine_by(&self, secret: &Secret) -> Result<Caller, Error> {
+        let (_, machine) = self.bearer_of(secret).await?;
+        Ok(machine_caller(&machine, None, false))
+    }
+
+    /// The bearer key that this secret proves, and its machine.
+    pub(crate) async fn bearer_of(&self, secret: &Secret) -> Result<(Credential, Machine), Error> {
         let presented = self.inner.pepper.hash(secret);
         let mut reads = self.reader().await?;
         let credential = reads.credential_by_secret(secret.id()).await?.filter(|credential| {
@@ -191,7 +197,7 @@ impl<S: Store> App<S> {
         if matches!(machine.state, MachineState::Retired(_)) || self.now() >= credential.not_after {
             return Err(Refusal::Revoked.into());
         }
-        Ok(machine_caller(&machine, None, false))
+        Ok((credential, machine))
     }
 }
 

@@ -69,6 +69,8 @@ pub enum Action {
     Operate,
     /// Change who may do what, and the deployment itself.
     Administer,
+    /// Ask whose key somebody shows: for services that machines show theirs to.
+    Introspect,
     /// A machine looks at itself, holds its channel, leaves.
     Self_,
     /// A machine says that it is alive.
@@ -83,11 +85,12 @@ pub enum Action {
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Public,
         Self::Read,
         Self::Operate,
         Self::Administer,
+        Self::Introspect,
         Self::Self_,
         Self::SelfBeat,
         Self::SelfLeave,
@@ -102,6 +105,7 @@ impl Action {
             Self::Read => "read",
             Self::Operate => "operate",
             Self::Administer => "administer",
+            Self::Introspect => "introspect",
             Self::Self_ => "machine.self",
             Self::SelfBeat => "machine.beat",
             Self::SelfLeave => "machine.leave",
@@ -120,8 +124,15 @@ impl Action {
         match (self, caller) {
             (Self::Public, _) => Ok(()),
             (_, Caller::Anonymous) => Err(Refusal::NotAuthenticated { cause: "nothing_shown" }),
-            (Self::Read | Self::Operate | Self::Administer, Caller::Operator(operator)) => {
-                if operator.role >= self.least_role() { Ok(()) } else { forbidden }
+            (
+                Self::Read | Self::Operate | Self::Administer | Self::Introspect,
+                Caller::Operator(operator),
+            ) => {
+                if operator.role >= self.least_role() {
+                    Ok(())
+                } else {
+                    forbidden
+                }
             }
             (Self::SelfRenew, Caller::Machine(_)) => Ok(()),
             (Self::Self_ | Self::SelfBeat | Self::SelfLeave | Self::SelfToken, Caller::Machine(machine))
@@ -135,7 +146,7 @@ impl Action {
                 Err(Refusal::MachineSuspended)
             }
             (Self::Self_ | Self::SelfBeat | Self::SelfLeave | Self::SelfToken, Caller::Machine(_)) => Ok(()),
-            (Self::Read | Self::Operate | Self::Administer, Caller::Machine(_))
+            (Self::Read | Self::Operate | Self::Administer | Self::Introspect, Caller::Machine(_))
             | (
                 Self::Self_ | Self::SelfBeat | Self::SelfLeave | Self::SelfRenew | Self::SelfToken,
                 Caller::Operator(_),
@@ -149,6 +160,7 @@ impl Action {
             Self::Administer => OperatorRole::Admin,
             Self::Public
             | Self::Read
+            | Self::Introspect
             | Self::Self_
             | Self::SelfBeat
             | Self::SelfLeave
@@ -219,14 +231,14 @@ mod tests {
     #[test]
     fn q_24_the_whole_table_of_who_may_do_what() {
         let table = [
-            (Caller::Anonymous, "y--------"),
-            (operator(OperatorRole::Viewer), "yy-------"),
-            (operator(OperatorRole::Operator), "yyy------"),
-            (operator(OperatorRole::Admin), "yyyy-----"),
-            (machine(false, false), "y---yyyyy"),
-            (machine(false, true), "y---y--y-"),
-            (machine(true, false), "y------y-"),
-            (machine(true, true), "y------y-"),
+            (Caller::Anonymous, "y---------"),
+            (operator(OperatorRole::Viewer), "yy--y-----"),
+            (operator(OperatorRole::Operator), "yyy-y-----"),
+            (operator(OperatorRole::Admin), "yyyyy-----"),
+            (machine(false, false), "y----yyyyy"),
+            (machine(false, true), "y----y--y-"),
+            (machine(true, false), "y-------y-"),
+            (machine(true, true), "y-------y-"),
         ];
         for (caller, expected) in table {
             let row: String = Action::ALL

@@ -19,6 +19,7 @@ mod error;
 mod found;
 mod grant;
 mod hold;
+mod introspect;
 mod keyless;
 mod machine;
 mod mark;
@@ -49,6 +50,7 @@ pub use authenticate::{SignedCall, Verified};
 pub use caller::{Action, Caller, MachineCaller, OperatorCaller, Origin};
 pub use error::Error;
 pub use found::{FoundError, Founded, found};
+pub use introspect::Introspected;
 pub use keyless::KeylessClaim;
 pub use mark::{Mark, MarkError};
 pub use mode::Mode;
@@ -60,6 +62,7 @@ pub use presence::{Channel, ChannelOrder, Registry};
 pub use provision::{Doing, Found, Order, Provisioner, Provisioners, Round};
 pub use session::{Registered, Session};
 pub use settings::Settings;
+pub use site::{SiteGeneration, SiteRef};
 
 /// The use cases over one store and one authority. Cheap to clone.
 pub struct App<S> {

@@ -1,10 +1,13 @@
 //! Operators make sites, list them, and rotate their enrollment keys.
 
+use std::str::FromStr;
+
 use muster_lifecycle::grant::NewGrant;
 use muster_lifecycle::repeat::{self, Mark};
 use muster_lifecycle::{Context, Plan, Remembered, site};
 use muster_model::{
-    EnrollmentKey, Grant, GrantKind, Labels, Object, Refusal, SecretKind, Site, SiteCode, SiteId,
+    EnrollmentKey, Grant, GrantKind, GrantState, Labels, Object, Refusal, Secret, SecretForm, SecretKind,
+    Site, SiteCode, SiteId, TenantId, TextError,
 };
 use muster_store::{Decision, Lists, Reads, Store, StoreError, Unscoped};
 use muster_wire::site as wire;
@@ -76,31 +79,113 @@ impl<S: Store> App<S> {
         idempotency_key: Option<&str>,
         origin: &Origin,
     ) -> Result<wire::RotatedKey, Error> {
+        let site = SiteRef::Code(code.clone());
+        Ok(self.rotate_key_in(&site, SecretForm::Native, idempotency_key, origin).await?.0)
+    }
+
+    /// The same, written in this form.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`], [`Refusal::IdempotencyMismatch`].
+    pub async fn rotate_key_in(
+        &self,
+        site: &SiteRef,
+        form: SecretForm,
+        idempotency_key: Option<&str>,
+        origin: &Origin,
+    ) -> Result<(wire::RotatedKey, SiteGeneration), Error> {
         let context = self.context(origin);
-        let site = self.site_named(context.tenant, Some(code)).await?;
-        let mark = self.mark(origin, idempotency_key, &format!("site.rotate_key {code}"));
-        let secret = self.secret(SecretKind::Enroll, mark.as_ref());
+        let site = self.site_by(context.tenant, site).await?;
+        let asked = match form {
+            SecretForm::Native => format!("site.rotate_key {}", site.code),
+            SecretForm::Prefixed => format!("site.rotate_key {} prefixed", site.code),
+        };
+        let mark = self.mark(origin, idempotency_key, &asked);
+        let secret = self.formed_secret(form, SecretKind::Enroll, mark.as_ref());
         let fingerprint = secret.short_fingerprint();
-        let new = NewGrant {
+        let new = self.new_site_key(&secret);
+        let grant = self.settle(origin, RotateKey { site: site.id, new, fingerprint, mark, context }).await?;
+        let generation = SiteGeneration::of(&grant).ok_or(Refusal::NotFound { what: "enrollment key" })?;
+        let rotated = wire::RotatedKey {
+            site: site.code.to_string(),
+            generation: generation.key.to_string(),
+            grant: grant.id.to_string(),
+            key: secret.reveal(),
+            invite: self.invite(secret).reveal(),
+        };
+        Ok((rotated, generation))
+    }
+
+    fn new_site_key(&self, secret: &Secret) -> NewGrant {
+        NewGrant {
             id: draw!(&*self.inner.ports),
             kind: GrantKind::Token,
             secret: secret.id(),
-            hash: self.inner.pepper.hash(&secret),
+            hash: self.inner.pepper.hash(secret),
             uses: None,
             expires_at: None,
             labels: Labels::default(),
             role: None,
             machine_kind: None,
             approval: false,
-        };
-        let grant = self.settle(origin, RotateKey { site: site.id, new, fingerprint, mark, context }).await?;
-        Ok(wire::RotatedKey {
-            site: site.code.to_string(),
-            generation: views::generation(&grant).unwrap_or_default(),
-            grant: grant.id.to_string(),
-            key: secret.reveal(),
-            invite: self.invite(secret).reveal(),
-        })
+        }
+    }
+
+    /// The newest generation of a site's enrollment key.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`] for the site, or for a site that never had a key.
+    pub async fn site_generation(&self, site: &SiteRef, origin: &Origin) -> Result<SiteGeneration, Error> {
+        let tenant = self.tenant_of(&origin.caller);
+        let site = self.site_by(tenant, site).await?;
+        let newest = self.reader().await?.site_key(tenant, site.id).await?;
+        let generation = newest.as_ref().and_then(SiteGeneration::of);
+        generation.ok_or_else(|| Refusal::NotFound { what: "enrollment key" }.into())
+    }
+
+    async fn site_by(&self, tenant: TenantId, site: &SiteRef) -> Result<Site, Error> {
+        match site {
+            SiteRef::Code(code) => self.site_named(tenant, Some(code)).await,
+            SiteRef::Id(id) => {
+                let found = self.reader().await?.site(tenant, *id).await?;
+                found.ok_or_else(|| Refusal::NotFound { what: "site" }.into())
+            }
+        }
+    }
+}
+
+/// What names a site: its identifier, or its code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SiteRef {
+    /// Its identifier.
+    Id(SiteId),
+    /// Its code.
+    Code(SiteCode),
+}
+
+impl FromStr for SiteRef {
+    type Err = TextError;
+
+    fn from_str(text: &str) -> Result<Self, TextError> {
+        text.parse().map(Self::Id).or_else(|_| text.parse().map(Self::Code))
+    }
+}
+
+/// A generation of a site's enrollment key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SiteGeneration {
+    /// Of which site.
+    pub site: SiteId,
+    /// Version and fingerprint.
+    pub key: EnrollmentKey,
+    /// Whether it lets anybody in.
+    pub active: bool,
+}
+
+impl SiteGeneration {
+    fn of(grant: &Grant) -> Option<Self> {
+        let active = matches!(grant.state, GrantState::Live);
+        enrollment_key(grant).map(|key| Self { site: grant.site, key, active })
     }
 }
 

@@ -29,6 +29,8 @@ pub(crate) struct Failed {
     detail: Option<String>,
     errors: Vec<FieldError>,
     retry_after: Option<u32>,
+    /// The noun of what was not found.
+    missing: Option<&'static str>,
 }
 
 /// A row of the table.
@@ -251,7 +253,7 @@ fn public_detail(refusal: &Refusal) -> Option<String> {
 
 impl Failed {
     fn of(row: Row) -> Self {
-        Self { row, detail: None, errors: Vec::new(), retry_after: None }
+        Self { row, detail: None, errors: Vec::new(), retry_after: None, missing: None }
     }
 
     fn refused(refusal: &Refusal) -> Self {
@@ -260,7 +262,11 @@ impl Failed {
             Refusal::TooManyHolds => Some(60),
             _ => None,
         };
-        Self { detail: public_detail(refusal), retry_after, ..Self::of(refusal_row(refusal)) }
+        let missing = match refusal {
+            Refusal::NotFound { what } => Some(*what),
+            _ => None,
+        };
+        Self { detail: public_detail(refusal), retry_after, missing, ..Self::of(refusal_row(refusal)) }
     }
 
     fn malformed(errors: &FieldErrors) -> Self {
@@ -274,6 +280,31 @@ impl Failed {
     /// A person must act first: asking every few seconds would not help.
     fn restored() -> Self {
         Self { retry_after: Some(30), ..Self::of(RESTORED) }
+    }
+
+    /// Its row of the table.
+    pub(crate) fn row(&self) -> &Row {
+        &self.row
+    }
+
+    /// What may be said beyond the row.
+    pub(crate) fn detail(&self) -> Option<&str> {
+        self.detail.as_deref()
+    }
+
+    /// The wrong fields.
+    pub(crate) fn errors(&self) -> &[FieldError] {
+        &self.errors
+    }
+
+    /// Seconds to wait.
+    pub(crate) fn retry_after(&self) -> Option<u32> {
+        self.retry_after
+    }
+
+    /// The noun of what was not found.
+    pub(crate) fn missing(&self) -> Option<&'static str> {
+        self.missing
     }
 
     /// The problem document, with what only the middleware knows.

@@ -17,7 +17,7 @@ use utoipa::openapi::path::{HttpMethod, Operation};
 use utoipa::openapi::security::SecurityRequirement;
 use utoipa::openapi::{Components, OpenApi};
 
-pub(crate) use guard::{COOKIE, bearer, pay, session, signed_header, stated};
+pub(crate) use guard::{COOKIE, bearer, is_loopback, pay, session, signed_header, stated};
 pub(crate) use input::{Body, Key, Named, NoBody, OptionalBody, Params, wrong_field};
 pub(crate) use wrap::wrapped;
 
@@ -118,7 +118,7 @@ fn described(mut operation: Operation, method: &HttpMethod, path: &str, action: 
     operation.operation_id = Some(format!("{}_{}", name_of(method).to_lowercase(), name.join("_")));
     let shown: &[&str] = match action {
         Action::Public => &[],
-        Action::Read | Action::Operate | Action::Administer => &["token", "session"],
+        Action::Read | Action::Operate | Action::Administer | Action::Introspect => &["token", "session"],
         Action::Self_ | Action::SelfBeat | Action::SelfLeave | Action::SelfRenew | Action::SelfToken => {
             &["certificate", "signature", "token"]
         }

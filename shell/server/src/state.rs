@@ -11,6 +11,10 @@ use crate::compat::Wires;
 use crate::limits::{BodyLimits, MAX_KEYS, RateLimiter, RateQuota, TrustedProxies};
 use crate::metrics::Metrics;
 
+/// Tokens that open nothing, for one site from one source: so many at once, then one for every second.
+const MISSES: RateQuota =
+    RateQuota { burst: NonZeroU32::new(60).expect("not zero"), every: Duration::from_secs(1) };
+
 /// What an operator configures of the HTTP face.
 #[derive(Clone)]
 pub struct Config {
@@ -44,6 +48,8 @@ pub struct ServerState<S> {
 pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) anonymous: RateLimiter,
+    /// Tokens that opened nothing, by source and by the site that was named.
+    pub(crate) misses: RateLimiter,
 }
 
 impl<S> Clone for ServerState<S> {
@@ -58,6 +64,7 @@ impl<S> ServerState<S> {
         let every = Duration::from_secs(1) / config.anonymous_per_second.get();
         let quota = RateQuota { burst: config.anonymous_burst, every };
         let anonymous = RateLimiter::new(quota, MAX_KEYS);
-        Self { app, shared: Arc::new(Shared { config, anonymous }) }
+        let misses = RateLimiter::new(MISSES, MAX_KEYS);
+        Self { app, shared: Arc::new(Shared { config, anonymous, misses }) }
     }
 }

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use muster_client::collect;
-use muster_wire::site::{CreateSite, RotatedKey, Site as Shape};
+use muster_wire::site::{CreateSite, KeyForm, RotateKey as Rotation, RotatedKey, Site as Shape};
 
 use super::lists::{Filter, Listed, or_dash};
 use crate::context::Context;
@@ -51,6 +51,9 @@ pub(crate) struct RotateKey {
     /// The site's code.
     #[arg(value_name = "SITE")]
     site: String,
+    /// How the key is written: cek for existing clients that take no other.
+    #[arg(long, value_name = "FORM", default_value = "native", value_parser = ["native", "cek"])]
+    form: String,
 }
 
 /// Runs `muster site`.
@@ -67,7 +70,10 @@ pub(crate) async fn run(context: &Context, verb: Site) -> Result {
             out.show(&page.await?)
         }
         Site::Create(args) => out.show(&client.create_site(&args.into()).await?),
-        Site::RotateKey(args) => out.show(&client.rotate_site_key(&args.site).await?),
+        Site::RotateKey(RotateKey { site, form }) => {
+            let form = if form == "cek" { KeyForm::Cek } else { KeyForm::Native };
+            out.show(&client.rotate_site_key(&site, &Rotation { form }).await?)
+        }
     }
 }
 

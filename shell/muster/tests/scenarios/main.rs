@@ -15,6 +15,7 @@ mod disk_full;
 mod doctor;
 mod first_five_minutes;
 mod foreign_answers;
+mod guruconnect;
 mod killed_server;
 mod leaked_site_key;
 mod moving_database;

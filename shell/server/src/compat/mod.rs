@@ -4,6 +4,7 @@
 //! the beginning of its paths, and may stand behind any prefix: clients keep what their base address says before it.
 //! Routes declare their actions like all others; errors leave in the shape that the wire's clients read.
 
+mod guruconnect;
 mod wrenn;
 
 use std::sync::Arc;
@@ -50,8 +51,9 @@ struct Wire<S> {
 
 /// Every wire that is served.
 fn wires<S: Store>(served: Wires) -> Vec<Wire<S>> {
+    let guruconnect = served.guruconnect.then(guruconnect::wire);
     let wrenn = served.wrenn.then(wrenn::wire);
-    [wrenn].into_iter().flatten().collect()
+    [guruconnect, wrenn].into_iter().flatten().collect()
 }
 
 /// The wires that are served, each with its routes.

@@ -247,7 +247,7 @@ async fn slow_down<S: Store>(
     }
 }
 
-fn is_loopback(address: &IpAddr) -> bool {
+pub(crate) fn is_loopback(address: &IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => v4.is_loopback(),
         IpAddr::V6(v6) => {

@@ -5,8 +5,8 @@ use std::str::FromStr;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
-use muster_app::Error;
 use muster_app::Store;
+use muster_app::{Error, SiteRef};
 use muster_model::{AccessTokenId, GrantId, HoldId, MachineId, Refusal, SiteCode};
 use muster_wire::{FieldError, FieldErrors};
 use serde::de::DeserializeOwned;
@@ -53,6 +53,7 @@ nouns! {
     HoldId = "hold",
     MachineId = "machine",
     SiteCode = "site",
+    SiteRef = "site",
 }
 
 /// The idempotency key, if the caller gave one.

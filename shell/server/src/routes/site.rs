@@ -3,14 +3,14 @@
 use axum::extract::State;
 use axum::{Extension, Json};
 use http::StatusCode;
-use muster_app::Origin;
 use muster_app::Store;
+use muster_app::{Origin, SiteRef};
 use muster_model::SiteCode;
-use muster_wire::site::{CreateSite, RotatedKey, Site};
+use muster_wire::site::{CreateSite, RotateKey, RotatedKey, Site};
 use muster_wire::{ListQuery, Page};
 
 use crate::problem::Failure;
-use crate::route::{Body, Key, Named, NoBody, Params};
+use crate::route::{Body, Key, Named, OptionalBody, Params};
 use crate::state::ServerState;
 
 /// List sites.
@@ -44,7 +44,7 @@ pub(super) async fn create<S: Store>(
 
 /// Make the next generation of a site's enrollment key; older ones let nobody in from then on.
 #[utoipa::path(
-    post, path = "/v1/sites/{site}/rotate-key", tag = "doors",
+    post, path = "/v1/sites/{site}/rotate-key", tag = "doors", request_body = RotateKey,
     params(
         ("site" = String, Path, description = "The code of the site."),
         ("Idempotency-Key" = Option<String>, Header, description = "Makes repeating safe.")
@@ -56,8 +56,9 @@ pub(super) async fn rotate_key<S: Store>(
     Extension(origin): Extension<Origin>,
     Named(site): Named<SiteCode>,
     Key(key): Key,
-    _: NoBody,
+    OptionalBody(request): OptionalBody<RotateKey>,
 ) -> Result<(StatusCode, Json<RotatedKey>), Failure> {
-    let rotated = state.app.rotate_key(&site, key.as_deref(), &origin).await?;
+    let site = SiteRef::Code(site);
+    let (rotated, _) = state.app.rotate_key_in(&site, request.form.into(), key.as_deref(), &origin).await?;
     Ok((StatusCode::CREATED, Json(rotated)))
 }

@@ -7,6 +7,7 @@ mod channel;
 mod enroll;
 mod errors;
 mod face;
+mod guruconnect;
 mod headers;
 mod identifiers;
 mod metrics;

@@ -3,7 +3,7 @@
 use axum::body::Body;
 use http::{Method, Request, StatusCode};
 use muster_app::{Action, Caller, MachineCaller, OperatorCaller};
-use muster_model::{AccessTokenId, GrantId, HoldId, MachineId, OperatorRole};
+use muster_model::{AccessTokenId, CredentialId, GrantId, HoldId, MachineId, OperatorRole};
 use muster_server::Mounted;
 use muster_server::serve::Peer;
 use muster_testkit::world::{Device, FaultyStore, leaf};
@@ -13,7 +13,7 @@ use muster_wire::enroll::Enrolled;
 use crate::face::{Face, OWN_UID, get, local, stranger, with, with_certificate};
 
 /// Everything that anybody may ask without showing anything. Adding a line here is a decision: review it.
-const PUBLIC: [&str; 15] = [
+const PUBLIC: [&str; 16] = [
     "GET /.well-known/jwks.json",
     "GET /.well-known/openid-configuration",
     "GET /.well-known/security.txt",
@@ -24,6 +24,7 @@ const PUBLIC: [&str; 15] = [
     "GET /v1/nonce",
     "GET /v1/trust",
     "GET /version",
+    "POST /api/enroll",
     "POST /v1/enroll",
     "POST /v1/hosts/auth/refresh",
     "POST /v1/hosts/register",
@@ -53,6 +54,7 @@ pub(crate) fn filled(path: &str) -> String {
         .replace("{token}", &AccessTokenId::new(1, [1; 10]).to_string())
         .replace("{site}", "no-such-site")
         .replace("{tag}", "no-such-tag")
+        .replace("{key}", &CredentialId::new(1, [1; 10]).to_string())
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -233,6 +235,27 @@ async fn q_24_every_route_answers_everybody_exactly_as_its_action_permits() {
                     );
                 }
             }
+        }
+    }
+}
+
+#[tokio::test]
+async fn q_24_the_wires_of_existing_clients_answer_everybody_as_their_actions_permit() {
+    for principal in EVERYBODY {
+        let face = Face::new().await;
+        for route in mounted_with_wires().into_iter().filter(|route| route.wire == Some("guruconnect")) {
+            let path = filled(&route.path);
+            let shown = principal.shows(&face, &route.method, &path).await;
+            let answer = face.send(shown.peer.clone(), request(&route.method, &path, &shown)).await;
+            let what = format!("{principal:?} {} {}: {answer:?}", route.method, route.path);
+            let expected = match route.action.permit(&shown.caller).map_err(|refusal| refusal.code()) {
+                Ok(()) => None,
+                Err("not_authenticated" | "credential_expired") => Some(StatusCode::UNAUTHORIZED),
+                Err(_) => Some(StatusCode::FORBIDDEN),
+            };
+            let shut = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].contains(&answer.status);
+            assert_eq!(shut.then_some(answer.status), expected, "{what}");
+            assert!(!answer.is_problem(), "{what}");
         }
     }
 }
