@@ -123,11 +123,15 @@ impl<S: Store> App<S> {
         let Some(mark) = mark else {
             return Secret::formed(form, kind, self.inner.ports.random(), self.inner.ports.random());
         };
-        self.derived(kind, &mark.key)
+        self.derived_in(form, kind, &mark.key)
     }
 
     /// The secret that belongs to a name: the same whenever it is asked for, and kept nowhere.
     pub(crate) fn derived(&self, kind: SecretKind, name: &[u8]) -> Secret {
+        self.derived_in(SecretForm::Native, kind, name)
+    }
+
+    fn derived_in(&self, form: SecretForm, kind: SecretKind, name: &[u8]) -> Secret {
         let derive = |part: &[u8]| self.inner.pepper.mac(&[b"secret", kind.word().as_bytes(), part, name]).0;
         let id = derive(b"id");
         Secret::formed(form, kind, std::array::from_fn(|i| id[i]), derive(b"bytes"))

@@ -177,12 +177,12 @@ impl<S: Store> App<S> {
     }
 
     async fn machine_by(&self, secret: &Secret) -> Result<Caller, Error> {
-        let (_, machine) = self.bearer_of(secret).await?;
+        let (_, machine) = self.proved_bearer(secret).await?;
         Ok(machine_caller(&machine, None, false))
     }
 
     /// The bearer key that this secret proves, and its machine.
-    pub(crate) async fn bearer_of(&self, secret: &Secret) -> Result<(Credential, Machine), Error> {
+    pub(crate) async fn proved_bearer(&self, secret: &Secret) -> Result<(Credential, Machine), Error> {
         let presented = self.inner.pepper.hash(secret);
         let mut reads = self.reader().await?;
         let credential = reads.credential_by_secret(secret.id()).await?.filter(|credential| {

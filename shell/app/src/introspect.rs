@@ -28,7 +28,8 @@ pub struct Introspected {
 
 impl<S: Store> App<S> {
     /// The machine whose bearer key this is; `None` for whatever is good for nothing, also for the key of a machine that
-    /// is paused. That is read anew each time, so an end counts at once. Who asks learns of its own tenant alone.
+    /// is paused. That is read anew each time, so an end counts at once. Who asks learns of its own tenant alone. The
+    /// machine of a good key counts as heard of, without a write for each.
     ///
     /// # Errors
     /// [`Error::Store`] where it could not be read: that says nothing of the key.
@@ -37,7 +38,7 @@ impl<S: Store> App<S> {
         if secret.kind() != SecretKind::Bearer {
             return Ok(None);
         }
-        let (credential, machine) = match self.bearer_of(&secret).await {
+        let (credential, machine) = match self.proved_bearer(&secret).await {
             Ok(found) => found,
             Err(Error::Refused(_)) => return Ok(None),
             Err(error) => return Err(error),
@@ -46,6 +47,7 @@ impl<S: Store> App<S> {
         if !is_ours || !matches!(machine.state, MachineState::Active(_)) {
             return Ok(None);
         }
+        self.beat(machine.tenant, machine.id).await?;
         let site = self.reader().await?.site(machine.tenant, machine.site).await?;
         let site = site.ok_or(Refusal::NotFound { what: "site" })?;
         Ok(Some(Introspected {

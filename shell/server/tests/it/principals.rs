@@ -210,7 +210,8 @@ fn q_01_the_routes_open_to_all_are_those_that_were_reviewed() {
 async fn q_24_every_route_answers_everybody_exactly_as_its_action_permits() {
     for principal in EVERYBODY {
         let face = Face::new().await;
-        for route in mounted_with_wires() {
+        // The codes of that wire are its own: the next test holds its statuses.
+        for route in mounted_with_wires().into_iter().filter(|route| route.wire != Some("guruconnect")) {
             let path = filled(&route.path);
             let shown = principal.shows(&face, &route.method, &path).await;
             let answer = face.send(shown.peer.clone(), request(&route.method, &path, &shown)).await;

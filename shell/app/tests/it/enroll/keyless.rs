@@ -54,6 +54,25 @@ async fn a_lost_answer_is_given_again_to_the_same_caller_alone() {
 }
 
 #[tokio::test]
+async fn a_key_that_a_service_was_shown_is_given_to_nobody_again() {
+    let world = World::new().await;
+    let token = site_key(&world).await;
+    let first = enrolled(ask(&world, asks(&token, "WS-01")).await.expect("let in"));
+    let id = machine_id(&first.machine.id);
+    world.clock.advance(SignedDuration::from_mins(1));
+    let writes = world.writes();
+    for _ in 0..100 {
+        let found = world.app.introspect(&key(&first), &world.admin()).await.expect("it can be read");
+        assert_eq!(found.map(|found| found.machine), Some(id));
+    }
+    assert_eq!(world.writes(), writes, "asking writes nothing");
+    held(ask(&world, asks(&token, "WS-01")).await.expect("an answer"));
+    world.app.flush_presence().await;
+    assert!(world.machine(&first.machine.id).await.machine.online, "and it counts as a sign of life");
+    held(ask(&world, asks(&token, "WS-01")).await.expect("an answer"));
+}
+
+#[tokio::test]
 async fn a_re_use_ends_every_older_key_in_the_same_transaction() {
     let world = World::new().await;
     let token = site_key(&world).await;
