@@ -31,3 +31,4 @@ mod revoked_machine;
 mod second_machine;
 mod secrets;
 mod support;
+mod wrenn;
