@@ -62,18 +62,15 @@ pub fn login(
 /// Gives a token another secret; the one before ends with it.
 ///
 /// # Errors
-/// [`Refusal::NotFound`]; [`Refusal::WrongState`] for one that has ended, which no secret brings back.
+/// [`Refusal::NotFound`], also for one that has ended: no secret brings it back.
 pub fn rotate_token(
     token: Option<AccessToken>,
     secret: SecretId,
     hash: SecretHash,
     context: &Context,
 ) -> Result<Plan<AccessToken>, Refusal> {
-    let token =
-        token.filter(|token| token.kind == AccessKind::Api).ok_or(Refusal::NotFound { what: "token" })?;
-    if !token.is_live(context.now) {
-        return Err(Refusal::WrongState { verb: "rotate", state: "ended" });
-    }
+    let live = |token: &AccessToken| token.kind == AccessKind::Api && token.is_live(context.now);
+    let token = token.filter(live).ok_or(Refusal::NotFound { what: "token" })?;
     let entry = context.entry("token.rotate", Object::AccessToken(token.id), token.kind.as_str());
     let change = AccessChange::RotateToken { token: token.id, secret, hash };
     Ok(Plan::new(AccessToken { secret, hash, ..token }, vec![change.into()], entry))

@@ -51,6 +51,12 @@ macro_rules! ids {
                 self.0.as_bytes()
             }
 
+            /// When it was drawn, to the millisecond (RFC 9562 §5.7).
+            pub fn drawn_at(&self) -> jiff::Timestamp {
+                let millis = self.as_bytes()[..6].iter().fold(0_i64, |sum, byte| sum << 8 | i64::from(*byte));
+                jiff::Timestamp::from_millisecond(millis).unwrap_or_default()
+            }
+
             /// Reads back what [`Self::as_bytes`] gave.
             pub fn from_bytes(bytes: [u8; 16]) -> Self {
                 Self(uuid::Uuid::from_bytes(bytes))

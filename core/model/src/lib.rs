@@ -18,6 +18,7 @@ pub mod hold;
 pub mod id;
 pub mod key;
 pub mod machine;
+pub mod payload_key;
 pub mod refusal;
 pub mod secret;
 pub mod site;
@@ -43,6 +44,7 @@ pub use machine::{
     Active, Machine, MachineKind, MachineState, Pending, Presence, RetireCause, Retired, SuspendCause,
     Suspended,
 };
+pub use payload_key::PayloadKey;
 pub use refusal::Refusal;
 pub use secret::{Pepper, Secret, SecretForm, SecretHash, SecretId, SecretKind, Verifier};
 pub use site::{EnrollmentKey, ReimagePolicy, Site, SiteUse, Tenant};

@@ -8,6 +8,7 @@
 
 mod access;
 mod audit;
+mod engagements;
 mod error;
 mod grants;
 mod holds;

@@ -31,14 +31,15 @@ impl<S: Store> App<S> {
     ) -> Result<wire::CreatedToken, Error> {
         let asked = format!("token.create {request:?}");
         let fields = wire::CreateTokenFields::try_from(request)?;
-        let maker = *origin.caller.operator()?;
+        let maker = origin.caller.operator()?;
         let mark = self.mark(origin, idempotency_key, &asked);
         let secret = self.secret(SecretKind::Api, mark.as_ref());
         let context = self.context(origin);
         let life = SignedDuration::from_secs(i64::from(fields.expires_in));
         let new = NewToken { kind: AccessKind::Api, name: fields.name, role: fields.role, life };
         let token = self.new_token(new, maker.operator, &secret, &context);
-        let token = self.settle(origin, CreateToken { token, maker: maker.role, mark, context }).await?;
+        let maker = maker.role;
+        let token = self.settle(origin, CreateToken { token, maker, mark, context }).await?;
         Ok(wire::CreatedToken { token: views::token(&token, self.now()), secret: secret.reveal() })
     }
 
@@ -167,11 +168,11 @@ fn name(text: &str) -> DisplayName {
     text.parse().expect("a short phrase is a valid name")
 }
 
-struct CreateToken {
-    token: AccessToken,
-    maker: OperatorRole,
-    mark: Option<Mark>,
-    context: Context,
+pub(crate) struct CreateToken {
+    pub(crate) token: AccessToken,
+    pub(crate) maker: OperatorRole,
+    pub(crate) mark: Option<Mark>,
+    pub(crate) context: Context,
 }
 
 impl Decision for CreateToken {

@@ -174,8 +174,9 @@ pub(crate) async fn recalled<R: Reads + Unscoped>(
         return Ok(Some(known));
     }
     let Some(secret) = derived else { return Ok(None) };
-    let is_taken =
-        reads.grant_by_secret(secret).await?.is_some() || reads.access_by_secret(secret).await?.is_some();
+    let is_taken = reads.grant_by_secret(secret).await?.is_some()
+        || reads.access_by_secret(secret).await?.is_some()
+        || reads.credential_by_secret(secret).await?.is_some();
     // No request has this MAC.
     let forgotten =
         || Remembered { key: mark.key, request: [0; 32], object: String::new(), at: Timestamp::UNIX_EPOCH };

@@ -173,6 +173,7 @@ impl<S: Store> App<S> {
             token: Some(token.id),
             role: token.role,
             local: false,
+            scope: token.scope,
         }))
     }
 
@@ -278,6 +279,7 @@ impl<S: Store> App<S> {
             token: None,
             role: muster_model::OperatorRole::Admin,
             local: true,
+            scope: None,
         })
     }
 

@@ -5,7 +5,8 @@
 use std::net::IpAddr;
 
 use muster_model::{
-    AccessTokenId, Actor, KeyFingerprint, MachineId, OperatorId, OperatorRole, Refusal, TenantId,
+    AccessTokenId, Actor, KeyFingerprint, MachineId, OperatorId, OperatorRole, Refusal, Scope, TenantId,
+    TokenScope,
 };
 
 /// Who calls, and from where.
@@ -29,7 +30,7 @@ pub enum Caller {
 }
 
 /// An operator who calls.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OperatorCaller {
     /// Its tenant.
     pub tenant: TenantId,
@@ -41,6 +42,8 @@ pub struct OperatorCaller {
     pub role: OperatorRole,
     /// Whether it sits on the server's own host.
     pub local: bool,
+    /// What its token is confined to.
+    pub scope: Option<TokenScope>,
 }
 
 /// A machine that calls.
@@ -71,6 +74,14 @@ pub enum Action {
     Administer,
     /// Ask whose key somebody shows: for services that machines show theirs to.
     Introspect,
+    /// Register and run software agents on their wire.
+    Agents,
+    /// Speak for a software agent on their wire.
+    AgentChat,
+    /// Hand out tokens on the wire of software agents.
+    AgentKeys,
+    /// Ask how it goes on the wire of software agents.
+    AgentStatus,
     /// A machine looks at itself, holds its channel, leaves.
     Self_,
     /// A machine says that it is alive.
@@ -85,12 +96,16 @@ pub enum Action {
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 14] = [
         Self::Public,
         Self::Read,
         Self::Operate,
         Self::Administer,
         Self::Introspect,
+        Self::Agents,
+        Self::AgentChat,
+        Self::AgentKeys,
+        Self::AgentStatus,
         Self::Self_,
         Self::SelfBeat,
         Self::SelfLeave,
@@ -106,6 +121,10 @@ impl Action {
             Self::Operate => "operate",
             Self::Administer => "administer",
             Self::Introspect => "introspect",
+            Self::Agents => "agents",
+            Self::AgentChat => "agents.chat",
+            Self::AgentKeys => "agents.keys",
+            Self::AgentStatus => "agents.status",
             Self::Self_ => "machine.self",
             Self::SelfBeat => "machine.beat",
             Self::SelfLeave => "machine.leave",
@@ -128,12 +147,19 @@ impl Action {
                 Self::Read | Self::Operate | Self::Administer | Self::Introspect,
                 Caller::Operator(operator),
             ) => {
-                if operator.role >= self.least_role() {
-                    Ok(())
-                } else {
-                    forbidden
-                }
+                let reaches = operator.role >= self.least_role() && self.is_within(operator);
+                if reaches { Ok(()) } else { forbidden }
             }
+            (
+                Self::Agents | Self::AgentChat | Self::AgentKeys | Self::AgentStatus,
+                Caller::Operator(operator),
+            ) => self.is_in_scope(operator),
+            // A software agent speaks for itself.
+            (Self::AgentChat, Caller::Machine(machine)) if machine.expired => Err(Refusal::CredentialExpired),
+            (Self::AgentChat, Caller::Machine(machine)) if machine.suspended => {
+                Err(Refusal::MachineSuspended)
+            }
+            (Self::AgentChat, Caller::Machine(_)) => Ok(()),
             (Self::SelfRenew, Caller::Machine(_)) => Ok(()),
             (Self::Self_ | Self::SelfBeat | Self::SelfLeave | Self::SelfToken, Caller::Machine(machine))
                 if machine.expired =>
@@ -146,7 +172,16 @@ impl Action {
                 Err(Refusal::MachineSuspended)
             }
             (Self::Self_ | Self::SelfBeat | Self::SelfLeave | Self::SelfToken, Caller::Machine(_)) => Ok(()),
-            (Self::Read | Self::Operate | Self::Administer | Self::Introspect, Caller::Machine(_))
+            (
+                Self::Read
+                | Self::Operate
+                | Self::Administer
+                | Self::Introspect
+                | Self::Agents
+                | Self::AgentKeys
+                | Self::AgentStatus,
+                Caller::Machine(_),
+            )
             | (
                 Self::Self_ | Self::SelfBeat | Self::SelfLeave | Self::SelfRenew | Self::SelfToken,
                 Caller::Operator(_),
@@ -154,11 +189,40 @@ impl Action {
         }
     }
 
+    /// Whether a confined token reaches what is not of the wire that it was made for: one that is bound to a team reaches
+    /// nothing there, for teams are known on that wire alone.
+    fn is_within(self, operator: &OperatorCaller) -> bool {
+        let Some(TokenScope { scopes, team }) = &operator.scope else { return true };
+        team.is_none() && (scopes.allow(Scope::Admin) || self == Self::Read && scopes.allow(Scope::Read))
+    }
+
+    /// Whether a caller may do this on the wire of software agents. A token that is bound to a team makes no tokens: they
+    /// would not be bound.
+    fn is_in_scope(self, operator: &OperatorCaller) -> Result<(), Refusal> {
+        let needed = match self {
+            Self::AgentChat => Scope::Chat,
+            Self::AgentKeys => Scope::Admin,
+            Self::AgentStatus => Scope::Read,
+            _ => Scope::Agents,
+        };
+        let is_in_scope = match &operator.scope {
+            Some(TokenScope { scopes, team }) => {
+                scopes.allow(needed) && (team.is_none() || needed != Scope::Admin)
+            }
+            None => true,
+        };
+        match is_in_scope && operator.role >= needed.role() {
+            true => Ok(()),
+            false => Err(Refusal::ScopeMissing { scope: needed.as_str() }),
+        }
+    }
+
     fn least_role(self) -> OperatorRole {
         match self {
-            Self::Operate => OperatorRole::Operator,
-            Self::Administer => OperatorRole::Admin,
-            Self::Public
+            Self::Operate | Self::Agents | Self::AgentChat => OperatorRole::Operator,
+            Self::Administer | Self::AgentKeys => OperatorRole::Admin,
+            Self::AgentStatus
+            | Self::Public
             | Self::Read
             | Self::Introspect
             | Self::Self_
@@ -214,7 +278,15 @@ mod tests {
             token: None,
             role,
             local: false,
+            scope: None,
         })
+    }
+
+    fn confined(scopes: &str, team: Option<&str>) -> Caller {
+        let scopes: muster_model::Scopes = scopes.parse().expect("scopes");
+        let Caller::Operator(caller) = operator(scopes.role()) else { panic!("an operator") };
+        let team = team.map(|team| team.parse().expect("a team"));
+        Caller::Operator(OperatorCaller { scope: Some(TokenScope { scopes, team }), ..caller })
     }
 
     fn machine(expired: bool, suspended: bool) -> Caller {
@@ -231,14 +303,21 @@ mod tests {
     #[test]
     fn q_24_the_whole_table_of_who_may_do_what() {
         let table = [
-            (Caller::Anonymous, "y---------"),
-            (operator(OperatorRole::Viewer), "yy--y-----"),
-            (operator(OperatorRole::Operator), "yyy-y-----"),
-            (operator(OperatorRole::Admin), "yyyyy-----"),
-            (machine(false, false), "y----yyyyy"),
-            (machine(false, true), "y----y--y-"),
-            (machine(true, false), "y-------y-"),
-            (machine(true, true), "y-------y-"),
+            (Caller::Anonymous, "y-------------"),
+            (operator(OperatorRole::Viewer), "yy--y---y-----"),
+            (operator(OperatorRole::Operator), "yyy-yyy-y-----"),
+            (operator(OperatorRole::Admin), "yyyyyyyyy-----"),
+            (confined("read", None), "yy------y-----"),
+            (confined("read", Some("red")), "y-------y-----"),
+            (confined("agents", None), "y----y--------"),
+            (confined("agents read chat", Some("red")), "y----yy-y-----"),
+            (confined("channels topology bots config", None), "y-------------"),
+            (confined("admin", None), "yyyyyyyyy-----"),
+            (confined("admin", Some("red")), "y----yy-y-----"),
+            (machine(false, false), "y-----y--yyyyy"),
+            (machine(false, true), "y--------y--y-"),
+            (machine(true, false), "y-----------y-"),
+            (machine(true, true), "y-----------y-"),
         ];
         for (caller, expected) in table {
             let row: String = Action::ALL

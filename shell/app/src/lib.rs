@@ -6,6 +6,8 @@
 
 mod access;
 mod act;
+mod agent;
+mod api_key;
 mod audit;
 mod authenticate;
 mod bearer;
@@ -43,9 +45,11 @@ mod views;
 use std::sync::{Arc, OnceLock};
 
 use muster_issuer::Authority;
-use muster_model::{Pepper, ReplicaId, TenantId, Timestamp};
+use muster_model::{PayloadKey, Pepper, ReplicaId, TenantId, Timestamp};
 pub use muster_store::{Store, StoreError};
 
+pub use agent::{AgentSeen, RegisteredAgent, WishedAgent};
+pub use api_key::ConfinedToken;
 pub use authenticate::{SignedCall, Verified};
 pub use caller::{Action, Caller, MachineCaller, OperatorCaller, Origin};
 pub use error::Error;
@@ -61,7 +65,7 @@ pub use ports::Ports;
 pub use presence::{Channel, ChannelOrder, Registry};
 pub use provision::{Doing, Found, Order, Provisioner, Provisioners, Round};
 pub use session::{Registered, Session};
-pub use settings::Settings;
+pub use settings::{AgentSettings, Settings};
 pub use site::{SiteGeneration, SiteRef};
 
 /// The use cases over one store and one authority. Cheap to clone.
@@ -73,6 +77,8 @@ struct Inner<S> {
     store: S,
     authority: Authority,
     pepper: Pepper,
+    /// Signs engagements for verifiers of an older kind.
+    payload_key: PayloadKey,
     ports: Box<dyn Ports>,
     settings: Settings,
     tenant: TenantId,
@@ -115,11 +121,13 @@ impl<S: Store> App<S> {
         let Parts { store, authority, pepper, ports, settings, tenant } = parts;
         let started_at = ports.now();
         let nonces = Nonces::new(pepper.clone());
+        let payload_key = settings.agents.payload_key.clone().unwrap_or_else(|| PayloadKey::of(&pepper));
         let replica = ports::draw!(&*ports);
         let inner = Inner {
             store,
             authority,
             pepper,
+            payload_key,
             ports,
             settings,
             tenant,
@@ -152,6 +160,11 @@ impl<S: Store> App<S> {
     /// What the operator configured.
     pub fn settings(&self) -> &Settings {
         &self.inner.settings
+    }
+
+    /// When this server started.
+    pub fn started_at(&self) -> Timestamp {
+        self.inner.started_at
     }
 
     /// The time.

@@ -163,6 +163,18 @@ impl Registry {
         self.beats.heard(machine, now)
     }
 
+    /// Notes that a machine that holds no channel was heard of: written with others by the next writing.
+    pub(crate) fn heard_of(&self, note: PresenceNote) {
+        if !self.lock().contains_key(&note.machine) {
+            self.unwritten().insert(note.machine, note);
+        }
+    }
+
+    /// When a machine was last heard of, as far as that is not written.
+    pub(crate) fn unwritten_of(&self, machine: MachineId) -> Option<Timestamp> {
+        self.unwritten().get(&machine).map(|note| note.last_seen)
+    }
+
     /// Whether what a note says is not so any more; then what is so now.
     fn correction(&self, note: &PresenceNote) -> Option<PresenceNote> {
         let channels = self.lock();

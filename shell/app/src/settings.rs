@@ -1,7 +1,7 @@
 //! What the operator configured, as far as use cases need it.
 
 use muster_lifecycle::Terms;
-use muster_model::SignedDuration;
+use muster_model::{PayloadKey, SignedDuration, SiteCode};
 
 /// What the operator configured.
 #[derive(Debug, Clone)]
@@ -20,6 +20,28 @@ pub struct Settings {
     pub hold_cap: u32,
     /// Where the data are, for operators on the server's own host.
     pub data_dir: Option<String>,
+    /// Of software agents.
+    pub agents: AgentSettings,
+}
+
+/// What the operator configured of software agents.
+#[derive(Debug, Clone)]
+pub struct AgentSettings {
+    /// The site that they are registered in; the only one there is where nothing is said.
+    pub site: Option<SiteCode>,
+    /// Where their IRC server is, as they are told with what they show there.
+    pub irc_server: Option<String>,
+    /// The channels that a caller of any team may give them.
+    pub shared_channels: Vec<String>,
+    /// Signs engagements for verifiers of an older kind; the one that follows from the pepper where nothing is said.
+    pub payload_key: Option<PayloadKey>,
+}
+
+impl Default for AgentSettings {
+    fn default() -> Self {
+        let shared_channels = vec!["#general".to_owned()];
+        Self { site: None, irc_server: None, shared_channels, payload_key: None }
+    }
 }
 
 impl Settings {
@@ -33,6 +55,7 @@ impl Settings {
             poll_after: 2,
             hold_cap: 1000,
             data_dir: None,
+            agents: AgentSettings::default(),
         }
     }
 }

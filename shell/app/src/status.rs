@@ -14,6 +14,15 @@ use crate::mode::Lost;
 const CA_WARNING: SignedDuration = SignedDuration::from_hours(24 * 90);
 
 impl<S: Store> App<S> {
+    /// When the deployment began.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn founded_at(&self) -> Result<muster_model::Timestamp, Error> {
+        let deployment = muster_store::Unscoped::deployment(&mut self.reader().await?).await?;
+        Ok(deployment.map_or(self.inner.started_at, |deployment| deployment.id.drawn_at()))
+    }
+
     /// The deployment at a glance.
     ///
     /// # Errors

@@ -10,6 +10,7 @@
 pub mod authority;
 pub mod certificate;
 pub mod csr;
+pub mod engagement;
 pub mod files;
 pub mod key;
 pub mod seal;
@@ -23,6 +24,7 @@ pub use certificate::server::ServerCertificate;
 pub use certificate::serving::{MadeKey, ServingTemplate, serving_name};
 pub use certificate::{IssueError, MachineTemplate};
 pub use csr::CsrError;
+pub use engagement::{EngagementClaims, ExpectedEngagement, verify_engagement};
 pub use files::{FileError, FileProblem};
 pub use key::{KeyError, parse_spki, verify_signature};
 pub use rustls_pki_types::ServerName;

@@ -92,6 +92,18 @@ pub enum TokenError {
     /// Before its start or after its end.
     #[error("is not valid at this time")]
     Time,
+    /// For somebody else.
+    #[error("is for somebody else")]
+    Audience,
+    /// Its document is not the one whose hash it names.
+    #[error("says something else than its hash does")]
+    Document,
+    /// The published keys cannot be read.
+    #[error("cannot be checked: the keys are no JWKS")]
+    Keys(#[source] serde_json::Error),
+    /// It was signed by a key that is not among those published.
+    #[error("was signed by a key that is not among these")]
+    UnknownKey,
     /// Malformed, signed by another key, or for somebody else.
     #[error("is not a machine token")]
     Invalid(#[source] jsonwebtoken::errors::Error),
@@ -160,6 +172,12 @@ impl TokenSigner {
             return Err(TokenError::Life { nbf: claims.iat, exp: claims.exp });
         }
         jsonwebtoken::encode(&self.session, claims, &self.encoding).map_err(TokenError::Invalid)
+    }
+
+    /// Signs claims under a type of their own. Whoever calls it has bounded their life.
+    pub(crate) fn sign_as(&self, typ: &str, claims: &impl Serialize) -> Result<String, TokenError> {
+        let header = Header { typ: Some(typ.to_owned()), ..self.header.clone() };
+        jsonwebtoken::encode(&header, claims, &self.encoding).map_err(TokenError::Invalid)
     }
 
     /// Reads a session token that this key signed for this issuer. Whether it is over is the caller's to ask: one that is

@@ -81,6 +81,9 @@ pub(crate) enum Command {
     /// Enrollments that wait for a person.
     #[command(subcommand)]
     Hold(commands::hold::Hold),
+    /// Engagements: what software agents are to do, and the proof of it.
+    #[command(subcommand)]
+    Engagement(commands::engagement::Engagement),
     /// Sites and their enrollment keys.
     #[command(subcommand)]
     Site(commands::site::Site),

@@ -31,6 +31,8 @@ pub(crate) struct Failed {
     retry_after: Option<u32>,
     /// The noun of what was not found.
     missing: Option<&'static str>,
+    /// Whether the caller has shown nothing at all.
+    nothing_shown: bool,
 }
 
 /// A row of the table.
@@ -253,7 +255,7 @@ fn public_detail(refusal: &Refusal) -> Option<String> {
 
 impl Failed {
     fn of(row: Row) -> Self {
-        Self { row, detail: None, errors: Vec::new(), retry_after: None, missing: None }
+        Self { row, detail: None, errors: Vec::new(), retry_after: None, missing: None, nothing_shown: false }
     }
 
     fn refused(refusal: &Refusal) -> Self {
@@ -266,7 +268,14 @@ impl Failed {
             Refusal::NotFound { what } => Some(*what),
             _ => None,
         };
-        Self { detail: public_detail(refusal), retry_after, missing, ..Self::of(refusal_row(refusal)) }
+        let nothing_shown = matches!(refusal, Refusal::NotAuthenticated { cause: "nothing_shown" });
+        Self {
+            detail: public_detail(refusal),
+            retry_after,
+            missing,
+            nothing_shown,
+            ..Self::of(refusal_row(refusal))
+        }
     }
 
     fn malformed(errors: &FieldErrors) -> Self {
@@ -287,7 +296,22 @@ impl Failed {
         &self.row
     }
 
-    /// What may be said beyond the row.
+    /// Its stable code.
+    pub(crate) fn code(&self) -> &'static str {
+        self.row.code
+    }
+
+    /// Its status.
+    pub(crate) fn status(&self) -> StatusCode {
+        self.row.status
+    }
+
+    /// The sentence of its row.
+    pub(crate) fn title(&self) -> &'static str {
+        self.row.title
+    }
+
+    /// What may be said beyond its row.
     pub(crate) fn detail(&self) -> Option<&str> {
         self.detail.as_deref()
     }
@@ -305,6 +329,11 @@ impl Failed {
     /// The noun of what was not found.
     pub(crate) fn missing(&self) -> Option<&'static str> {
         self.missing
+    }
+
+    /// Whether the caller has shown nothing at all.
+    pub(crate) fn nothing_was_shown(&self) -> bool {
+        self.nothing_shown
     }
 
     /// The problem document, with what only the middleware knows.

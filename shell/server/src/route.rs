@@ -118,7 +118,13 @@ fn described(mut operation: Operation, method: &HttpMethod, path: &str, action: 
     operation.operation_id = Some(format!("{}_{}", name_of(method).to_lowercase(), name.join("_")));
     let shown: &[&str] = match action {
         Action::Public => &[],
-        Action::Read | Action::Operate | Action::Administer | Action::Introspect => &["token", "session"],
+        Action::Read
+        | Action::Operate
+        | Action::Administer
+        | Action::Agents
+        | Action::AgentChat
+        | Action::AgentKeys
+        | Action::AgentStatus => &["token", "session"],
         Action::Self_ | Action::SelfBeat | Action::SelfLeave | Action::SelfRenew | Action::SelfToken => {
             &["certificate", "signature", "token"]
         }

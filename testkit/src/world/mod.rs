@@ -139,7 +139,7 @@ impl<S: Store> World<S> {
     /// The admin's account, with what a token of this role may do.
     pub fn operator(&self, role: OperatorRole) -> Origin {
         let Founded { tenant, admin, .. } = self.founded;
-        let caller = OperatorCaller { tenant, operator: admin, token: None, role, local: false };
+        let caller = OperatorCaller { tenant, operator: admin, token: None, role, local: false, scope: None };
         Origin { caller: Caller::Operator(caller), source: None }
     }
 

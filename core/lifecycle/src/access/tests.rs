@@ -77,3 +77,17 @@ fn making_an_operator_is_told_with_its_role() {
     let plan = create_operator(operator, &by_operator());
     assert_eq!((rows(&plan), told(&plan)), (vec!["operator made".into()], ("operator.create", "admin")));
 }
+
+#[test]
+fn a_token_that_is_over_gets_no_other_secret() {
+    let live = operator_token(OperatorRole::Operator, AccessKind::Api);
+    let rotate = |token| rotate_token(Some(token), SecretId([9; 10]), hash(9), &by_operator());
+    let plan = rotate(live.clone()).expect("rotated");
+    assert_eq!(rows(&plan), ["token rotated"]);
+    assert_eq!((plan.outcome().id, plan.outcome().secret), (live.id, SecretId([9; 10])));
+    let ended = AccessToken { ended_at: Some(now()), ..live.clone() };
+    let over = AccessToken { expires_at: now(), ..live };
+    for token in [ended, over, operator_token(OperatorRole::Operator, AccessKind::Session)] {
+        assert_eq!(rotate(token).expect_err("refused"), Refusal::NotFound { what: "token" });
+    }
+}

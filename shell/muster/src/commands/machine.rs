@@ -176,7 +176,7 @@ async fn ls(client: &Client, args: &Ls) -> Result<muster_wire::Page<Shape>> {
 }
 
 /// The identifier of the machine that is meant: itself, or the one machine of that name.
-async fn resolve(client: &Client, text: String) -> Result<String> {
+pub(super) async fn resolve(client: &Client, text: String) -> Result<String> {
     if text.starts_with(MachineId::PREFIX) && text.parse::<MachineId>().is_ok() {
         return Ok(text);
     }

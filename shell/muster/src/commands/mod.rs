@@ -7,6 +7,7 @@ pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod db;
 pub(crate) mod doctor;
+pub(crate) mod engagement;
 pub(crate) mod enroll;
 pub(crate) mod generate;
 pub(crate) mod grant;
@@ -68,6 +69,7 @@ fn run(context: &Context, command: Command) -> Result<ExitCode> {
         Command::Agent(verb) => return agent::run(context, verb),
         Command::Machine(verb) => ask(context, machine::run(context, verb))?,
         Command::Hold(verb) => ask(context, hold::run(context, verb))?,
+        Command::Engagement(verb) => ask(context, engagement::run(context, verb))?,
         Command::Site(verb) => ask(context, site::run(context, verb))?,
         Command::Grant(verb) => ask(context, grant::run(context, verb))?,
         Command::Invite(verb) => ask(context, invite::run(context, verb))?,

@@ -21,6 +21,7 @@ const FORMAT: &str = "muster replica";
 const PEPPER: &str = "pepper";
 const CA: &str = "ca";
 const SEEN: &str = super::seen::FILE;
+const ENGAGEMENT: &str = super::payload_key::FILE;
 const MAX_FILES: usize = 64;
 
 #[derive(Serialize, Deserialize)]
@@ -82,6 +83,7 @@ fn names(dir: &Path) -> Result<Vec<String>> {
     let mut names = vec![PEPPER.to_owned()];
     // With it, the further server can tell an older database from the first moment on.
     names.extend(dir.join(SEEN).exists().then(|| SEEN.to_owned()));
+    names.extend(dir.join(ENGAGEMENT).exists().then(|| ENGAGEMENT.to_owned()));
     for entry in std::fs::read_dir(&ca).map_err(|error| failed(&error))? {
         let name = entry.map_err(|error| failed(&error))?.file_name();
         // What a writing that was cut short left behind begins with a dot.
@@ -139,8 +141,9 @@ fn parse(bytes: &[u8]) -> Option<(DeploymentId, Held)> {
     if bundle.format != FORMAT || bundle.version != 1 || bundle.files.len() > MAX_FILES {
         return None;
     }
-    let is_ours =
-        |name: &str| name == PEPPER || name == SEEN || name.strip_prefix("ca/").is_some_and(is_plain);
+    let is_ours = |name: &str| {
+        [PEPPER, SEEN, ENGAGEMENT].contains(&name) || name.strip_prefix("ca/").is_some_and(is_plain)
+    };
     let decode = |(name, text): (String, Hidden)| {
         let bytes = BASE64.decode(text.0.as_bytes()).ok().map(Zeroizing::new)?;
         is_ours(&name).then_some((name, bytes))

@@ -6,12 +6,13 @@ pub(crate) mod founded;
 pub(crate) mod home;
 mod jobs;
 pub(crate) mod moving;
+pub(crate) mod payload_key;
 mod ports;
 mod running;
 mod seen;
 mod store;
 mod tls;
 
-pub(crate) use home::Home;
+pub(crate) use home::{Home, unusable};
 pub(crate) use ports::SystemPorts;
 pub(crate) use running::{Running, start};

@@ -21,7 +21,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use super::jobs::{self, Jobs};
 use super::seen::Seen;
 use super::store::AnyStore;
-use super::{Home, SystemPorts, home, tls};
+use super::{Home, SystemPorts, home, payload_key, tls};
 use crate::config::Config;
 use crate::failure::{Exit, Failure, Result};
 
@@ -52,7 +52,11 @@ pub(crate) async fn start(home: Home, config: &Config) -> Result<Running> {
     let listener = remembered(config.server.listen, &home.dir).await?;
     let listen = listener.local_addr().map_err(|error| unbound(config.server.listen, &error))?;
     let seen = Seen::read(&home.dir)?;
-    let settings = settings(config, listen, &home.dir);
+    let mut settings = settings(config, listen, &home.dir);
+    settings.agents = config
+        .compat
+        .agents(payload_key::brought(&home.dir)?)
+        .map_err(|wrong| Failure::new(Exit::Config, wrong))?;
     let founded = found(&home.store, &SystemPorts, &home.pepper, settings.hold_cap)
         .await
         .map_err(|error| home::not_founded(&home.dir, &error))?;

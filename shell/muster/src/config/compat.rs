@@ -2,6 +2,9 @@
 
 use std::net::SocketAddr;
 
+use muster_app::AgentSettings;
+use muster_model::PayloadKey;
+use muster_model::engagement::wrong_channel;
 use muster_server::Wires;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -21,6 +24,12 @@ pub(crate) struct Compat {
     /// A listener of their own over plain HTTP, for clients that cannot trust a private CA; none where nothing is said.
     /// What goes over it can be read on the way: keep it on this host, or behind a proxy that speaks TLS.
     pub(crate) listen: Option<SocketAddr>,
+    /// The site that scuttlebot's agents are registered in; the only one there is where nothing is said.
+    pub(crate) scuttlebot_site: Option<String>,
+    /// Where their IRC server is, as it is told to them with what they show there.
+    pub(crate) scuttlebot_irc: Option<String>,
+    /// The channels that a key of any team may give them, beside its own `#team-NAME-…`; `#general` where nothing is said.
+    pub(crate) scuttlebot_shared_channels: Option<Vec<String>>,
 }
 
 impl Compat {
@@ -30,6 +39,22 @@ impl Compat {
         {
             client.get_or_insert(true);
         }
+    }
+
+    /// What holds for software agents.
+    ///
+    /// # Errors
+    /// The name of the option whose value cannot be, and why.
+    pub(crate) fn agents(&self, payload_key: Option<PayloadKey>) -> Result<AgentSettings, String> {
+        let usual = AgentSettings::default();
+        let site = self.scuttlebot_site.as_deref().map(str::parse).transpose();
+        let site =
+            site.map_err(|error: muster_model::TextError| format!("compat.scuttlebot_site {error}"))?;
+        let shared_channels = self.scuttlebot_shared_channels.clone().unwrap_or(usual.shared_channels);
+        if let Some(why) = shared_channels.iter().find_map(|channel| wrong_channel(channel)) {
+            return Err(format!("compat.scuttlebot_shared_channels {why}"));
+        }
+        Ok(AgentSettings { site, irc_server: self.scuttlebot_irc.clone(), shared_channels, payload_key })
     }
 
     /// Which are served.

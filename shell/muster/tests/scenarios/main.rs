@@ -28,6 +28,7 @@ mod replicas_presence;
 mod request_and_approval;
 mod restored;
 mod revoked_machine;
+mod scuttlebot;
 mod second_machine;
 mod secrets;
 mod support;

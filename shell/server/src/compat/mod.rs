@@ -5,6 +5,7 @@
 //! Routes declare their actions like all others; errors leave in the shape that the wire's clients read.
 
 mod guruconnect;
+mod scuttlebot;
 mod wrenn;
 
 use std::sync::Arc;
@@ -52,8 +53,9 @@ struct Wire<S> {
 /// Every wire that is served.
 fn wires<S: Store>(served: Wires) -> Vec<Wire<S>> {
     let guruconnect = served.guruconnect.then(guruconnect::wire);
+    let scuttlebot = served.scuttlebot.then(scuttlebot::wire);
     let wrenn = served.wrenn.then(wrenn::wire);
-    [guruconnect, wrenn].into_iter().flatten().collect()
+    [guruconnect, scuttlebot, wrenn].into_iter().flatten().collect()
 }
 
 /// The wires that are served, each with its routes.

@@ -3,6 +3,7 @@
 mod access;
 mod audit;
 mod channel;
+mod engagement;
 mod enroll;
 mod grant;
 mod hold;
@@ -80,7 +81,7 @@ pub fn openapi<S: Store>() -> (OpenApi, Vec<Mounted>) {
 
 fn routes<S: Store>(state: Option<ServerState<S>>) -> Routes<S> {
     let routes = Routes::new(state, Document::openapi());
-    management(machines_themselves(open_to_all(routes)))
+    engagements(management(machines_themselves(open_to_all(routes))))
 }
 
 /// What anybody may ask. A reviewed list: whatever is added here is reachable without any credential.
@@ -105,6 +106,7 @@ fn open_to_all<S: Store>(routes: Routes<S>) -> Routes<S> {
 fn machines_themselves<S: Store>(routes: Routes<S>) -> Routes<S> {
     routes
         .add::<machine_self::__path_show, _, _>(Self_, machine_self::show::<S>)
+        .add::<engagement::__path_show_self, _, _>(Self_, engagement::show_self::<S>)
         .add::<machine_self::__path_renew, _, _>(SelfRenew, machine_self::renew::<S>)
         .add::<machine_self::__path_token, _, _>(SelfToken, machine_self::token::<S>)
         .add::<machine_self::__path_leave, _, _>(SelfLeave, machine_self::leave::<S>)
@@ -141,4 +143,12 @@ fn management<S: Store>(routes: Routes<S>) -> Routes<S> {
         .add::<access::__path_revoke, _, _>(Administer, access::revoke::<S>)
         .add::<access::__path_login_link, _, _>(Administer, access::login_link::<S>)
         .add::<audit::__path_list, _, _>(Read, audit::list::<S>)
+}
+
+/// What software agents are to do.
+fn engagements<S: Store>(routes: Routes<S>) -> Routes<S> {
+    routes
+        .add::<engagement::__path_show, _, _>(Read, engagement::show::<S>)
+        .add::<engagement::__path_set, _, _>(Operate, engagement::set::<S>)
+        .add::<engagement::__path_free, _, _>(Operate, engagement::free::<S>)
 }

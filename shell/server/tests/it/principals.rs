@@ -41,6 +41,15 @@ pub(crate) fn mounted_with_wires() -> Vec<Mounted> {
     muster_server::openapi::<FaultyStore>().1
 }
 
+/// What the wire of software agents mounts.
+fn mounted_by_wires() -> Vec<Mounted> {
+    muster_server::openapi::<FaultyStore>()
+        .1
+        .into_iter()
+        .filter(|route| route.wire == Some("scuttlebot"))
+        .collect()
+}
+
 /// Every native route.
 pub(crate) fn mounted() -> Vec<Mounted> {
     mounted_with_wires().into_iter().filter(|route| route.wire.is_none()).collect()
@@ -55,6 +64,8 @@ pub(crate) fn filled(path: &str) -> String {
         .replace("{site}", "no-such-site")
         .replace("{tag}", "no-such-tag")
         .replace("{key}", &CredentialId::new(1, [1; 10]).to_string())
+        .replace("{nick}", "nobody")
+        .replace("{channel}", "general")
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -164,6 +175,7 @@ fn operator(face: &Face, role: OperatorRole, local: bool) -> Caller {
         token: None,
         role,
         local,
+        scope: None,
     })
 }
 
@@ -211,7 +223,10 @@ async fn q_24_every_route_answers_everybody_exactly_as_its_action_permits() {
     for principal in EVERYBODY {
         let face = Face::new().await;
         // The codes of that wire are its own: the next test holds its statuses.
-        for route in mounted_with_wires().into_iter().filter(|route| route.wire != Some("guruconnect")) {
+        for route in mounted_with_wires()
+            .into_iter()
+            .filter(|route| !matches!(route.wire, Some("guruconnect" | "scuttlebot")))
+        {
             let path = filled(&route.path);
             let shown = principal.shows(&face, &route.method, &path).await;
             let answer = face.send(shown.peer.clone(), request(&route.method, &path, &shown)).await;
@@ -236,6 +251,23 @@ async fn q_24_every_route_answers_everybody_exactly_as_its_action_permits() {
                     );
                 }
             }
+        }
+    }
+}
+
+#[tokio::test]
+async fn q_24_every_route_of_an_existing_clients_wire_answers_everybody_exactly_as_its_action_permits() {
+    for principal in EVERYBODY {
+        let face = Face::new().await;
+        for route in mounted_by_wires().into_iter().filter(|route| route.action != Action::Public) {
+            let path = format!("/x{}", filled(&route.path));
+            // A signature is made over the path of the wire: what is before it is nobody's.
+            let shown = principal.shows(&face, &route.method, &filled(&route.path)).await;
+            let answer = face.send(shown.peer.clone(), request(&route.method, &path, &shown)).await;
+            let what = format!("{principal:?} {} {}: {answer:?}", route.method, route.path);
+            let shut = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN];
+            assert_eq!(shut.contains(&answer.status), route.action.permit(&shown.caller).is_err(), "{what}");
+            assert!(!answer.is_problem(), "{what}");
         }
     }
 }

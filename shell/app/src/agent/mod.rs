@@ -1,0 +1,351 @@
+//! Software agents: registering and adopting them, rotating what they show, changing what they are to do, ending them.
+//!
+//! An agent is named by its nick here and by its machine elsewhere. What it shows is a bearer key of its machine; accounts
+//! of other systems follow from the changes and are nothing that is done here.
+
+mod decisions;
+mod view;
+
+use muster_lifecycle::agent::{self, Engage, Engaged, NewAgent, NewBearer, Reach, Wish};
+use muster_model::engagement::Amendment;
+use muster_model::text::{Skill, Team};
+use muster_model::{
+    AgentRole, Engagement, MachineId, Nick, OperatorRole, Refusal, Scope, Secret, SecretKind, SoftwareAgent,
+    TenantId,
+};
+use muster_store::{Lists, PageRequest, PresenceNote, Reads, Store};
+use muster_wire::engagement as wire;
+
+use crate::App;
+use crate::caller::{Caller, Origin};
+use crate::error::Error;
+use crate::ports::draw;
+use decisions::{AgentAct, FreeNick, RegisterAgent, RotateAgent, SetNew};
+pub use view::{AgentSeen, RegisteredAgent};
+
+/// So many agents are read at a time.
+const PAGE: u32 = 1000;
+/// The most of what an agent says when it is blocked, in characters.
+const MAX_SAID: usize = 500;
+
+/// A software agent to be registered, checked.
+#[derive(Debug, Clone)]
+pub struct WishedAgent {
+    /// Its nick.
+    pub nick: Nick,
+    /// What it is to the others.
+    pub role: AgentRole,
+    /// Its team.
+    pub team: Option<Team>,
+    /// What it can do.
+    pub skills: Vec<Skill>,
+    /// What it is to do.
+    pub engagement: Engagement,
+}
+
+impl<S: Store> App<S> {
+    /// How far a caller reaches among software agents.
+    pub(crate) fn reach(&self, caller: &Caller) -> Reach {
+        let shared = self.inner.settings.agents.shared_channels.clone();
+        let Caller::Operator(operator) = caller else { return Reach { shared, ..Reach::default() } };
+        let scope = operator.scope.as_ref();
+        let is_admin = scope.is_none_or(|scope| scope.scopes.allow(Scope::Admin));
+        Reach {
+            team: scope.and_then(|scope| scope.team.clone()),
+            shared,
+            operators: is_admin && operator.role == OperatorRole::Admin,
+        }
+    }
+
+    /// Registers a software agent and gives it a bearer key; or, where it shows something else, takes it as it is.
+    ///
+    /// # Errors
+    /// [`Refusal::NameTaken`], [`Refusal::NickBarred`], [`Refusal::OutsideTeam`], [`Refusal::ScopeMissing`],
+    /// [`Refusal::IdempotencyMismatch`]; a wrong field where there are several sites and none is configured.
+    pub async fn register_agent(
+        &self,
+        wished: WishedAgent,
+        adopted: bool,
+        idempotency_key: Option<&str>,
+        origin: &Origin,
+    ) -> Result<RegisteredAgent, Error> {
+        let asked = format!("agent.register {adopted} {wished:?}");
+        let mark = self.mark(origin, idempotency_key, &asked);
+        let secret = (!adopted).then(|| self.secret(SecretKind::Bearer, mark.as_ref()));
+        let context = self.context(origin);
+        let site = self.site_named(context.tenant, self.inner.settings.agents.site.as_ref()).await?.id;
+        let new = NewAgent {
+            machine: draw!(&*self.inner.ports),
+            nick: wished.nick,
+            role: wished.role,
+            team: wished.team,
+            skills: wished.skills,
+            engagement: wished.engagement,
+            credential: secret.as_ref().map(|secret| self.bearer(secret)),
+        };
+        let reach = self.reach(&origin.caller);
+        let decision = RegisterAgent { new, site, reach, mark, context, terms: self.terms() };
+        let engaged = self.settle(origin, decision).await?;
+        self.heard_of(&engaged.agent);
+        Ok(self.registered(&engaged, secret.map(|secret| secret.reveal())))
+    }
+
+    fn bearer(&self, secret: &Secret) -> NewBearer {
+        NewBearer { id: draw!(&*self.inner.ports), secret: secret.id(), hash: self.inner.pepper.hash(secret) }
+    }
+
+    /// Another bearer key in the place of all that an agent had.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`] for one that is over or out of reach, [`Refusal::WrongState`],
+    /// [`Refusal::IdempotencyMismatch`].
+    pub async fn rotate_agent(
+        &self,
+        nick: Nick,
+        idempotency_key: Option<&str>,
+        origin: &Origin,
+    ) -> Result<RegisteredAgent, Error> {
+        let mark = self.mark(origin, idempotency_key, &format!("agent.rotate {}", nick.folded()));
+        let secret = self.secret(SecretKind::Bearer, mark.as_ref());
+        let (reach, context) = (self.reach(&origin.caller), self.context(origin));
+        let decision =
+            RotateAgent { nick, bearer: self.bearer(&secret), reach, mark, context, terms: self.terms() };
+        let engaged = self.settle(origin, decision).await?;
+        Ok(self.registered(&engaged, Some(secret.reveal())))
+    }
+
+    /// Revokes an agent. Asking again changes nothing.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`].
+    pub async fn revoke_agent(&self, nick: Nick, origin: &Origin) -> Result<(), Error> {
+        let reach = self.reach(&origin.caller);
+        let decide = move |facts, context: &_| agent::revoke(facts, &reach, context);
+        self.settle(origin, AgentAct::new(self, nick, origin, "agent.revoke", decide)).await
+    }
+
+    /// Ends an agent.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`].
+    pub async fn delete_agent(&self, nick: Nick, origin: &Origin) -> Result<(), Error> {
+        let reach = self.reach(&origin.caller);
+        let decide = move |facts, context: &_| agent::delete(facts, &reach, context);
+        self.settle(origin, AgentAct::new(self, nick, origin, "agent.delete", decide)).await
+    }
+
+    /// Changes parts of an agent's engagement, or its team; inside, no team takes it out of the one it is in.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`], [`Refusal::NotFound`], [`Refusal::OutsideTeam`].
+    pub async fn amend_agent(
+        &self,
+        nick: Nick,
+        parts: Amendment,
+        team: Option<Option<Team>>,
+        origin: &Origin,
+    ) -> Result<(), Error> {
+        let mut fields = muster_wire::Fields::new();
+        let mut tell = |(path, message): (String, String)| fields.wrong(path, message);
+        let right = parts.on(&Engagement::default()).map_err(|wrong| wrong.into_iter().for_each(&mut tell));
+        fields.finish(right.ok())?;
+        let reach = self.reach(&origin.caller);
+        let wish = Wish { team, engagement: Engage::Amend(parts), ..Wish::default() };
+        let decide = move |facts, context: &_| agent::change(facts, &wish, &reach, context);
+        let engaged: Engaged =
+            self.settle(origin, AgentAct::new(self, nick, origin, "agent.engage", decide)).await?;
+        self.heard_of(&engaged.agent);
+        Ok(())
+    }
+
+    /// Tells that an agent cannot go on by itself. What it says is cut and kept printable.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`].
+    pub async fn agent_blocked(&self, nick: Nick, said: &str, origin: &Origin) -> Result<(), Error> {
+        let shown = |c: char| if muster_model::text::is_printable(c) { c } else { ' ' };
+        let said: String = said.chars().take(MAX_SAID).map(shown).collect();
+        let reach = self.reach(&origin.caller);
+        let decide = move |facts, context: &_| agent::blocked(facts, said.clone(), &reach, context);
+        self.settle(origin, AgentAct::new(self, nick, origin, "agent.blocked", decide)).await
+    }
+
+    /// An agent was heard of in a channel. A machine speaks for itself alone.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`] for an agent or a channel out of reach, [`Refusal::IdentityMismatch`].
+    pub async fn agent_present(&self, nick: &Nick, channel: &str, origin: &Origin) -> Result<(), Error> {
+        let reach = self.reach(&origin.caller);
+        if muster_model::engagement::wrong_channel(channel).is_some() || !reach.names(channel) {
+            return Err(Refusal::NotFound { what: "channel" }.into());
+        }
+        let agent = self.agent_of(nick, origin).await?;
+        if let Caller::Machine(machine) = &origin.caller
+            && machine.machine != agent.machine
+        {
+            return Err(self.refuse(origin, "agent.present", Refusal::IdentityMismatch).await);
+        }
+        self.heard_of(&agent);
+        Ok(())
+    }
+
+    /// The agent that holds a nick, is within reach and not over.
+    async fn agent_of(&self, nick: &Nick, origin: &Origin) -> Result<SoftwareAgent, Error> {
+        let seen = self.agent(nick, false, origin).await?;
+        Ok(seen.agent)
+    }
+
+    /// Notes in memory that an agent was heard of; it is written with others, later.
+    fn heard_of(&self, agent: &SoftwareAgent) {
+        let note = PresenceNote {
+            tenant: agent.tenant,
+            machine: agent.machine,
+            last_seen: self.now(),
+            online: false,
+        };
+        self.inner.registry.heard_of(note);
+    }
+
+    /// One agent; one that was revoked only where it is asked for.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`] for one that is over or out of reach.
+    pub async fn agent(&self, nick: &Nick, revoked: bool, origin: &Origin) -> Result<AgentSeen, Error> {
+        let tenant = self.tenant_of(&origin.caller);
+        let missing = Refusal::NotFound { what: "agent" };
+        let mut reads = self.reader().await?;
+        let agent = reads.agent_by_nick(tenant, nick).await?.ok_or(missing.clone())?;
+        let version = reads.engagement(tenant, agent.machine, agent.version).await?.ok_or(missing.clone())?;
+        let machine = reads.machine(tenant, agent.machine).await?.ok_or(missing.clone())?;
+        let last_seen = reads.presence(tenant, agent.machine).await?.last_seen;
+        let seen = self.seen(muster_store::AgentRow { agent, version, machine, last_seen });
+        let is_there = !seen.retired && (revoked || !seen.revoked);
+        match is_there && self.reach(&origin.caller).holds(&seen.agent) {
+            true => Ok(seen),
+            false => Err(missing.into()),
+        }
+    }
+
+    /// Every agent within reach that is not retired, those that were revoked among them.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn agents(&self, origin: &Origin) -> Result<Vec<AgentSeen>, Error> {
+        let (tenant, reach) = (self.tenant_of(&origin.caller), self.reach(&origin.caller));
+        let (mut all, mut after) = (Vec::new(), None);
+        loop {
+            let page = PageRequest { after, limit: PAGE };
+            let listed = self.reader().await?.software_agents(tenant, page).await?;
+            let mine = listed.items.into_iter().filter(|row| reach.holds(&row.agent));
+            all.extend(mine.map(|row| self.seen(row)));
+            after = listed.next;
+            if after.is_none() {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// The engagement of a machine in force, with both signatures.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`]; [`Error::Malformed`] for an audience that cannot be.
+    pub async fn engagement(
+        &self,
+        machine: MachineId,
+        query: &wire::EngagementQuery,
+        origin: &Origin,
+    ) -> Result<wire::EngagedAgent, Error> {
+        let tenant = self.tenant_of(&origin.caller);
+        let mut reads = self.reader().await?;
+        if reads.machine(tenant, machine).await?.is_none() {
+            return Err(Refusal::NotFound { what: "machine" }.into());
+        }
+        let missing = Refusal::NotFound { what: "engagement" };
+        let agent = reads.software_agent(tenant, machine).await?.ok_or(missing.clone())?;
+        let version = reads.engagement(tenant, machine, agent.version).await?.ok_or(missing)?;
+        drop(reads);
+        self.signed(&agent, &version, query.audience.as_deref())
+    }
+
+    /// Sets the engagement of a machine: its first, or one version more.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`], [`Refusal::NotFound`], [`Refusal::WrongKind`], [`Refusal::NameTaken`],
+    /// [`Refusal::NickBarred`].
+    pub async fn set_engagement(
+        &self,
+        machine: MachineId,
+        request: wire::SetEngagement,
+        origin: &Origin,
+    ) -> Result<wire::EngagedAgent, Error> {
+        let fields = wire::SetEngagementFields::try_from(request)?;
+        let tenant = self.tenant_of(&origin.caller);
+        let known = self.reader().await?.software_agent(tenant, machine).await?;
+        let engaged = match known {
+            Some(agent) => self.change_engagement(agent, fields, origin).await?,
+            None => self.first_engagement(tenant, machine, fields, origin).await?,
+        };
+        self.signed(&engaged.agent, &engaged.version, None)
+    }
+
+    async fn change_engagement(
+        &self,
+        agent: SoftwareAgent,
+        fields: wire::SetEngagementFields,
+        origin: &Origin,
+    ) -> Result<Engaged, Error> {
+        if fields.nick.as_ref().is_some_and(|nick| *nick != agent.nick) {
+            return Err(Error::field("nick", "cannot be changed: it is the agent's for ever"));
+        }
+        let reach = self.reach(&origin.caller);
+        let wish = Wish {
+            role: fields.role,
+            team: fields.team,
+            skills: fields.skills,
+            engagement: fields.engagement.map_or(Engage::Keep, Engage::Replace),
+        };
+        let decide = move |facts, context: &_| agent::change(facts, &wish, &reach, context);
+        self.settle(origin, AgentAct::new(self, agent.nick, origin, "agent.engage", decide)).await
+    }
+
+    async fn first_engagement(
+        &self,
+        tenant: TenantId,
+        machine: MachineId,
+        fields: wire::SetEngagementFields,
+        origin: &Origin,
+    ) -> Result<Engaged, Error> {
+        if self.reader().await?.machine(tenant, machine).await?.is_none() {
+            return Err(Refusal::NotFound { what: "machine" }.into());
+        }
+        let nick = fields.nick.ok_or_else(|| Error::field("nick", "is needed: the machine has none yet"))?;
+        let new = NewAgent {
+            machine,
+            nick,
+            role: fields.role.unwrap_or(AgentRole::Worker),
+            team: fields.team.flatten(),
+            skills: fields.skills.unwrap_or_default(),
+            engagement: fields.engagement.unwrap_or_default(),
+            credential: None,
+        };
+        self.settle(origin, SetNew { new, context: self.context(origin) }).await
+    }
+
+    /// Allows the nick of an agent that was revoked to be registered again.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`], [`Refusal::NotFound`], [`Refusal::WrongState`] while a living agent holds it.
+    pub async fn free_nick(
+        &self,
+        request: &wire::FreeNick,
+        origin: &Origin,
+    ) -> Result<wire::FreedNick, Error> {
+        let nick: Nick = request.nick.parse().map_err(|error| Error::field("nick", error))?;
+        let freed = self.settle(origin, FreeNick { nick, context: self.context(origin) }).await?;
+        Ok(wire::FreedNick {
+            nick: freed.nick.to_string(),
+            machine: freed.machine.to_string(),
+            freed_at: freed.freed_at.unwrap_or(self.now()),
+        })
+    }
+}

@@ -1,0 +1,128 @@
+//! API tokens that are confined to scopes and to a team, as the wire of software agents knows them.
+//!
+//! The role of such a token is the least that its scopes need, so that one that may only look changes nothing anywhere.
+
+use muster_lifecycle::repeat::Mark;
+use muster_lifecycle::{Context, Plan, access};
+use muster_model::text::{DisplayName, Team};
+use muster_model::{
+    AccessKind, AccessToken, AccessTokenId, Object, Refusal, Scopes, Secret, SecretHash, SecretId,
+    SecretKind, SignedDuration, TokenScope,
+};
+use muster_store::{Decision, Lists, PageRequest, Reads, Store, StoreError, Unscoped};
+
+use crate::App;
+use crate::access::CreateToken;
+use crate::caller::Origin;
+use crate::error::Error;
+use crate::ports::draw;
+
+/// So many tokens are read at a time.
+const PAGE: u32 = 1000;
+
+/// A confined token to be made, checked.
+#[derive(Debug, Clone)]
+pub struct ConfinedToken {
+    /// What it is for.
+    pub name: DisplayName,
+    /// What it may do.
+    pub scopes: Scopes,
+    /// The team whose agents alone it reaches.
+    pub team: Option<Team>,
+    /// How long it is good for, in seconds.
+    pub expires_in: u32,
+}
+
+impl<S: Store> App<S> {
+    /// Makes a confined token, and gives it in the clear.
+    ///
+    /// # Errors
+    /// [`Refusal::Forbidden`] for scopes above the maker's role, [`Refusal::IdempotencyMismatch`].
+    pub async fn create_confined_token(
+        &self,
+        wished: ConfinedToken,
+        idempotency_key: Option<&str>,
+        origin: &Origin,
+    ) -> Result<(AccessToken, String), Error> {
+        let mark: Option<Mark> = self.mark(origin, idempotency_key, &format!("token.create {wished:?}"));
+        let maker = origin.caller.operator()?.clone();
+        let secret = self.secret(SecretKind::Api, mark.as_ref());
+        let context = self.context(origin);
+        let ConfinedToken { name, scopes, team, expires_in } = wished;
+        let token = AccessToken {
+            id: draw!(&*self.inner.ports),
+            tenant: context.tenant,
+            operator: maker.operator,
+            kind: AccessKind::Api,
+            name,
+            role: scopes.role(),
+            secret: secret.id(),
+            hash: self.inner.pepper.hash(&secret),
+            created_at: context.now,
+            expires_at: context.now + SignedDuration::from_secs(i64::from(expires_in)),
+            ended_at: None,
+            scope: Some(TokenScope { scopes, team }),
+        };
+        let token = self.settle(origin, CreateToken { token, maker: maker.role, mark, context }).await?;
+        Ok((token, secret.reveal()))
+    }
+
+    /// Every confined token, the newest first.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn confined_tokens(&self, origin: &Origin) -> Result<Vec<AccessToken>, Error> {
+        let tenant = self.tenant_of(&origin.caller);
+        let (mut all, mut after) = (Vec::new(), None);
+        loop {
+            let page = PageRequest { after, limit: PAGE };
+            let listed = self.reader().await?.access_tokens(tenant, page).await?;
+            all.extend(listed.items.into_iter().filter(|token| token.scope.is_some()));
+            after = listed.next;
+            if after.is_none() {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// Gives an API token another secret, in the clear; the one before ends with it.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`] for one that is not there or has ended.
+    pub async fn rotate_token(
+        &self,
+        id: AccessTokenId,
+        origin: &Origin,
+    ) -> Result<(AccessToken, String), Error> {
+        let secret: Secret = self.secret(SecretKind::Api, None);
+        let hash = self.inner.pepper.hash(&secret);
+        let rotate = RotateToken { id, secret: secret.id(), hash, context: self.context(origin) };
+        let token = self.settle(origin, rotate).await?;
+        Ok((token, secret.reveal()))
+    }
+}
+
+struct RotateToken {
+    id: AccessTokenId,
+    secret: SecretId,
+    hash: SecretHash,
+    context: Context,
+}
+
+impl Decision for RotateToken {
+    const NAME: &'static str = "token.rotate";
+    type Facts = Option<AccessToken>;
+    type Outcome = AccessToken;
+
+    fn object(&self) -> Object {
+        Object::AccessToken(self.id)
+    }
+
+    async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<Option<AccessToken>, StoreError> {
+        reads.access_token(self.context.tenant, self.id).await
+    }
+
+    fn decide(&self, token: Option<AccessToken>) -> Result<Plan<AccessToken>, Refusal> {
+        access::rotate_token(token, self.secret, self.hash, &self.context)
+    }
+}
