@@ -121,6 +121,7 @@ fn described(mut operation: Operation, method: &HttpMethod, path: &str, action: 
         Action::Read
         | Action::Operate
         | Action::Administer
+        | Action::Introspect
         | Action::Agents
         | Action::AgentChat
         | Action::AgentKeys
