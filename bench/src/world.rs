@@ -149,6 +149,7 @@ fn config(admin: muster_model::OperatorId, metrics: &Metrics) -> Config {
         admin,
         metrics: metrics.clone(),
         wires: Wires::default(),
+        request_site: None,
     }
 }
 

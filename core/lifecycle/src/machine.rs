@@ -2,9 +2,11 @@
 //!
 //! Acting on a machine that stands so already changes nothing, so that a repeated request gets the same answer.
 
+use std::collections::BTreeMap;
+
 use muster_model::{
-    Account, Credential, CredentialId, CredentialKind, EndReason, Grant, GrantState, HardwareId,
-    KeyFingerprint, KeyRecord, KeyStanding, Labels, Machine, MachineId, MachineKind, MachineName,
+    Account, Attributes, Credential, CredentialId, CredentialKind, EndReason, Grant, GrantState, HardwareId,
+    Hostname, KeyFingerprint, KeyRecord, KeyStanding, Labels, Machine, MachineId, MachineKind, MachineName,
     MachineState, Object, Pending, ReasonText, Refusal, RetireCause, Role, Site, SoftwareAgent, SuspendCause,
     Suspended, Timestamp,
 };
@@ -245,6 +247,34 @@ pub fn order_renewal(facts: Facts, context: &Context) -> Result<Plan<Machine>, R
     let mut entry = context.entry("machine.renew", Object::Machine(machine.id), "ordered");
     entry.detail = vec![("name", machine.name.to_string())];
     Ok(Plan::new(machine, vec![order.into()], entry))
+}
+
+/// Writes what a machine says of itself, where that is something new. What it does not mention stays as it was.
+///
+/// # Errors
+/// [`Refusal::NotFound`]; [`Refusal::WrongState`] for a machine that is pending or retired.
+pub fn describe(
+    facts: Facts,
+    hostname: Option<Hostname>,
+    attributes: &Attributes,
+    context: &Context,
+) -> Result<Plan<Machine>, Refusal> {
+    let machine = found(facts.machine)?;
+    if let MachineState::Pending(_) | MachineState::Retired(_) = machine.state {
+        return Err(Refusal::WrongState { verb: "describe", state: machine.state.as_str() });
+    }
+    let together: BTreeMap<&str, &str> = machine.attributes.iter().chain(attributes.iter()).collect();
+    // Where both together are too many, what it says now counts.
+    let attributes = Attributes::new(together).unwrap_or_else(|_too_many| attributes.clone());
+    let hostname = hostname.or_else(|| machine.hostname.clone());
+    if attributes == machine.attributes && hostname == machine.hostname {
+        return Ok(Plan::unchanged(machine));
+    }
+    let machine = Machine { attributes, hostname, ..machine };
+    let mut entry = context.entry("machine.describe", Object::Machine(machine.id), "changed");
+    entry.detail = vec![("name", machine.name.to_string())];
+    entry.detail.extend(machine.hostname.as_ref().map(|name| ("hostname", name.to_string())));
+    Ok(Plan::new(machine.clone(), vec![MachineChange::Update(machine).into()], entry))
 }
 
 /// What a revocation ended.

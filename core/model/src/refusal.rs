@@ -21,6 +21,10 @@ pub enum Refusal {
     /// The caller proved a key that belongs to no machine here.
     #[error("no machine has this key")]
     UnknownMachine,
+    /// The caller showed a key of a machine that was ended. Said to bearer keys alone: who proves a key of its own is told
+    /// that it was revoked.
+    #[error("the machine was retired")]
+    MachineRetired,
     /// A person turned this enrollment away.
     #[error("rejected by an operator")]
     Rejected {
@@ -122,6 +126,7 @@ impl Refusal {
             Self::NotEntitled { .. } => "not_entitled",
             Self::Revoked => "revoked",
             Self::UnknownMachine => "unknown_machine",
+            Self::MachineRetired => "retired",
             Self::Rejected { .. } => "rejected",
             Self::MachineSuspended => "suspended",
             Self::TooManyHolds => "too_many_holds",

@@ -71,6 +71,16 @@ impl<S: Store> App<S> {
         }
     }
 
+    /// What is said to a bearer key that is not there. Clients without a key stop for good by it, so it is not said of an
+    /// older database, which may not know the key yet.
+    async fn unknown_bearer(&self) -> Error {
+        match self.look_again().await {
+            Ok(Mode::Restored) => Error::Restored,
+            Ok(Mode::Normal | Mode::Stale) => Refusal::NotAuthenticated { cause: "secret_wrong" }.into(),
+            Err(error) => error.into(),
+        }
+    }
+
     /// Whether a signature may hold at all, asked before anything that it covers is read: its nonce is fresh and ours,
     /// and somebody here has its key.
     ///
@@ -189,13 +199,19 @@ impl<S: Store> App<S> {
         let credential = reads.credential_by_secret(secret.id()).await?.filter(|credential| {
             matches!(credential.kind, muster_model::CredentialKind::Bearer { hash, .. } if hash == presented)
         });
-        let credential = credential.ok_or(Refusal::NotAuthenticated { cause: "secret_wrong" })?;
+        let Some(credential) = credential else {
+            drop(reads);
+            return Err(self.unknown_bearer().await);
+        };
         let Some(machine) = reads.machine(credential.tenant, credential.machine).await? else {
             drop(reads);
             return Err(self.unknown_machine().await);
         };
+        if matches!(machine.state, MachineState::Retired(_)) {
+            return Err(Refusal::MachineRetired.into());
+        }
         credential_counts(&credential, &machine)?;
-        if matches!(machine.state, MachineState::Retired(_)) || self.now() >= credential.not_after {
+        if self.now() >= credential.not_after {
             return Err(Refusal::Revoked.into());
         }
         Ok((credential, machine))

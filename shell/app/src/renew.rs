@@ -1,15 +1,18 @@
 //! A machine asks for its next certificate, looks at itself, or signs itself off.
 
+use std::collections::BTreeMap;
+
 use muster_lifecycle::credential::{RenewFacts, renew};
 use muster_lifecycle::{Context, Plan, Terms, machine};
 use muster_model::{
-    Credential, CredentialId, KeyFingerprint, Machine, MachineId, Object, PublicKey, Refusal, RetireCause,
+    Attributes, Credential, CredentialId, Hostname, KeyFingerprint, Machine, MachineId, Object, PublicKey,
+    Refusal, RetireCause, TextError,
 };
 use muster_store::{Decision, Reads, Store, StoreError, Unscoped};
 use muster_wire::enroll::Renewed;
 
 use crate::App;
-use crate::caller::{MachineCaller, Origin};
+use crate::caller::{Caller, MachineCaller, Origin};
 use crate::error::Error;
 use crate::machine::{self as acts, MachineAct};
 use crate::ports::draw;
@@ -43,6 +46,30 @@ impl<S: Store> App<S> {
             machine::retire(facts, RetireCause::Left, context)
         });
         self.settle(origin, act).await.map(drop)
+    }
+
+    /// The machine tells what it says of itself by now.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] for what does not fit a record; [`Refusal::NotFound`].
+    pub async fn describe(
+        &self,
+        caller: &MachineCaller,
+        hostname: Option<String>,
+        attributes: BTreeMap<String, String>,
+    ) -> Result<(), Error> {
+        let origin = Origin { caller: Caller::Machine(*caller), source: None };
+        let hostname: Option<Hostname> = hostname
+            .map(|name| name.parse())
+            .transpose()
+            .map_err(|error: TextError| Error::field("hostname", error))?;
+        let attributes =
+            Attributes::new(attributes).or(Err(Error::field("attributes", "do not fit a record")))?;
+        let act =
+            MachineAct::new(self, caller.machine, &origin, "machine.describe", move |facts, context| {
+                machine::describe(facts, hostname.clone(), &attributes, context)
+            });
+        self.settle(&origin, act).await.map(drop)
     }
 
     /// The machine looks at itself.

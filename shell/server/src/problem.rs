@@ -120,6 +120,9 @@ fn refusal_row(refusal: &Refusal) -> Row {
             "No machine here has this key.",
             "Ask an operator for a new invite, then: muster enroll --reset.",
         ),
+        Refusal::MachineRetired => {
+            (StatusCode::FORBIDDEN, Stop, "This machine was retired.", "Ask an operator to let it in anew.")
+        }
         Refusal::Rejected { .. } => (
             StatusCode::FORBIDDEN,
             Stop,
@@ -482,6 +485,7 @@ fn every_refusal() -> Vec<Refusal> {
         Refusal::NotEntitled { cause: "" },
         Refusal::Revoked,
         Refusal::UnknownMachine,
+        Refusal::MachineRetired,
         Refusal::Rejected { reason: None },
         Refusal::MachineSuspended,
         Refusal::TooManyHolds,

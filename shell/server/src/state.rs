@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_app::App;
-use muster_model::OperatorId;
+use muster_model::{OperatorId, SiteCode};
 
 use crate::compat::Wires;
 use crate::limits::{BodyLimits, MAX_KEYS, RateLimiter, RateQuota, TrustedProxies};
@@ -36,6 +36,8 @@ pub struct Config {
     pub metrics: Metrics,
     /// Which existing clients are served.
     pub wires: Wires,
+    /// The site that existing clients ask at, which name none; `None`: the only one.
+    pub request_site: Option<SiteCode>,
 }
 
 /// What every handler can reach.

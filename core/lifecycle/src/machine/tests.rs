@@ -275,3 +275,23 @@ fn one_refresh_token_that_is_revoked_takes_its_whole_family_along() {
     let plan = revoke(facts, Some(credential_id(101)), None, &by_operator()).expect("it may");
     assert_eq!(ended(&plan), [102, 101].map(|n| (credential_id(n), EndReason::Revoked)));
 }
+
+#[test]
+fn what_a_machine_says_of_itself_is_written_when_it_is_new_and_kept_when_it_is_not_mentioned() {
+    let before = Machine {
+        attributes: Attributes::new([("os", "Debian"), ("gpu", "none")]).expect("a map"),
+        ..machine(1)
+    };
+    let facts = |machine: &Machine| Facts { machine: Some(machine.clone()), ..Facts::default() };
+    let says = |pairs: &[(&str, &str)]| Attributes::new(pairs.iter().copied()).expect("a map");
+    let same = describe(facts(&before), None, &says(&[("os", "Debian")]), &by_operator()).expect("known");
+    assert!(same.is_unchanged());
+    let plan =
+        describe(facts(&before), Some(text("vm")), &says(&[("gpu", "two")]), &by_operator()).expect("known");
+    let after = plan.outcome();
+    assert_eq!((after.attributes.get("os"), after.attributes.get("gpu")), (Some("Debian"), Some("two")));
+    assert_eq!(after.hostname, Some(text("vm")));
+    assert_eq!(told(&plan), ("machine.describe", "changed"));
+    let gone = Machine { state: retired(), ..before };
+    assert!(describe(facts(&gone), None, &says(&[("os", "x")]), &by_operator()).is_err());
+}

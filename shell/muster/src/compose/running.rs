@@ -290,6 +290,7 @@ fn http(config: &Config, admin: OperatorId, metrics: Metrics) -> Result<HttpConf
         admin,
         metrics,
         wires: config.compat.wires(),
+        request_site: config.compat.site()?,
     })
 }
 

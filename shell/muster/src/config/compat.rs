@@ -3,11 +3,13 @@
 use std::net::SocketAddr;
 
 use muster_app::AgentSettings;
-use muster_model::PayloadKey;
 use muster_model::engagement::wrong_channel;
+use muster_model::{PayloadKey, SiteCode, TextError};
 use muster_server::Wires;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::failure::{Exit, Failure, Result};
 
 /// Existing clients that are served without any change. `muster up` serves all of them where nothing is said.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -30,6 +32,8 @@ pub(crate) struct Compat {
     pub(crate) scuttlebot_irc: Option<String>,
     /// The channels that a key of any team may give them, beside its own `#team-NAME-…`; `#general` where nothing is said.
     pub(crate) scuttlebot_shared_channels: Option<Vec<String>>,
+    /// The code of the site that clients ask at who name none; the only one where nothing is said.
+    pub(crate) site: Option<String>,
 }
 
 impl Compat {
@@ -55,6 +59,14 @@ impl Compat {
             return Err(format!("compat.scuttlebot_shared_channels {why}"));
         }
         Ok(AgentSettings { site, irc_server: self.scuttlebot_irc.clone(), shared_channels, payload_key })
+    }
+
+    /// The site that clients ask at who name none.
+    pub(crate) fn site(&self) -> Result<Option<SiteCode>> {
+        let wrong = |error: TextError| {
+            Failure::new(Exit::Config, "compat.site is not the code of a site").because(&error)
+        };
+        self.site.as_deref().map(str::parse).transpose().map_err(wrong)
     }
 
     /// Which are served.

@@ -31,5 +31,6 @@ mod revoked_machine;
 mod scuttlebot;
 mod second_machine;
 mod secrets;
+mod studio_worker;
 mod support;
 mod wrenn;

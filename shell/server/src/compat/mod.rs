@@ -6,6 +6,7 @@
 
 mod guruconnect;
 mod scuttlebot;
+mod studio_worker;
 mod wrenn;
 
 use std::sync::Arc;
@@ -53,9 +54,11 @@ struct Wire<S> {
 /// Every wire that is served.
 fn wires<S: Store>(served: Wires) -> Vec<Wire<S>> {
     let guruconnect = served.guruconnect.then(guruconnect::wire);
+    let guruconnect = served.guruconnect.then(guruconnect::wire);
     let scuttlebot = served.scuttlebot.then(scuttlebot::wire);
+    let studio_worker = served.studio_worker.then(studio_worker::wire);
     let wrenn = served.wrenn.then(wrenn::wire);
-    [guruconnect, scuttlebot, wrenn].into_iter().flatten().collect()
+    [guruconnect, scuttlebot, studio_worker, wrenn].into_iter().flatten().collect()
 }
 
 /// The wires that are served, each with its routes.

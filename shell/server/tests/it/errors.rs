@@ -108,6 +108,7 @@ fn the_table_of_problems() {
         "403 revoked EnrollAgain",
         "403 suspended Wait",
         "403 unknown_machine EnrollAgain",
+        "403 retired Stop",
         "403 wrong_kind Stop",
         "404 not_found Stop",
         "405 wrong_method Stop",

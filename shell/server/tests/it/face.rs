@@ -81,6 +81,7 @@ fn config(world: &World) -> Config {
         admin: world.founded.admin,
         metrics: Metrics::none(),
         wires: Wires { studio_worker: true, wrenn: true, guruconnect: true, scuttlebot: true },
+        request_site: None,
     }
 }
 

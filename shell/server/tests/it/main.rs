@@ -16,5 +16,6 @@ mod openapi;
 mod operations;
 mod principals;
 mod replicas;
+mod studio_worker;
 mod tls;
 mod wrenn;
