@@ -121,6 +121,10 @@ async fn welcomed(face: &Face, worker: &str, token: &str) -> Socket {
     let welcome = hear(&mut socket).await.expect("a frame");
     assert_eq!((&welcome["type"], &welcome["workerId"]), (&json!("welcome"), &json!(worker)));
     assert!(welcome["serverTime"].is_string());
+    // Nothing is left to answer: a pong into a socket that was closed would hide what it was closed with.
+    let ping = socket.next().await.expect("a message").expect("a message");
+    assert!(matches!(ping, Message::Ping(_)), "{ping:?}");
+    socket.flush().await.expect("the pong goes out");
     socket
 }
 
