@@ -49,11 +49,13 @@ impl Compat {
     ///
     /// # Errors
     /// The name of the option whose value cannot be, and why.
-    pub(crate) fn agents(&self, payload_key: Option<PayloadKey>) -> Result<AgentSettings, String> {
+    pub(crate) fn agents(
+        &self,
+        payload_key: Option<PayloadKey>,
+    ) -> std::result::Result<AgentSettings, String> {
         let usual = AgentSettings::default();
         let site = self.scuttlebot_site.as_deref().map(str::parse).transpose();
-        let site =
-            site.map_err(|error: muster_model::TextError| format!("compat.scuttlebot_site {error}"))?;
+        let site = site.map_err(|error: TextError| format!("compat.scuttlebot_site {error}"))?;
         let shared_channels = self.scuttlebot_shared_channels.clone().unwrap_or(usual.shared_channels);
         if let Some(why) = shared_channels.iter().find_map(|channel| wrong_channel(channel)) {
             return Err(format!("compat.scuttlebot_shared_channels {why}"));

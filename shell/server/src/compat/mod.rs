@@ -54,7 +54,6 @@ struct Wire<S> {
 /// Every wire that is served.
 fn wires<S: Store>(served: Wires) -> Vec<Wire<S>> {
     let guruconnect = served.guruconnect.then(guruconnect::wire);
-    let guruconnect = served.guruconnect.then(guruconnect::wire);
     let scuttlebot = served.scuttlebot.then(scuttlebot::wire);
     let studio_worker = served.studio_worker.then(studio_worker::wire);
     let wrenn = served.wrenn.then(wrenn::wire);
