@@ -382,6 +382,7 @@ async fn a_relay_learns_whose_key_is_good_and_of_all_others_nothing() {
     face.admin(crate::face::post(&format!("{path}/resume"), &json!({}))).await;
     assert!(is_active(&face, &cak).await);
     face.world.clock.advance(SignedDuration::from_hours(24 * 365));
+    face.world.app.look(None).await.expect("it looks as often as ever");
     assert_eq!(introspect(&face, &cak).await, json!({"active": false}), "past its life");
 }
 
