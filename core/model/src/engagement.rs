@@ -258,7 +258,7 @@ impl Draft {
             told(wrong, "model", "holds a character that is not allowed here");
         }
         let data = serde_json::to_string(&self.data).map_or(usize::MAX, |text| text.len());
-        if data > MAX_DATA || !self.data.values().all(|value| is_storable(value)) {
+        if data > MAX_DATA || !self.data.values().all(is_storable) {
             told(wrong, "data", format!("is longer than {MAX_DATA} bytes of JSON, or holds NUL"));
         }
     }

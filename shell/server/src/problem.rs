@@ -3,6 +3,8 @@
 //! The public sentence and the internal cause are separate: a caller reads the row of this table, the log reads the
 //! cause. Row 9 of the enrollment decision is one row here, so that its refusals are the same byte for byte.
 
+mod reference;
+
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
@@ -11,6 +13,8 @@ use muster_app::StoreError;
 use muster_model::{Refusal, Timestamp};
 use muster_wire::problem::{AgentAction, MEDIA_TYPE, Problem};
 use muster_wire::{FieldError, FieldErrors};
+
+pub use reference::problems;
 
 use crate::limits::BodyError;
 
@@ -463,50 +467,6 @@ pub(crate) fn written(problem: &Problem) -> Response {
 /// A path that does not take this method.
 pub(crate) fn wrong_method() -> Response {
     marked(Failed::of(WRONG_METHOD))
-}
-
-/// The whole table, for the reference: every problem that can leave the server.
-pub fn problems() -> Vec<Problem> {
-    let blank = |row: Row| Failed::of(row).document("", Timestamp::UNIX_EPOCH);
-    let refusals = every_refusal();
-    let rows = refusals.iter().map(refusal_row).chain([
-        MALFORMED,
-        TOO_SLOW,
-        WRONG_METHOD,
-        UNAVAILABLE,
-        RESTORED,
-        BROKEN,
-    ]);
-    rows.map(blank).map(|problem| Problem { request_id: None, server_time: None, ..problem }).collect()
-}
-
-fn every_refusal() -> Vec<Refusal> {
-    vec![
-        Refusal::NotEntitled { cause: "" },
-        Refusal::Revoked,
-        Refusal::UnknownMachine,
-        Refusal::MachineRetired,
-        Refusal::Rejected { reason: None },
-        Refusal::MachineSuspended,
-        Refusal::TooManyHolds,
-        Refusal::RequestsNotTaken,
-        Refusal::WrongKind { expected: "" },
-        Refusal::NotFound { what: "" },
-        Refusal::WrongState { verb: "", state: "" },
-        Refusal::ChoiceNeeded,
-        Refusal::ChoiceUnavailable { choice: "" },
-        Refusal::NameTaken { what: "" },
-        Refusal::NickBarred,
-        Refusal::OutsideTeam,
-        Refusal::ScopeMissing { scope: "" },
-        Refusal::NotAuthenticated { cause: "" },
-        Refusal::CredentialExpired,
-        Refusal::NonceNeeded,
-        Refusal::Forbidden { action: "" },
-        Refusal::IdentityMismatch,
-        Refusal::SlowDown { retry_after: 1 },
-        Refusal::IdempotencyMismatch,
-    ]
 }
 
 #[cfg(test)]

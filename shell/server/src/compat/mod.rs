@@ -17,7 +17,7 @@ use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use http::Uri;
 use http::uri::PathAndQuery;
-use muster_app::Store;
+use muster_app::{Error, Store};
 use muster_model::Refusal;
 use tower::ServiceExt;
 use utoipa::openapi::OpenApi;
@@ -51,16 +51,20 @@ struct Wire<S> {
     told: fn(Failed) -> Response,
 }
 
-/// Every wire that is served.
-fn wires<S: Store>(served: Wires) -> Vec<Wire<S>> {
-    let guruconnect = served.guruconnect.then(guruconnect::wire);
-    let scuttlebot = served.scuttlebot.then(scuttlebot::wire);
-    let studio_worker = served.studio_worker.then(studio_worker::wire);
-    let wrenn = served.wrenn.then(wrenn::wire);
-    [guruconnect, scuttlebot, studio_worker, wrenn].into_iter().flatten().collect()
+/// Every wire, and whether it is served.
+fn wires<S: Store>(served: Wires) -> [(bool, Wire<S>); 4] {
+    [
+        (served.guruconnect, guruconnect::wire()),
+        (served.scuttlebot, scuttlebot::wire()),
+        (served.studio_worker, studio_worker::wire()),
+        (served.wrenn, wrenn::wire()),
+    ]
 }
 
-/// The wires that are served, each with its routes.
+/// The wires, each with its routes.
+///
+/// One that is switched off answers that it cannot do so just now: clients take "not found" for the end of what they are,
+/// and throw it away.
 #[derive(Clone)]
 pub(crate) struct Compat(Arc<[Served]>);
 
@@ -71,12 +75,17 @@ struct Served {
 
 impl Compat {
     pub(crate) fn new<S: Store>(state: &ServerState<S>) -> Self {
-        let served = |wire: Wire<S>| {
-            let (router, _, _) = (wire.mount)(Routes::new(Some(state.clone()), OpenApi::default())).finish();
-            let Wire { name, told, roots, .. } = wire;
+        let served = |(is_on, wire): (bool, Wire<S>)| {
+            let Wire { name, told, roots, mount } = wire;
+            let router = if is_on {
+                let (router, _, _) = mount(Routes::new(Some(state.clone()), OpenApi::default())).finish();
+                router
+                    .fallback(|| async { Failure::from(Refusal::NotFound { what: "route" }) })
+                    .method_not_allowed_fallback(|| async { wrong_method() })
+            } else {
+                Router::new().fallback(|| async { Failure::from(Error::Stale) })
+            };
             let router = router
-                .fallback(|| async { Failure::from(Refusal::NotFound { what: "route" }) })
-                .method_not_allowed_fallback(|| async { wrong_method() })
                 .layer(map_response(move |response| async move { finished(name, told, response) }))
                 .with_state(state.clone());
             Served { roots, router }
@@ -104,7 +113,7 @@ impl Compat {
 /// What the wires of all clients mount, for the authorization matrix and the reviewed list of public routes.
 pub(crate) fn mounted<S: Store>() -> Vec<Mounted> {
     let all = Wires { studio_worker: true, wrenn: true, guruconnect: true, scuttlebot: true };
-    let routes = |wire: Wire<S>| {
+    let routes = |(_, wire): (bool, Wire<S>)| {
         let (_, _, routes) = (wire.mount)(Routes::new(None, OpenApi::default())).finish();
         routes.into_iter().map(move |route| Mounted { wire: Some(wire.name), ..route })
     };

@@ -18,4 +18,5 @@ mod principals;
 mod replicas;
 mod studio_worker;
 mod tls;
+mod wires;
 mod wrenn;
