@@ -11,7 +11,7 @@ use crate::rows::{
     access, account, agent, audit, credential, deployment, grant, hold, key, machine, memory, site,
 };
 
-/// Applies a plan that changes something. An [`MachineChange::Order`] leaves no row: an adapter with several processes
+/// Applies a plan that changes something. An [`MachineChange::Order`](muster_lifecycle::MachineChange::Order) leaves no row: an adapter with several processes
 /// tells the others itself.
 ///
 /// # Errors

@@ -107,7 +107,7 @@ fn a_machine_under_a_new_key_has_a_new_passphrase() {
 fn what_is_removed_never_follows_its_machine_again() {
     let removed = becomes(&remove(Some(done()), &by_operator()).expect("it is there"));
     assert_eq!((removed.wanted, removed.version), (Wanted::Removed, 2));
-    assert_eq!(follow(&[removed.clone()], &active(), true, now()), []);
+    assert_eq!(follow(std::slice::from_ref(&removed), &active(), true, now()), []);
     assert!(remove(Some(removed), &by_operator()).expect("it is there").is_unchanged());
 }
 
