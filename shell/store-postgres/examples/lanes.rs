@@ -1,4 +1,4 @@
-//! How many enrollments a second the store settles: `cargo run --release --example throughput -- [callers] [enrollments]
+//! How many enrollments a second the store settles: `cargo run --release --example lanes -- [callers] [enrollments]
 //! [lanes] [replicas] [machines there before]`, on a PostgreSQL of its own.
 //!
 //! Each reads what an enrollment reads and writes four rows (machine, key, credential, audit entry), durably. Before it
