@@ -92,6 +92,7 @@ impl Common {
                 Err(_) => return true,
             }
         };
+        // Waiting is the work here: a transaction of many costs little more than one of few.
         let mut overdue = std::pin::pin!(tokio::time::sleep(GATHER));
         loop {
             let rested = self.rested.notified();

@@ -184,6 +184,17 @@ mod tests {
     }
 
     #[test]
+    fn the_keys_of_each_client_are_read_in_the_form_that_it_was_given() {
+        let refresh = Secret::new(SecretKind::Refresh, [3; 10], [4; 32]);
+        let wrenn = file(&format!(r#"{{"refresh_token": "{}"}}"#, refresh.reveal()));
+        let shown = Client::Wrenn.credential(wrenn.path()).expect("a refresh token");
+        assert_eq!((shown.kind(), shown.id()), (SecretKind::Refresh, refresh.id()));
+        let cak = format!("cak_{}", "5a".repeat(32));
+        let shown = Client::Guruconnect.credential(file(&cak).path()).expect("a key of that client");
+        assert_eq!((shown.kind(), shown.reveal()), (SecretKind::Bearer, cak));
+    }
+
+    #[test]
     fn q_27_what_is_missing_or_foreign_is_told_and_nothing_of_it_repeated() {
         for (text, expected) in [
             ("api_base_url = 'https://x'", "holds no credential"),
