@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 /// The token that opens the API.
 pub const TOKEN: &str = "ergo-token";
-/// The password of the IRC operator `muster`.
+/// The password of the IRC operators `muster` and `weak`. The latter may neither suspend nor kill.
 pub const OPER: &str = "oper-password";
 
 /// What goes wrong with a call.
@@ -55,8 +55,8 @@ pub struct ErgoAccount {
     pub name: String,
     /// Its passphrase.
     pub passphrase: String,
-    /// Whether an operator suspended it.
-    pub suspended: bool,
+    /// Why an operator suspended it, if one did.
+    pub suspended: Option<String>,
 }
 
 #[derive(Default)]
@@ -108,13 +108,18 @@ impl FakeErgo {
     /// An account that somebody else made.
     pub fn make(&self, name: &str, passphrase: &str) {
         let (name, passphrase) = (name.to_owned(), passphrase.to_owned());
-        let account = ErgoAccount { name: name.clone(), passphrase, suspended: false };
+        let account = ErgoAccount { name: name.clone(), passphrase, suspended: None };
         self.state().accounts.insert(name.to_ascii_lowercase(), account);
     }
 
     /// Forgets an account.
     pub fn forget(&self, name: &str) {
         self.state().accounts.remove(&name.to_ascii_lowercase());
+    }
+
+    /// A person suspends an account.
+    pub fn suspend(&self, name: &str, reason: &str) {
+        self.state().suspend(name, Some(reason.to_owned()));
     }
 
     /// Somebody is connected under this name.
@@ -183,22 +188,22 @@ impl FakeErgo {
 
     async fn talk(self, stream: TcpStream) -> std::io::Result<()> {
         let mut lines = BufReader::new(stream).lines();
-        let mut is_operator = false;
+        let mut operator = None;
         while let Some(line) = lines.next_line().await? {
             let words: Vec<&str> = line.split(' ').collect();
             let answer = match words[..] {
-                ["USER", ..] => "PING :are-you-there\r\n:irc.test 001 muster-oper :Welcome\r\n".to_owned(),
-                ["OPER", "muster", OPER] => {
-                    is_operator = true;
-                    ":irc.test 381 muster-oper :You are now an IRC operator\r\n".to_owned()
+                ["USER", ..] => "PING :are-you-there\r\n:irc.test 001 m :Welcome\r\n".to_owned(),
+                ["OPER", name @ ("muster" | "weak"), OPER] => {
+                    operator = Some(name == "muster");
+                    ":irc.test 381 m :You are now an IRC operator\r\n".to_owned()
                 }
-                ["OPER", ..] => ":irc.test 464 muster-oper :Password incorrect\r\n".to_owned(),
+                ["OPER", ..] => ":irc.test 464 m :Password incorrect\r\n".to_owned(),
                 ["PING", token] => format!(":irc.test PONG irc.test {token}\r\n"),
                 ["QUIT", ..] => return Ok(()),
-                _ if is_operator => {
-                    self.state().operate(&words);
-                    ":NickServ!NickServ@localhost NOTICE muster-oper :Done\r\n".to_owned()
-                }
+                ["NS", ..] if operator == Some(true) => notices(&self.state().nickserv(&words[1..])),
+                ["NS", ..] => notices(&["Command restricted".to_owned()]),
+                ["KILL", nick, ..] if operator == Some(true) => self.state().kill(nick),
+                ["KILL", ..] => ":irc.test 481 m :Permission Denied\r\n".to_owned(),
                 _ => String::new(),
             };
             lines.get_mut().get_mut().write_all(answer.as_bytes()).await?;
@@ -245,7 +250,7 @@ impl State {
         if passphrase.len() > 300 || passphrase.contains(' ') {
             return json!({"success": false, "errorCode": "INVALID_PASSPHRASE"});
         }
-        self.accounts.insert(folded, ErgoAccount { name: name.to_owned(), passphrase, suspended: false });
+        self.accounts.insert(folded, ErgoAccount { name: name.to_owned(), passphrase, suspended: None });
         json!({"success": true})
     }
 
@@ -260,7 +265,7 @@ impl State {
     }
 
     fn info(&self, name: &str) -> Value {
-        match self.accounts.get(&name.to_ascii_lowercase()) {
+        match self.accounts.get(&name.to_ascii_lowercase()).filter(|account| account.suspended.is_none()) {
             Some(account) => {
                 json!({"success": true, "accountName": account.name, "registeredAt": "2026-11-01T12:00:00Z"})
             }
@@ -277,23 +282,58 @@ impl State {
 
     fn lets_in(&self, name: &str, passphrase: &str) -> bool {
         let account = self.accounts.get(&name.to_ascii_lowercase());
-        account.is_some_and(|account| !account.suspended && account.passphrase == passphrase)
+        account.is_some_and(|account| account.suspended.is_none() && account.passphrase == passphrase)
     }
 
-    fn operate(&mut self, words: &[&str]) {
-        let (suspended, name) = match words {
-            ["NS", "SUSPEND", "ADD", name, ..] => (true, *name),
-            ["NS", "SUSPEND", "DEL", name] => (false, *name),
-            ["KILL", name, ..] => {
-                self.sessions.retain(|nick| *nick != name.to_ascii_lowercase());
-                return;
-            }
-            _ => return,
-        };
-        if let Some(account) = self.accounts.get_mut(&name.to_ascii_lowercase()) {
-            account.suspended = suspended;
+    /// What NickServ answers, as it was recorded.
+    fn nickserv(&mut self, words: &[&str]) -> Vec<String> {
+        match words {
+            ["SUSPEND", "ADD", name, reason @ ..] => match self.suspend(name, Some(reason.join(" "))) {
+                Some(_) => vec![format!("Successfully suspended account {name}")],
+                None => vec!["No such account".to_owned()],
+            },
+            ["SUSPEND", "DEL", name] => match self.suspend(name, None) {
+                Some(Some(_)) => vec![format!("Successfully un-suspended account {name}")],
+                Some(None) => vec!["Account was not suspended".to_owned()],
+                None => vec!["No such account".to_owned()],
+            },
+            ["SUSPEND", "LIST"] => self.suspensions(),
+            _ => vec!["Invalid parameters".to_owned()],
         }
     }
+
+    /// Why it was suspended before. `None` where there is no such account.
+    fn suspend(&mut self, name: &str, reason: Option<String>) -> Option<Option<String>> {
+        let account = self.accounts.get_mut(&name.to_ascii_lowercase())?;
+        if reason.is_some() {
+            self.sessions.retain(|nick| *nick != name.to_ascii_lowercase());
+        }
+        Some(std::mem::replace(&mut account.suspended, reason))
+    }
+
+    fn suspensions(&self) -> Vec<String> {
+        let told = |account: &ErgoAccount| {
+            let reason = account.suspended.as_ref()?;
+            let since = "suspended at Sun, 22 Nov 2026 13:07:12 UTC. Duration: indefinite.";
+            Some(format!("Account {} {since} Reason: {reason}", account.name))
+        };
+        let told: Vec<String> = self.accounts.values().filter_map(told).collect();
+        let head = format!("There are {} active account suspensions.", told.len());
+        std::iter::once(head).chain(told).collect()
+    }
+
+    fn kill(&mut self, nick: &str) -> String {
+        let before = self.sessions.len();
+        self.sessions.retain(|there| *there != nick.to_ascii_lowercase());
+        match self.sessions.len() < before {
+            true => String::new(),
+            false => format!(":irc.test 401 m {nick} :No such nick\r\n"),
+        }
+    }
+}
+
+fn notices(texts: &[String]) -> String {
+    texts.iter().map(|text| format!(":NickServ!NickServ@localhost NOTICE m :{text}\r\n")).collect()
 }
 
 fn http(status: u16, kind: &str, body: &str) -> String {

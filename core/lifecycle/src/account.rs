@@ -35,6 +35,9 @@ pub enum Outcome {
         /// Whether there is an account that is ours; nothing may be there where none was wanted.
         ours: bool,
     },
+    /// The account that is there is ours, which was not known; what is wanted is not there yet. It is noted before what could
+    /// not be recognised afterwards is done.
+    Recognised,
     /// There is an account of that name which is not ours. It was not touched.
     Foreign,
     /// It was not reached, and what the other system did is perhaps unknown.
@@ -223,8 +226,14 @@ pub fn settled(
 ) -> Result<Plan<Account>, Refusal> {
     let account = found(account)?;
     let provenance = match outcome {
-        Outcome::Reached { ours: true } if account.provenance == Provenance::Unknown => Provenance::Made,
-        Outcome::Reached { .. } | Outcome::Foreign | Outcome::Failed(_) => account.provenance,
+        Outcome::Reached { ours: true } | Outcome::Recognised
+            if account.provenance == Provenance::Unknown =>
+        {
+            Provenance::Made
+        }
+        Outcome::Reached { .. } | Outcome::Recognised | Outcome::Foreign | Outcome::Failed(_) => {
+            account.provenance
+        }
     };
     let learned = provenance != account.provenance;
     let account = Account { provenance, ..account };
@@ -239,8 +248,16 @@ pub fn settled(
             let account = Account { delivery: Delivery::Done { at: now }, ..account };
             Ok(told(account, "account.deliver", reason, context))
         }
+        (Outcome::Recognised, _) if learned => {
+            let account = Account { delivery: due(now), ..account };
+            Ok(told(account, "account.recognise", "ours", context))
+        }
         (_, Delivery::Done { .. } | Delivery::Conflict { .. } | Delivery::Dead { .. }) => {
             Ok(Plan::unchanged(account))
+        }
+        (Outcome::Recognised, Delivery::Due { attempts, .. }) => {
+            let mishap = Mishap { kind: MishapKind::Failed, text: None };
+            Ok(failed(account.clone(), attempts.saturating_add(1), mishap, retry, context))
         }
         (Outcome::Foreign, Delivery::Due { attempts, .. }) if provenance.is_ours() => {
             let attempts = attempts.saturating_add(1);

@@ -58,6 +58,18 @@ enum Said {
     Missing,
 }
 
+/// How an account came by the passphrase it was to have.
+enum Given {
+    /// It was known to be ours.
+    Set,
+    /// There was none.
+    Made,
+    /// It turned out to be ours.
+    Recognised,
+    /// It has not got it: it is somebody else's.
+    Foreign,
+}
+
 impl Ergo {
     /// Makes the connector. Nothing is asked yet.
     ///
@@ -113,21 +125,22 @@ impl Ergo {
         }
     }
 
-    /// Gives the account this passphrase, making it where there is none. False where there is another's.
-    async fn give(&self, order: &Order, passphrase: &Passphrase) -> Result<bool, Mishap> {
+    /// Gives the account this passphrase, making it where there is none.
+    async fn give(&self, order: &Order, passphrase: &Passphrase) -> Result<Given, Mishap> {
         if order.ours && matches!(self.set(&order.name, passphrase).await?, Said::Done) {
-            return Ok(true);
+            return Ok(Given::Set);
         }
         // It is not there, or nobody knows: making one harms nobody.
         if matches!(self.make(&order.name, passphrase).await?, Said::Done) {
-            return Ok(true);
+            return Ok(Given::Made);
         }
         // Even where it was ours: somebody may have made it anew since it was found missing.
         if !self.is_ours(order).await? {
-            return Ok(false);
+            return Ok(Given::Foreign);
         }
         match self.set(&order.name, passphrase).await? {
-            Said::Done => Ok(true),
+            Said::Done if order.ours => Ok(Given::Set),
+            Said::Done => Ok(Given::Recognised),
             Said::Exists | Said::Missing => Err(mishap(MishapKind::Failed, "the account comes and goes")),
         }
     }
@@ -147,21 +160,32 @@ impl Ergo {
             Wanted::Live => &order.passphrase,
             Wanted::Locked | Wanted::Removed => &order.nobodys,
         };
-        if !self.give(order, passphrase).await? {
-            return Ok(Delivered::Foreign);
-        }
-        if let Some(operator) = &self.operator {
-            match order.wanted {
-                Wanted::Live => operator.let_in(&order.name).await?,
-                Wanted::Locked | Wanted::Removed => operator.shut_out(&order.name).await?,
+        let given = self.give(order, passphrase).await?;
+        match (&self.operator, given, order.wanted) {
+            (_, Given::Foreign, _) => return Ok(Delivered::Foreign),
+            // One that is suspended shows nobody whose it is, so that is noted first.
+            (Some(_), Given::Recognised, Wanted::Locked | Wanted::Removed) => {
+                return Ok(Delivered::Recognised);
             }
+            (Some(operator), Given::Set, Wanted::Locked | Wanted::Removed) => {
+                operator.shut_out(&order.name).await?;
+            }
+            (Some(operator), Given::Set | Given::Recognised, Wanted::Live) => {
+                operator.let_in(&order.name).await?;
+            }
+            // Nobody can be there with what was made this moment.
+            (Some(_), Given::Made, _) | (None, _, _) => {}
         }
         Ok(Delivered::Reached { ours: true })
     }
 
     async fn look(&self, order: &Order) -> Result<Found, Mishap> {
         if !self.is_there(&order.name).await? {
-            return Ok(Found::Otherwise("missing"));
+            // A suspended account looks like none.
+            return Ok(match order.wanted {
+                Wanted::Live => Found::Otherwise("missing"),
+                Wanted::Locked | Wanted::Removed => Found::AsWanted,
+            });
         }
         let fits = self.fits(&order.name, &order.passphrase).await?;
         Ok(match (order.wanted, fits) {

@@ -124,6 +124,16 @@ fn what_is_reached_is_done_and_ours_once_it_was_made() {
 }
 
 #[test]
+fn what_is_recognised_is_ours_and_tried_again_at_once() {
+    let plan = settle(&account(), 1, &Outcome::Recognised);
+    let ours = becomes(&plan);
+    assert!(ours.is_due(now()) && ours.provenance == Provenance::Made);
+    assert_eq!(plan.entries()[0].action, "account.recognise");
+    let twice = becomes(&settle(&ours, 1, &Outcome::Recognised));
+    assert!(!twice.is_due(now()), "a connector that says nothing else does not turn in a circle");
+}
+
+#[test]
 fn what_came_of_an_older_version_is_done_once_more_and_nothing_else() {
     let newer = Account { version: 2, wanted: Wanted::Locked, ..done() };
     let again = becomes(&settle(&newer, 1, &OURS));

@@ -83,7 +83,7 @@ impl<S: Store> App<S> {
             let outcome = self.deliver(&account).await;
             let gone = is_gone(&outcome);
             match &outcome {
-                Outcome::Reached { .. } => round.reached += 1,
+                Outcome::Reached { .. } | Outcome::Recognised => round.reached += 1,
                 Outcome::Foreign | Outcome::Failed(_) => round.failed += 1,
             }
             self.settle_outcome(&account, outcome).await?;
@@ -101,6 +101,7 @@ impl<S: Store> App<S> {
         let outcome = asked(provisioner, &self.order(account)).await;
         let word = match &outcome {
             Outcome::Reached { .. } => "reached",
+            Outcome::Recognised => "recognised",
             Outcome::Foreign => "foreign",
             Outcome::Failed(mishap) => mishap.kind.as_str(),
         };
@@ -178,7 +179,7 @@ async fn asked(provisioner: &Arc<dyn Provisioner>, order: &Order) -> Outcome {
 fn is_gone(outcome: &Outcome) -> bool {
     let kind = match outcome {
         Outcome::Failed(mishap) => mishap.kind,
-        Outcome::Reached { .. } | Outcome::Foreign => return false,
+        Outcome::Reached { .. } | Outcome::Recognised | Outcome::Foreign => return false,
     };
     matches!(kind, MishapKind::Unreachable | MishapKind::Unauthorized)
 }

@@ -1,9 +1,11 @@
 //! Ergo: no orphan, no double, no account of somebody else changed, whatever goes wrong on the way.
 
+use muster_model::SignedDuration;
 use muster_testkit::ergo::{FakeErgo, Fault};
 use muster_testkit::world::machine_id;
+use muster_wire::account::Reconcile;
 
-use super::support::{Scene, ergo, id};
+use super::support::{Scene, ergo, ergo_with, id};
 
 const FOREIGN: (&str, &str) = ("bridge", "known-to-its-owner-alone");
 
@@ -153,7 +155,7 @@ async fn drift_is_told_by_a_dry_run_and_brought_back_by_the_other() {
     scene.settle().await;
     let admin = scene.world.admin();
     let reconcile = async |dry_run| {
-        let request = muster_wire::account::Reconcile { dry_run, cursor: None };
+        let request = Reconcile { dry_run, cursor: None };
         scene.world.app.reconcile(&request, &admin).await.expect("looked")
     };
     assert_eq!((reconcile(false).await.looked_at, reconcile(false).await.drifted), (2, vec![]));
@@ -219,4 +221,55 @@ async fn a_wrong_token_is_no_reason_to_give_an_account_up_at_once() {
     scene.world.app.provision().await.expect("the store answers");
     let shown = scene.shown(&made.account).await;
     assert_eq!((shown.state.as_str(), shown.error.as_deref()), ("pending", Some("unauthorized")));
+}
+
+/// Ergo says in prose alone that an operator may not suspend; sessions would go on unseen.
+#[tokio::test]
+async fn an_operator_who_may_not_suspend_is_no_success() {
+    let fake = FakeErgo::start().await;
+    let scene = Scene::with(ergo_with(&fake, Some("weak"))).await;
+    let made = scene.create("w-two").await;
+    scene.settle().await;
+    fake.connect("w-two");
+    scene.suspend().await;
+    scene.settle().await;
+    let shown = scene.shown(&made.account).await;
+    assert_eq!((shown.state.as_str(), shown.error.as_deref()), ("dead", Some("unauthorized")));
+    assert!(!fake.lets_in("w-two", &made.passphrase), "the passphrase has ended all the same");
+}
+
+/// A relay rotates by itself when it is not let in: that must not undo what a person decided.
+#[tokio::test]
+async fn a_suspension_by_a_person_is_not_lifted_by_a_rotation() {
+    let fake = FakeErgo::start().await;
+    let scene = Scene::with(ergo(&fake, true)).await;
+    let made = scene.create("w-two").await;
+    scene.settle().await;
+    fake.suspend("w-two", "spam");
+    let admin = scene.world.admin();
+    scene.world.app.rotate_account(id(&made.account), None, &admin).await.expect("rotated");
+    scene.settle().await;
+    assert_eq!(fake.accounts()[0].suspended.as_deref(), Some("spam"));
+}
+
+/// A suspended account looks to the API like none, and opens to no passphrase: what is ours is noted before.
+#[tokio::test]
+async fn an_account_that_is_locked_before_it_was_known_to_be_ours_is_no_conflict() {
+    let fake = FakeErgo::start().await;
+    let scene = Scene::with(ergo(&fake, true)).await;
+    fake.fail([Fault::AnswerLost]);
+    let made = scene.create("w-two").await;
+    scene.world.app.provision().await.expect("the store answers");
+    fake.connect("w-two");
+    scene.revoke().await;
+    scene.world.clock.advance(SignedDuration::from_mins(5));
+    scene.world.app.provision().await.expect("the store answers");
+    let shown = scene.shown(&made.account).await;
+    assert_eq!((shown.provenance.as_str(), shown.state.as_str()), ("made", "pending"));
+    scene.settle().await;
+    assert_eq!(scene.shown(&made.account).await.state, "locked");
+    assert_eq!(fake.sessions(), [""; 0]);
+    let request = Reconcile { dry_run: true, cursor: None };
+    let looked = scene.world.app.reconcile(&request, &scene.world.admin()).await.expect("looked");
+    assert_eq!(looked.drifted, []);
 }

@@ -13,8 +13,13 @@ use muster_wire::grant::CreateGrant;
 const CALL: Duration = Duration::from_millis(300);
 
 pub(crate) fn ergo(fake: &FakeErgo, operator: bool) -> Ergo {
-    let oper = || IrcOperator::new(fake.irc(), "muster".to_owned(), OPER.to_owned().into());
-    let operator = if operator { Some(oper().expect("an operator")) } else { None };
+    ergo_with(fake, operator.then_some("muster"))
+}
+
+/// One whose sessions an operator of this name ends.
+pub(crate) fn ergo_with(fake: &FakeErgo, operator: Option<&str>) -> Ergo {
+    let oper = |name: &str| IrcOperator::new(fake.irc(), name.to_owned(), OPER.to_owned().into());
+    let operator = operator.map(|name| oper(name).expect("an operator"));
     let settings = ErgoSettings {
         url: fake.url(),
         token: TOKEN.to_owned().into(),
