@@ -76,6 +76,11 @@ pub fn rotate_token(
     Ok(Plan::new(AccessToken { secret, hash, ..token }, vec![change.into()], entry))
 }
 
+/// A token that is confined to scopes. To whoever may change those alone, no other is there.
+pub fn confined(token: Option<AccessToken>) -> Option<AccessToken> {
+    token.filter(|token| token.scope.is_some())
+}
+
 /// Ends a token, session or login link.
 ///
 /// # Errors

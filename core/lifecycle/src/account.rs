@@ -287,7 +287,9 @@ fn late(account: Account, learned: bool, context: &Context) -> Plan<Account> {
 
 fn failed(account: Account, attempts: u32, mishap: Mishap, retry: Retry, context: &Context) -> Plan<Account> {
     let (kind, said) = (mishap.kind, mishap.text.clone());
-    let gives_up = kind == MishapKind::Refused || attempts >= retry.attempts;
+    // What is to be locked is still open there, so that is tried for as long as it takes.
+    let is_open = account.wanted != Wanted::Live;
+    let gives_up = kind == MishapKind::Refused || (attempts >= retry.attempts && !is_open);
     let (action, delivery) = match gives_up {
         true => ("account.dead", Delivery::Dead { at: context.now, attempts, last: mishap }),
         false => {

@@ -365,13 +365,21 @@ pub fn revoke(facts: Facts, reach: &Reach, context: &Context) -> Result<Plan<()>
     Ok(machine::revoke(facts, None, None, context)?.map(drop))
 }
 
-/// Ends an agent. Its nick is free from now on, unless it was revoked.
+/// Ends an agent. Its nick is free from now on, unless it was revoked. One that was paused is ended by an operator alone:
+/// whoever may register agents could undo the pause by ending and registering it again.
 ///
 /// # Errors
-/// [`Refusal::NotFound`] for one that is gone or out of reach.
+/// [`Refusal::NotFound`] for one that is gone or out of reach, [`Refusal::WrongState`] for one that is paused.
 pub fn delete(facts: Facts, reach: &Reach, context: &Context) -> Result<Plan<()>, Refusal> {
     let facts = within(facts, reach)?;
+    if !reach.operators && facts.machine.as_ref().is_some_and(is_paused) {
+        return Err(Refusal::WrongState { verb: "delete", state: "suspended" });
+    }
     Ok(machine::retire(facts, muster_model::RetireCause::Operator(None), context)?.map(drop))
+}
+
+fn is_paused(machine: &Machine) -> bool {
+    matches!(&machine.state, MachineState::Suspended(_)) && !is_over(&machine.state)
 }
 
 /// A machine that is not retired, whose agent is within reach.

@@ -135,7 +135,7 @@ impl<S: Store> App<S> {
     /// [`Refusal::NotFound`].
     pub async fn revoke_token(&self, id: AccessTokenId, origin: &Origin) -> Result<wire::Token, Error> {
         let context = self.context(origin);
-        let token = self.settle(origin, EndToken { id, context }).await?;
+        let token = self.settle(origin, EndToken { id, confined: false, context }).await?;
         Ok(views::token(&token, self.now()))
     }
 
@@ -222,9 +222,11 @@ impl Decision for Login {
     }
 }
 
-struct EndToken {
-    id: AccessTokenId,
-    context: Context,
+pub(crate) struct EndToken {
+    pub(crate) id: AccessTokenId,
+    /// Whether it ends confined tokens alone.
+    pub(crate) confined: bool,
+    pub(crate) context: Context,
 }
 
 impl Decision for EndToken {
@@ -237,7 +239,8 @@ impl Decision for EndToken {
     }
 
     async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<Option<AccessToken>, StoreError> {
-        reads.access_token(self.context.tenant, self.id).await
+        let token = reads.access_token(self.context.tenant, self.id).await?;
+        Ok(if self.confined { access::confined(token) } else { token })
     }
 
     fn decide(&self, token: Option<AccessToken>) -> Result<Plan<AccessToken>, Refusal> {

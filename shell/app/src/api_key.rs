@@ -2,17 +2,18 @@
 //!
 //! The role of such a token is the least that its scopes need, so that one that may only look changes nothing anywhere.
 
-use muster_lifecycle::repeat::Mark;
-use muster_lifecycle::{Context, Plan, access};
+use muster_lifecycle::repeat::{self, Mark};
+use muster_lifecycle::{Context, Plan, Remembered, access};
 use muster_model::text::{DisplayName, Team};
 use muster_model::{
-    AccessKind, AccessToken, AccessTokenId, Object, Refusal, Scopes, Secret, SecretHash, SecretId,
-    SecretKind, SignedDuration, TokenScope,
+    AccessKind, AccessToken, AccessTokenId, Object, Refusal, Scopes, SecretHash, SecretId, SecretKind,
+    SignedDuration, TokenScope,
 };
 use muster_store::{Decision, Lists, PageRequest, Reads, Store, StoreError, Unscoped};
 
 use crate::App;
-use crate::access::CreateToken;
+use crate::access::{CreateToken, EndToken};
+use crate::act::recalled;
 use crate::caller::Origin;
 use crate::error::Error;
 use crate::ports::draw;
@@ -85,20 +86,31 @@ impl<S: Store> App<S> {
         }
     }
 
-    /// Gives an API token another secret, in the clear; the one before ends with it.
+    /// Gives a confined token another secret, in the clear; the one before ends with it.
     ///
     /// # Errors
-    /// [`Refusal::NotFound`] for one that is not there or has ended.
-    pub async fn rotate_token(
+    /// [`Refusal::NotFound`] for one that is not there, not confined, or has ended; [`Refusal::IdempotencyMismatch`].
+    pub async fn rotate_confined_token(
         &self,
         id: AccessTokenId,
+        idempotency_key: Option<&str>,
         origin: &Origin,
     ) -> Result<(AccessToken, String), Error> {
-        let secret: Secret = self.secret(SecretKind::Api, None);
+        let mark = self.mark(origin, idempotency_key, &format!("token.rotate {id}"));
+        let secret = self.secret(SecretKind::Api, mark.as_ref());
         let hash = self.inner.pepper.hash(&secret);
-        let rotate = RotateToken { id, secret: secret.id(), hash, context: self.context(origin) };
+        let rotate = RotateToken { id, secret: secret.id(), hash, mark, context: self.context(origin) };
         let token = self.settle(origin, rotate).await?;
         Ok((token, secret.reveal()))
+    }
+
+    /// Ends a confined token.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`] for one that is not there or not confined.
+    pub async fn revoke_confined_token(&self, id: AccessTokenId, origin: &Origin) -> Result<(), Error> {
+        let end = EndToken { id, confined: true, context: self.context(origin) };
+        self.settle(origin, end).await.map(drop)
     }
 }
 
@@ -106,23 +118,32 @@ struct RotateToken {
     id: AccessTokenId,
     secret: SecretId,
     hash: SecretHash,
+    mark: Option<Mark>,
     context: Context,
 }
 
 impl Decision for RotateToken {
     const NAME: &'static str = "token.rotate";
-    type Facts = Option<AccessToken>;
+    type Facts = (Option<Remembered>, Option<AccessToken>);
     type Outcome = AccessToken;
 
     fn object(&self) -> Object {
         Object::AccessToken(self.id)
     }
 
-    async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<Option<AccessToken>, StoreError> {
-        reads.access_token(self.context.tenant, self.id).await
+    async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<Self::Facts, StoreError> {
+        let tenant = self.context.tenant;
+        let remembered = recalled(reads, tenant, self.mark.as_ref(), Some(self.secret)).await?;
+        Ok((remembered, reads.access_token(tenant, self.id).await?))
     }
 
-    fn decide(&self, token: Option<AccessToken>) -> Result<Plan<AccessToken>, Refusal> {
-        access::rotate_token(token, self.secret, self.hash, &self.context)
+    fn decide(&self, (remembered, token): Self::Facts) -> Result<Plan<AccessToken>, Refusal> {
+        let token = access::confined(token);
+        // Asked first also of a repetition: its answer holds the secret.
+        let plan = access::rotate_token(token.clone(), self.secret, self.hash, &self.context)?;
+        if repeat::earlier(self.mark.as_ref(), remembered.as_ref())?.is_some() {
+            return token.map(Plan::unchanged).ok_or(Refusal::NotFound { what: "token" });
+        }
+        Ok(repeat::remember(plan, self.mark.as_ref(), self.id.to_string(), &self.context))
     }
 }

@@ -13,7 +13,7 @@ use muster_store::{Decision, Reads, Store, StoreError, Unscoped};
 use muster_wire::signature::{SignedHeader, SignedRequest};
 
 use crate::App;
-use crate::caller::{Caller, MachineCaller, OperatorCaller, Origin};
+use crate::caller::{Caller, MachineCaller, OperatorCaller, Origin, Proof};
 use crate::error::Error;
 use crate::mode::Mode;
 use crate::ports::draw;
@@ -57,7 +57,7 @@ impl<S: Store> App<S> {
         let credential = credential.ok_or(Refusal::NotAuthenticated { cause: "credential_unknown" })?;
         credential_counts(&credential, &machine)?;
         let expired = self.now() >= credential.not_after;
-        Ok(machine_caller(&machine, Some(identity.key.fingerprint()), expired))
+        Ok(machine_caller(&machine, Proof::Key(identity.key.fingerprint()), expired))
     }
 
     /// What is said to a machine that is not there. One that came in after the day that the database was put back to is
@@ -117,7 +117,7 @@ impl<S: Store> App<S> {
         self.use_nonce(*tenant, &machine, verified, origin).await?;
         let now = self.now();
         let expired = !credentials.iter().any(|credential| credential.is_live(now));
-        Ok(machine_caller(&machine, Some(fingerprint), expired))
+        Ok(machine_caller(&machine, Proof::Key(fingerprint), expired))
     }
 
     /// Whether a signature holds for this key, over a fresh nonce of ours.
@@ -188,8 +188,8 @@ impl<S: Store> App<S> {
     }
 
     async fn machine_by(&self, secret: &Secret) -> Result<Caller, Error> {
-        let (_, machine) = self.proved_bearer(secret).await?;
-        Ok(machine_caller(&machine, None, false))
+        let (credential, machine) = self.proved_bearer(secret).await?;
+        Ok(machine_caller(&machine, Proof::Secret(credential.id), false))
     }
 
     /// The bearer key that this secret proves, and its machine.
@@ -246,11 +246,11 @@ fn credential_counts(credential: &Credential, machine: &Machine) -> Result<(), R
     }
 }
 
-fn machine_caller(machine: &Machine, key: Option<KeyFingerprint>, expired: bool) -> Caller {
+fn machine_caller(machine: &Machine, proof: Proof, expired: bool) -> Caller {
     Caller::Machine(MachineCaller {
         tenant: machine.tenant,
         machine: machine.id,
-        key,
+        proof,
         expired,
         suspended: matches!(machine.state, MachineState::Suspended(_)),
     })

@@ -5,8 +5,8 @@
 use std::net::IpAddr;
 
 use muster_model::{
-    AccessTokenId, Actor, KeyFingerprint, MachineId, OperatorId, OperatorRole, Refusal, Scope, TenantId,
-    TokenScope,
+    AccessTokenId, Actor, CredentialId, KeyFingerprint, MachineId, OperatorId, OperatorRole, Refusal, Scope,
+    TenantId, TokenScope,
 };
 
 /// Who calls, and from where.
@@ -53,12 +53,31 @@ pub struct MachineCaller {
     pub tenant: TenantId,
     /// Which.
     pub machine: MachineId,
-    /// The key it proved; `None` for a bearer key.
-    pub key: Option<KeyFingerprint>,
+    /// By what it showed who it is.
+    pub proof: Proof,
     /// Whether its credential is past its life: then it may ask for the next one and nothing else.
     pub expired: bool,
     /// Whether it is paused.
     pub suspended: bool,
+}
+
+/// By what a machine showed who it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proof {
+    /// By its key.
+    Key(KeyFingerprint),
+    /// By a secret that it was given: this bearer key, or the refresh token beside which what it shows was issued.
+    Secret(CredentialId),
+}
+
+impl Proof {
+    /// The key that was proved.
+    pub fn key(self) -> Option<KeyFingerprint> {
+        match self {
+            Self::Key(key) => Some(key),
+            Self::Secret(_) => None,
+        }
+    }
 }
 
 /// Something a caller may want to do.
@@ -293,7 +312,7 @@ mod tests {
         Caller::Machine(MachineCaller {
             tenant: TenantId::new(1, [1; 10]),
             machine: MachineId::new(1, [1; 10]),
-            key: None,
+            proof: Proof::Secret(CredentialId::new(1, [1; 10])),
             expired,
             suspended,
         })

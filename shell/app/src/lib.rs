@@ -51,7 +51,7 @@ pub use muster_store::{Store, StoreError};
 pub use agent::{AgentSeen, RegisteredAgent, WishedAgent};
 pub use api_key::ConfinedToken;
 pub use authenticate::{SignedCall, Verified};
-pub use caller::{Action, Caller, MachineCaller, OperatorCaller, Origin};
+pub use caller::{Action, Caller, MachineCaller, OperatorCaller, Origin, Proof};
 pub use error::Error;
 pub use found::{FoundError, Founded, found};
 pub use introspect::Introspected;

@@ -6,14 +6,14 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use muster_model::{KeyFingerprint, MachineId, SignedDuration, TenantId, Timestamp};
-use muster_store::{PresenceNote, Reads, Signal, Store};
+use muster_model::{Machine, MachineId, Refusal, SignedDuration, TenantId, Timestamp};
+use muster_store::{PresenceNote, Reads, Signal, Store, StoreError};
 use muster_wire::channel::{Order, SERVER_PATIENCE};
 use tokio::sync::mpsc;
 
 use crate::App;
 use crate::beats::Beats;
-use crate::caller::MachineCaller;
+use crate::caller::{MachineCaller, Proof};
 use crate::error::Error;
 
 /// Orders that may wait in a channel before it counts as stuck and is closed.
@@ -34,8 +34,8 @@ pub struct Registry {
 
 struct Held {
     tenant: TenantId,
-    /// The key that its holder proved; `None` for a bearer key.
-    key: Option<KeyFingerprint>,
+    /// By what its holder showed who it is.
+    proof: Proof,
     epoch: u64,
     heard: Arc<AtomicI64>,
     /// `None` once the channel was stuck: whoever serves it is told by the end of its orders.
@@ -68,8 +68,8 @@ impl Registry {
         let (sender, orders) = mpsc::channel(QUEUE);
         let epoch = self.epochs.fetch_add(1, Ordering::Relaxed);
         let heard = Arc::new(AtomicI64::new(now.as_millisecond()));
-        let MachineCaller { tenant, key, .. } = *caller;
-        let held = Held { tenant, key, epoch, heard: Arc::clone(&heard), orders: Some(sender) };
+        let MachineCaller { tenant, proof, .. } = *caller;
+        let held = Held { tenant, proof, epoch, heard: Arc::clone(&heard), orders: Some(sender) };
         self.lock().insert(caller.machine, held);
         Channel { tenant: caller.tenant, machine: caller.machine, epoch, heard, orders }
     }
@@ -104,16 +104,16 @@ impl Registry {
         }
     }
 
-    /// The same, where the channel is still held by whoever proved this key.
-    pub(crate) fn order_holder(&self, machine: MachineId, key: Option<KeyFingerprint>, order: ChannelOrder) {
-        if let Some(held) = self.lock().get_mut(&machine).filter(|held| held.key == key) {
+    /// The same, where the channel is still held by whoever showed this.
+    pub(crate) fn order_holder(&self, machine: MachineId, proof: Proof, order: ChannelOrder) {
+        if let Some(held) = self.lock().get_mut(&machine).filter(|held| held.proof == proof) {
             held.order(order);
         }
     }
 
-    /// The key of whoever holds a machine's channel; `None` inside for a bearer key, outside where nobody holds it.
-    pub(crate) fn holder(&self, machine: MachineId) -> Option<Option<KeyFingerprint>> {
-        self.lock().get(&machine).map(|held| held.key)
+    /// What whoever holds a machine's channel showed; `None` where nobody holds it.
+    pub(crate) fn holder(&self, machine: MachineId) -> Option<Proof> {
+        self.lock().get(&machine).map(|held| held.proof)
     }
 
     /// A signal for every machine that holds a channel here.
@@ -243,9 +243,13 @@ impl<S: Store> App<S> {
     }
 
     async fn still_counts(&self, caller: &MachineCaller) -> Result<(), Error> {
-        let machine = self.reader().await?.machine(caller.tenant, caller.machine).await?;
-        muster_lifecycle::machine::still_counts(machine.as_ref(), caller.key)?;
-        Ok(())
+        let mut reads = self.reader().await?;
+        let machine = reads.machine(caller.tenant, caller.machine).await?;
+        let machine = machine.ok_or(Refusal::UnknownMachine)?;
+        match proof_counts(&mut reads, &machine, caller.proof, self.now()).await? {
+            true => Ok(()),
+            false => Err(Refusal::Revoked.into()),
+        }
     }
 
     /// A machine's channel closed.
@@ -304,15 +308,36 @@ impl<S: Store> App<S> {
     }
 }
 
+/// Whether what a machine showed still counts: the machine may have ended, or what it showed, a moment later.
+pub(crate) async fn proof_counts<R: Reads>(
+    reads: &mut R,
+    machine: &Machine,
+    proof: Proof,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    if muster_lifecycle::machine::still_counts(Some(machine), proof.key()).is_err() {
+        return Ok(false);
+    }
+    match proof {
+        Proof::Key(_) => Ok(true),
+        Proof::Secret(id) => {
+            let credential = reads.credential(machine.tenant, id).await?;
+            Ok(credential.is_some_and(|credential| credential.is_live(now)))
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use muster_model::CredentialId;
+
     use super::*;
 
     fn caller(n: u8) -> MachineCaller {
         MachineCaller {
             tenant: TenantId::new(1, [0; 10]),
             machine: MachineId::new(1, [n; 10]),
-            key: None,
+            proof: Proof::Secret(CredentialId::new(1, [n; 10])),
             expired: false,
             suspended: false,
         }

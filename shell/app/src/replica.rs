@@ -6,15 +6,16 @@
 
 use std::collections::HashSet;
 
-use muster_model::{CredentialKind, KeyFingerprint, Machine, ReplicaId, SignedDuration};
+use muster_model::{ReplicaId, SignedDuration, Timestamp};
 use muster_store::{Joining, Prune, Reads, Signal, Standing, Store, StoreError, Unscoped};
 use muster_wire::replica::Replica;
 
 use crate::App;
+use crate::caller::Proof;
 use crate::effects;
 use crate::error::Error;
 use crate::mode::Mode;
-use crate::presence::ChannelOrder;
+use crate::presence::{ChannelOrder, proof_counts};
 
 const EXPIRY: &str = "expiry";
 const LEASE: SignedDuration = SignedDuration::from_secs(30);
@@ -83,12 +84,12 @@ impl<S: Store> App<S> {
     }
 
     async fn heed_all(&self, signals: Vec<Signal>) -> Result<(), StoreError> {
-        let mut here: Vec<(Signal, Option<KeyFingerprint>)> = Vec::new();
+        let mut here: Vec<(Signal, Proof)> = Vec::new();
         let mut known = HashSet::new();
         for signal in signals {
-            let Some(key) = self.inner.registry.holder(signal.machine) else { continue };
+            let Some(proof) = self.inner.registry.holder(signal.machine) else { continue };
             if known.insert((signal.machine, signal.order.is_some())) {
-                here.push((signal, key));
+                here.push((signal, proof));
             }
         }
         // Rows of an older day are no reason to start a workload again: nothing is ordered by them.
@@ -108,11 +109,11 @@ impl<S: Store> App<S> {
         Ok(())
     }
 
-    async fn look_at(&self, signals: &[(Signal, Option<KeyFingerprint>)]) -> Result<(), StoreError> {
+    async fn look_at(&self, signals: &[(Signal, Proof)]) -> Result<(), StoreError> {
         let mut reads = self.inner.store.reader().await?;
-        for (signal, key) in signals {
-            if let Some(order) = told(&mut reads, signal, *key).await? {
-                self.inner.registry.order_holder(signal.machine, *key, order);
+        for (signal, proof) in signals {
+            if let Some(order) = told(&mut reads, signal, *proof, self.now()).await? {
+                self.inner.registry.order_holder(signal.machine, *proof, order);
             }
         }
         Ok(())
@@ -194,21 +195,15 @@ impl<S: Store> App<S> {
 async fn told<R: Reads>(
     reads: &mut R,
     signal: &Signal,
-    key: Option<KeyFingerprint>,
+    proof: Proof,
+    now: Timestamp,
 ) -> Result<Option<ChannelOrder>, StoreError> {
     let Signal { tenant, machine: id, order } = *signal;
     // No row of a machine is ever deleted: one that is not there tells nothing.
     let Some(machine) = reads.machine(tenant, id).await? else { return Ok(None) };
-    let counts = muster_lifecycle::machine::still_counts(Some(&machine), key).is_ok()
-        && (key.is_some() || has_bearer(reads, &machine).await?);
+    let counts = proof_counts(reads, &machine, proof, now).await?;
     Ok(Some(match order {
         Some(order) if counts => effects::ordered(order),
         Some(_) | None => effects::order(&machine, !counts),
     }))
-}
-
-/// Who came by a bearer key counts while one of the machine's is good.
-async fn has_bearer<R: Reads>(reads: &mut R, machine: &Machine) -> Result<bool, StoreError> {
-    let open = reads.open_credentials(machine.tenant, machine.id).await?;
-    Ok(open.iter().any(|credential| matches!(credential.kind, CredentialKind::Bearer { .. })))
 }

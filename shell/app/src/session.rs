@@ -18,7 +18,7 @@ use muster_wire::enroll::{EnrollFields, EnrollRequest};
 use muster_wire::machine as wire;
 
 use crate::App;
-use crate::caller::{Caller, Origin};
+use crate::caller::{Caller, Origin, Proof};
 use crate::enroll::{Enroll, Named, Proved, Stepped, parse_evidence};
 use crate::error::Error;
 use crate::mode::Mode;
@@ -148,7 +148,7 @@ impl<S: Store> App<S> {
         Ok(Caller::Machine(crate::MachineCaller {
             tenant: machine.tenant,
             machine: machine.id,
-            key: None,
+            proof: Proof::Secret(shown.credential),
             expired: false,
             suspended: false,
         }))

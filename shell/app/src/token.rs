@@ -85,7 +85,7 @@ impl Decision for MintToken {
     }
 
     fn decide(&self, machine: Option<Machine>) -> Result<Plan<()>, Refusal> {
-        let machine = machine::still_counts(machine.as_ref(), self.caller.key)?;
+        let machine = machine::still_counts(machine.as_ref(), self.caller.proof.key())?;
         if matches!(machine.state, MachineState::Suspended(_)) {
             return Err(Refusal::MachineSuspended);
         }

@@ -192,6 +192,17 @@ fn a_failure_waits_longer_each_time_and_is_given_up_in_the_end() {
 }
 
 #[test]
+fn what_is_to_be_locked_is_tried_for_as_long_as_it_takes() {
+    for wanted in [Wanted::Locked, Wanted::Removed] {
+        let mut account = Account { wanted, ..account() };
+        for _ in 0..50 {
+            account = becomes(&settle(&account, 1, &failure(MishapKind::Unauthorized)));
+        }
+        assert!(matches!(account.delivery, Delivery::Due { attempts: 50, .. }), "{account:?}");
+    }
+}
+
+#[test]
 fn what_is_refused_for_good_is_given_up_at_once() {
     assert_eq!(becomes(&settle(&account(), 1, &failure(MishapKind::Refused))).standing(), "dead");
 }

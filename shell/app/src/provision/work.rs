@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use muster_lifecycle::account::{self, Outcome, Retry};
 use muster_lifecycle::{Context, Plan};
-use muster_model::{Account, Actor, Mishap, MishapKind, Object, Refusal, SignedDuration, Wanted};
+use muster_model::{Account, Actor, Delivery, Mishap, MishapKind, Object, Refusal, SignedDuration, Wanted};
 use muster_store::{Decision, Reads, Store, StoreError, Unscoped};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -134,10 +134,11 @@ impl<S: Store> App<S> {
 
     async fn settle_outcome(&self, account: &Account, outcome: Outcome) -> Result<(), Error> {
         let random = u64::from_be_bytes(self.inner.ports.random());
+        let limit = self.provisioners().attempts;
         let decision = Settled {
             account: account.clone(),
             outcome,
-            retry: Retry { attempts: self.provisioners().attempts, random },
+            retry: Retry { attempts: limit, random },
             context: Context {
                 tenant: account.tenant,
                 actor: Actor::System,
@@ -148,7 +149,8 @@ impl<S: Store> App<S> {
         };
         let origin = Origin { caller: Caller::Anonymous, source: None };
         let settled = self.settle(&origin, decision).await?;
-        if matches!(settled.standing(), "conflict" | "dead") {
+        let tried = matches!(&settled.delivery, Delivery::Due { attempts, .. } if *attempts >= limit);
+        if tried || matches!(settled.standing(), "conflict" | "dead") {
             tracing::warn!(
                 account = %settled.id, provisioner = %settled.provisioner, name = %settled.name,
                 standing = settled.standing(), "an account waits for an operator: muster provision ls"

@@ -1,6 +1,6 @@
 //! Several servers on one store: what one decides, machines hear of whose channel is on another.
 
-use muster_app::{App, Channel, ChannelOrder, MachineCaller};
+use muster_app::{App, Channel, ChannelOrder, MachineCaller, Proof};
 use muster_lifecycle::MachineOrder;
 use muster_model::{Refusal, SignedDuration};
 use muster_store::{PresenceNote, Signal, Store};
@@ -57,10 +57,10 @@ async fn a_revocation_reaches_a_machine_on_another_replica_by_key_or_by_bearer_k
     let token = world.one_time().await;
     let keyless = enrolled(world.ask(Device::new("legacy").keyless(&token)).await.expect("let in"));
     let machine = keyless.machine.id.parse().expect("an identifier");
-    let caller = MachineCaller { machine, key: None, ..caller };
+    let credential = keyless.credential.id.parse().expect("an identifier");
+    let caller = MachineCaller { machine, proof: Proof::Secret(credential), ..caller };
     let mut channel = other.channel_open(&caller).await.expect("a channel");
-    let only = keyless.credential.id.parse().ok();
-    world.app.revoke(machine, only, None, false, &admin).await.expect("revoked");
+    world.app.revoke(machine, Some(credential), None, false, &admin).await.expect("revoked");
     assert_eq!(
         heard(&other, &mut channel).await,
         [(Order::Revoked, true)],

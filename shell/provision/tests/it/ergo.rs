@@ -232,9 +232,9 @@ async fn an_operator_who_may_not_suspend_is_no_success() {
     scene.settle().await;
     fake.connect("w-two");
     scene.suspend().await;
-    scene.settle().await;
+    assert_eq!(scene.world.app.provision().await.expect("the store answers").failed, 1);
     let shown = scene.shown(&made.account).await;
-    assert_eq!((shown.state.as_str(), shown.error.as_deref()), ("dead", Some("unauthorized")));
+    assert_eq!((shown.state.as_str(), shown.error.as_deref()), ("pending", Some("unauthorized")));
     assert!(!fake.lets_in("w-two", &made.passphrase), "the passphrase has ended all the same");
 }
 

@@ -15,8 +15,9 @@ use axum::Router;
 use axum::extract::Request;
 use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
-use http::Uri;
+use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use http::uri::PathAndQuery;
+use http::{HeaderValue, StatusCode, Uri};
 use muster_app::{Error, Store};
 use muster_model::Refusal;
 use tower::ServiceExt;
@@ -122,7 +123,14 @@ pub(crate) fn mounted<S: Store>() -> Vec<Mounted> {
 
 fn finished(name: &'static str, told: fn(Failed) -> Response, mut response: Response) -> Response {
     if let Some(failed) = response.extensions_mut().remove::<Failed>() {
+        let retry_after = failed.retry_after();
         response = told(failed);
+        let headers = response.headers_mut();
+        headers.extend(retry_after.map(|seconds| (RETRY_AFTER, HeaderValue::from(seconds))));
+        // RFC 9110 §15.5.2 asks for it.
+        if response.status() == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
     }
     let class = format!("{}xx", response.status().as_u16() / 100);
     metrics::counter!("muster_compat_requests_total", "wire" => name, "status" => class).increment(1);

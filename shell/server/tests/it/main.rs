@@ -16,6 +16,7 @@ mod openapi;
 mod operations;
 mod principals;
 mod replicas;
+mod scuttlebot;
 mod studio_worker;
 mod tls;
 mod wires;

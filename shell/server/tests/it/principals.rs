@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use http::{Method, Request, StatusCode};
-use muster_app::{Action, Caller, MachineCaller, OperatorCaller};
+use muster_app::{Action, Caller, MachineCaller, OperatorCaller, Proof};
 use muster_model::{AccessTokenId, CredentialId, GrantId, HoldId, MachineId, OperatorRole};
 use muster_server::Mounted;
 use muster_server::serve::Peer;
@@ -197,7 +197,8 @@ async fn bearer(face: &Face) -> Shown {
     let header = ("authorization", format!("Bearer {}", enrolled.credential.bearer.expect("a bearer key")));
     let machine = enrolled.machine.id.parse().expect("an identifier");
     let tenant = face.world.founded.tenant;
-    let caller = MachineCaller { tenant, machine, key: None, expired: false, suspended: false };
+    let proof = Proof::Secret(enrolled.credential.id.parse().expect("an identifier"));
+    let caller = MachineCaller { tenant, machine, proof, expired: false, suspended: false };
     Shown { headers: vec![header], ..Shown::new(stranger(), Caller::Machine(caller)) }
 }
 

@@ -85,7 +85,7 @@ async fn a_client_without_a_key_gets_a_bearer_key_that_authenticates() {
     let secret = answer.credential.bearer.expect("a bearer key");
     let caller = world.app.by_secret(&secret).await.expect("it authenticates");
     let caller = caller.machine().expect("a machine");
-    assert_eq!((caller.machine.to_string(), caller.key), (answer.machine.id, None));
+    assert_eq!((caller.machine.to_string(), caller.proof.key()), (answer.machine.id, None));
     let mut changed = secret.clone().into_bytes();
     changed[30] ^= 1;
     let changed = String::from_utf8(changed).expect("ASCII");

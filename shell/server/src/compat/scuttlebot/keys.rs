@@ -115,8 +115,9 @@ pub(super) async fn rotate<S: Store>(
     State(state): State<ServerState<S>>,
     Extension(origin): Extension<Origin>,
     Named(id): Named<AccessTokenId>,
+    Key(key): Key,
 ) -> Result<Go<Shown>, Failure> {
-    let (rotated, secret) = state.app.rotate_token(id, &origin).await?;
+    let (rotated, secret) = state.app.rotate_confined_token(id, key.as_deref(), &origin).await?;
     Ok(Go(StatusCode::OK, Shown::of(&rotated, Some(secret), state.app.now())))
 }
 
@@ -127,6 +128,6 @@ pub(super) async fn delete<S: Store>(
     Extension(origin): Extension<Origin>,
     Named(id): Named<AccessTokenId>,
 ) -> Result<StatusCode, Failure> {
-    state.app.revoke_token(id, &origin).await?;
+    state.app.revoke_confined_token(id, &origin).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -69,11 +69,12 @@ struct Told {
 
 /// Writes an error as its clients read it.
 fn told(failed: Failed) -> Response {
-    let mut response = Go(failed.status(), Told { error: sentence(&failed) }).into_response();
-    if let Some(seconds) = failed.retry_after() {
-        response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
-    }
-    response
+    // Whoever shows what has ended is told what it would be told by its own server.
+    let status = match failed.code() {
+        "revoked" => StatusCode::UNAUTHORIZED,
+        _ => failed.status(),
+    };
+    Go(status, Told { error: sentence(&failed) }).into_response()
 }
 
 fn sentence(failed: &Failed) -> String {

@@ -11,7 +11,7 @@ mod shapes;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, StatusCode};
 use muster_app::Action::{Public, Self_};
 use muster_app::{Error, Origin, Store};
 use muster_model::{HoldId, Refusal};
@@ -45,11 +45,7 @@ fn told(failed: Failed) -> Response {
         _ => failed.row().status,
     };
     let body = Json(serde_json::json!({ "error": failed.row().title, "code": failed.row().code }));
-    let mut response = (status, body).into_response();
-    if let Some(seconds) = failed.retry_after() {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-    }
-    response
+    (status, body).into_response()
 }
 
 /// Ask to become a worker: the same install and hash is the same request, for ever.
