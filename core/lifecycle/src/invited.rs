@@ -1,13 +1,16 @@
 //! Enrolling by the invite of one machine, for clients without a key of their own.
 //!
+//! Where a person must decide, the invite is spent on asking and nothing is lost: the same call tells how it stands, and once
+//! the person has approved it lets this caller in, also after the invite's own life.
+//!
 //! Such a client cannot prove that a call is its own repeated. Its first refresh token therefore follows from the invite:
 //! until that was used, whoever shows the invite with the same facts gets the same token, because the answer may have been
 //! lost; afterwards nobody does. A newer invite, which an operator made for a machine that is there, brings it back one
 //! generation on. Everything else is the enrollment decision.
 
 use muster_model::{
-    Account, Credential, Grant, GrantKind, GrantState, Machine, MachineState, Object, Presence, Refusal,
-    Timestamp,
+    Account, Credential, Grant, GrantKind, GrantState, Hold, HoldState, Machine, MachineState, Object,
+    Presence, Refusal, Timestamp,
 };
 
 use crate::credential;
@@ -27,6 +30,9 @@ pub fn decide(
     fresh: &Fresh,
 ) -> Result<Plan<Outcome>, Refusal> {
     let asked = Asked { request, open, fresh };
+    if let Some(decided) = asked.decided(&facts) {
+        return decided;
+    }
     match facts.grant.as_ref().zip(facts.pending.as_ref()).filter(|(grant, _)| asked.stands(grant)) {
         Some((grant, machine)) if asked.lost_its_answer(grant, machine) => Ok(asked.again(machine)),
         Some((grant, machine)) if may_return(grant, machine) => {
@@ -50,16 +56,63 @@ impl Asked<'_> {
         self.fresh.context.now
     }
 
-    /// Whether the grant is the one that was shown, and neither ended nor past its life. It may be spent.
-    fn stands(&self, grant: &Grant) -> bool {
+    /// Whether the grant is the one that was shown.
+    fn is_shown(&self, grant: &Grant) -> bool {
         let muster_model::Entitlement::Grant { id, hash } = &self.request.claim.entitlement else {
             return false;
         };
-        grant.id == *id
-            && grant.hash == *hash
-            && is_invite(grant)
+        grant.id == *id && grant.hash == *hash && is_invite(grant)
+    }
+
+    /// Whether the grant that was shown has neither ended nor is past its life. It may be spent.
+    fn stands(&self, grant: &Grant) -> bool {
+        self.is_shown(grant)
             && grant.state == GrantState::Live
             && grant.expires_at.is_none_or(|end| self.now() < end)
+    }
+
+    /// What a person decided about this very caller, if anything is decided.
+    fn decided(&self, facts: &Facts) -> Option<Result<Plan<Outcome>, Refusal>> {
+        let shown = facts.grant.as_ref().filter(|grant| self.is_shown(grant))?;
+        let grant = Some(shown).filter(|grant| !matches!(grant.state, GrantState::Revoked(_)))?;
+        let is_own = |hold: &&Hold| hold.is_by(&self.request.claimant) && hold.grant == Some(grant.id);
+        let hold = facts.holds.iter().find(is_own)?;
+        match &hold.state {
+            HoldState::Open => None,
+            HoldState::Rejected { reason, .. } => {
+                Some(Err(Refusal::Rejected { reason: reason.as_ref().map(ToString::to_string) }))
+            }
+            HoldState::Approved { machine, at, .. } => {
+                let is_it = |found: &&Machine| found.id == *machine && found.enrolled_at == Some(*at);
+                let machine = facts.pending.as_ref().filter(is_it);
+                let in_time = self.now() <= *at + self.fresh.terms.collect_life;
+                let plan =
+                    machine.filter(|_| in_time).and_then(|machine| self.collected(grant, machine, hold));
+                Some(plan.ok_or(Refusal::NotEntitled { cause: "grant_spent" }))
+            }
+        }
+    }
+
+    /// The first token of a machine that a person let in, until it was used.
+    fn collected(&self, grant: &Grant, machine: &Machine, hold: &Hold) -> Option<Plan<Outcome>> {
+        if self.lost_its_answer(grant, machine) {
+            return Some(self.again(machine));
+        }
+        let is_untouched = matches!(machine.state, MachineState::Active(_))
+            && machine.key.is_none()
+            && self.open.iter().all(|credential| credential.generation != machine.generation);
+        if !is_untouched {
+            return None;
+        }
+        let Fresh { context, terms, .. } = self.fresh;
+        let kind = self.request.credential.clone();
+        let credential = credential::reserve(self.fresh.credential, machine, kind, context.now, terms);
+        let mut entry = context.entry("credential.reserve", Object::Machine(machine.id), "hold_collected");
+        entry.detail = vec![("hold", hold.id.to_string()), ("credential", credential.id.to_string())];
+        let change = CredentialChange::Reserve(credential.clone());
+        let (machine, credential) = (Box::new(machine.clone()), Box::new(credential));
+        let outcome = Outcome::Enrolled { machine, credential, again: false };
+        Some(Plan::new(outcome, vec![change.into()], entry))
     }
 
     /// Whether the caller is who spent the invite, and nobody has shown yet that they have the answer.

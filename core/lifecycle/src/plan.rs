@@ -283,6 +283,14 @@ impl<O> Plan<O> {
         self
     }
 
+    /// The same plan, whose first entry says this too.
+    pub fn saying(mut self, name: &'static str, value: String) -> Self {
+        if let Some(entry) = self.entries.first_mut() {
+            entry.detail.push((name, value));
+        }
+        self
+    }
+
     /// What the caller is told.
     pub fn outcome(&self) -> &O {
         &self.outcome

@@ -149,7 +149,7 @@ fn sha256(fields: &mut Fields, text: &str) -> Option<[u8; 32]> {
     fields.take("secret_hash", bytes.ok_or("is not 64 hexadecimal digits in lower case"))
 }
 
-fn decode(fields: &mut Fields, path: &str, text: &str, max: usize) -> Option<Vec<u8>> {
+pub(crate) fn decode(fields: &mut Fields, path: &str, text: &str, max: usize) -> Option<Vec<u8>> {
     if text.len() > max.div_ceil(3) * 4 {
         fields.wrong(path, format!("is larger than {max} bytes"));
         return None;

@@ -8,6 +8,7 @@
 
 mod access;
 mod audit;
+mod callers;
 mod engagements;
 mod error;
 mod grants;

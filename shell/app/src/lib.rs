@@ -13,6 +13,7 @@ mod authenticate;
 mod bearer;
 mod beats;
 mod caller;
+mod certify;
 mod collect;
 mod cursor;
 mod effects;

@@ -11,14 +11,16 @@ use muster_lifecycle::refresh::{self, Facts, Outcome, Presented};
 use muster_lifecycle::{Context, Plan, Terms, invited};
 use muster_model::{
     Credential, CredentialId, CredentialKind, GrantKind, Hold, Machine, MachineId, Object, Refusal, Secret,
-    SecretId, SecretKind, TenantId,
+    SecretId, SecretKind, TenantId, Verifier,
 };
 use muster_store::{Decision, Reads, Store, StoreError, Unscoped};
 use muster_wire::enroll::{EnrollFields, EnrollRequest};
 use muster_wire::machine as wire;
+use sha2::{Digest, Sha256};
 
 use crate::App;
 use crate::caller::{Caller, Origin, Proof};
+use crate::certify::serial;
 use crate::enroll::{Enroll, Named, Proved, Stepped, parse_evidence};
 use crate::error::Error;
 use crate::mode::Mode;
@@ -38,8 +40,8 @@ pub struct Session {
     pub refresh_token: String,
     /// The key that was made for it, and its certificate.
     pub made: MadeKey,
-    /// PEM of the authorities that whoever calls the machine shows a certificate of.
-    pub authorities: String,
+    /// PEM of the authority that whoever calls the machine shows a certificate of. Machines have none of it.
+    pub callers: String,
 }
 
 /// What became of a registration.
@@ -68,27 +70,39 @@ impl<S: Store> App<S> {
         let shown = Secret::presented(invite, SecretKind::Enroll);
         let fields = EnrollFields { evidence: muster_wire::enroll::by_token(&shown.reveal()), ..fields };
         let first = self.inner.pepper.derived(SecretKind::Refresh, &shown);
-        let enroll = self.invited(fields, self.refresh_kind(&first), origin).await?;
-        match self.settle(origin, Register(enroll)).await? {
+        let claimed = self.claimed(&shown, &fields);
+        let enroll = self.invited(fields, claimed, self.refresh_kind(&first), origin).await?;
+        let serving = draw!(&*self.inner.ports);
+        match self.settle(origin, Register { enroll, serving }).await? {
             Enrolled::Held(hold) => Ok(Registered::Held(hold)),
             Enrolled::Enrolled { machine, credential, .. } => {
                 self.beat(machine.tenant, machine.id).await?;
-                let session = self.session(&machine, &credential, &first).await?;
+                let session = self.session(&machine, &credential, &first, serving).await?;
                 Ok(Registered::In(Box::new(session)))
             }
         }
+    }
+
+    /// By what a caller without a key is known again while a person decides: its invite and all that it says of itself.
+    fn claimed(&self, shown: &Secret, fields: &EnrollFields) -> Verifier {
+        let mut said = Sha256::new().chain_update(shown.reveal());
+        for (name, value) in fields.attributes.iter() {
+            said = said.chain_update(format!("\0{name}\0{value}"));
+        }
+        self.inner.pepper.verifier(&said.finalize().into())
     }
 
     /// The decision about somebody who is to have this credential.
     async fn invited(
         &self,
         fields: EnrollFields,
+        claimed: Verifier,
         credential: CredentialKind,
         origin: &Origin,
     ) -> Result<Enroll<S>, Error> {
         let evidence = parse_evidence(&fields)?;
         let Stepped { tenant, claim, shut } = self.claim(&evidence).await?;
-        let proved = Proved { tenant, claim, shut, key: None, verifier: None, vouched_by: None };
+        let proved = Proved { tenant, claim, shut, key: None, verifier: Some(claimed), vouched_by: None };
         let mut enroll = self.enrollment(fields, proved, Named::default(), origin);
         enroll.request.credential = credential;
         Ok(enroll)
@@ -111,9 +125,10 @@ impl<S: Store> App<S> {
             id: draw!(&*self.inner.ports),
         };
         let context = Context { tenant: known.tenant, ..self.context(origin) };
-        let decision = Refresh { shown: secret.id(), presented, context, terms: self.terms() };
+        let serving = draw!(&*self.inner.ports);
+        let decision = Refresh { shown: secret.id(), presented, serving, context, terms: self.terms() };
         match self.settle(origin, decision).await? {
-            Outcome::Refreshed { machine, token } => self.session(&machine, &token, &next).await,
+            Outcome::Refreshed { machine, token } => self.session(&machine, &token, &next, serving).await,
             Outcome::Copied => Err(self.refuse(origin, Refresh::NAME, Refusal::Revoked).await),
         }
     }
@@ -219,6 +234,7 @@ impl<S: Store> App<S> {
         machine: &Machine,
         token: &Credential,
         secret: &Secret,
+        serving: CredentialId,
     ) -> Result<Session, Error> {
         let (now, terms) = (self.now(), self.terms());
         let authority = &self.inner.authority;
@@ -233,7 +249,7 @@ impl<S: Store> App<S> {
             jti: token.id.to_string(),
         };
         let template = ServingTemplate {
-            serial: draw!(&*self.inner.ports),
+            serial: serving,
             machine: machine.id,
             address: address(machine),
             now,
@@ -244,7 +260,7 @@ impl<S: Store> App<S> {
             token: authority.tokens().sign_session(&claims)?,
             refresh_token: secret.reveal(),
             made: authority.make_key(&template)?,
-            authorities: format!("{}{}", authority.roots_pem().concat(), authority.chain_pem()),
+            callers: authority.callers_pem(),
         })
     }
 
@@ -259,7 +275,14 @@ fn address(machine: &Machine) -> Option<String> {
     ServerName::try_from(given).is_ok().then(|| given.to_owned())
 }
 
-struct Register<S>(Enroll<S>);
+/// By what name the audit log knows the certificate that goes with an answer.
+const SERVING: &str = "serving_serial";
+
+struct Register<S> {
+    enroll: Enroll<S>,
+    /// The serial number of the certificate that goes with the answer.
+    serving: CredentialId,
+}
 
 impl<S: Store> Decision for Register<S> {
     const NAME: &'static str = "machine.enroll";
@@ -267,7 +290,7 @@ impl<S: Store> Decision for Register<S> {
     type Outcome = Enrolled;
 
     async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<Self::Facts, StoreError> {
-        let facts = self.0.load(reads).await?;
+        let facts = self.enroll.load(reads).await?;
         let open = match &facts.pending {
             Some(machine) => reads.open_credentials(machine.tenant, machine.id).await?,
             None => Vec::new(),
@@ -276,17 +299,21 @@ impl<S: Store> Decision for Register<S> {
     }
 
     fn decide(&self, (facts, open): Self::Facts) -> Result<Plan<Enrolled>, Refusal> {
-        let decided = invited::decide(&self.0.request, facts, &open, &self.0.fresh);
-        match &self.0.shut {
-            Some(refusal) => Err(refusal.clone()),
-            None => decided,
+        let decided = invited::decide(&self.enroll.request, facts, &open, &self.enroll.fresh);
+        if let Some(refusal) = &self.enroll.shut {
+            return Err(refusal.clone());
         }
+        let plan = decided?;
+        let is_in = matches!(plan.outcome(), Enrolled::Enrolled { .. });
+        Ok(if is_in { plan.saying(SERVING, serial(self.serving)) } else { plan })
     }
 }
 
 struct Refresh {
     shown: SecretId,
     presented: Presented,
+    /// The serial number of the certificate that goes with the answer.
+    serving: CredentialId,
     context: Context,
     terms: Terms,
 }
@@ -304,7 +331,9 @@ impl Decision for Refresh {
     }
 
     fn decide(&self, facts: Facts) -> Result<Plan<Outcome>, Refusal> {
-        refresh::refresh(facts, &self.presented, &self.context, &self.terms)
+        let plan = refresh::refresh(facts, &self.presented, &self.context, &self.terms)?;
+        let is_given = matches!(plan.outcome(), Outcome::Refreshed { .. });
+        Ok(if is_given { plan.saying(SERVING, serial(self.serving)) } else { plan })
     }
 }
 

@@ -1,15 +1,24 @@
 //! Certificate signing requests (PKCS #10, RFC 2986): proof that the sender holds a key, and nothing else.
 //!
 //! Takes the public key and checks the request's own signature. Subject, extensions and attributes are parsed as far
-//! as DER demands and dropped here: no later code ever sees them.
+//! as DER demands and dropped here: no later code ever sees them. The other side is here too, for our own command
+//! line: a key in a private file, and the request that proves it.
+
+use std::path::Path;
 
 use muster_model::{KeyAlgorithm, PublicKey};
+use rcgen::{CertificateParams, DistinguishedName};
 use thiserror::Error;
 use x509_parser::oid_registry::{OID_SIG_ECDSA_WITH_SHA256, OID_SIG_ED25519};
 use x509_parser::prelude::{FromDer, X509CertificationRequest, X509Version};
 use x509_parser::x509::AlgorithmIdentifier;
 
+use crate::authority::AuthorityError;
+use crate::certificate::IssueError;
+use crate::files::{self, FileError, FileProblem};
 use crate::key::{self, KeyError};
+use crate::seal;
+use crate::signing::CaKey;
 
 /// Longest request looked at, in bytes.
 pub const MAX_CSR: usize = 8 * 1024;
@@ -62,4 +71,43 @@ fn fits(signature: &AlgorithmIdentifier<'_>, key: KeyAlgorithm) -> bool {
         KeyAlgorithm::Ed25519 => OID_SIG_ED25519,
     };
     signature.algorithm == expected && signature.parameters.is_none()
+}
+
+/// The label of a private key's file (PKCS #8).
+const PRIVATE_KEY: &str = "PRIVATE KEY";
+
+/// A key pair that lies in a private file of its owner.
+pub struct OwnKey(CaKey);
+
+impl std::fmt::Debug for OwnKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("OwnKey(…)")
+    }
+}
+
+impl OwnKey {
+    /// The key in this file; where there is no file, one is made and written first.
+    pub fn at(path: &Path) -> Result<Self, AuthorityError> {
+        match seal::from_pem(path, PRIVATE_KEY) {
+            Ok(der) => {
+                let key = CaKey::from_pkcs8(&der);
+                Ok(Self(key.or(Err(FileProblem::Damaged("it is not a P-256 key").at(path)))?))
+            }
+            Err(FileError { problem: FileProblem::Missing, .. }) => {
+                let key = CaKey::generate()?;
+                let pem = seal::to_pem(PRIVATE_KEY, key.to_pkcs8()?.to_vec());
+                files::write_new(path, pem.as_bytes())?;
+                Ok(Self(key))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A request (DER) with nothing in it but the key.
+    pub fn request(&self) -> Result<Vec<u8>, IssueError> {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        let request = params.serialize_request(&self.0).map_err(IssueError::Sign)?;
+        Ok(request.der().to_vec())
+    }
 }

@@ -19,11 +19,12 @@ pub mod spiffe;
 pub mod token;
 
 pub use authority::{Authority, AuthorityError, NewAuthority};
+pub use certificate::caller::CallerTemplate;
 pub use certificate::identity::{IdentityError, MachineIdentity};
 pub use certificate::server::ServerCertificate;
 pub use certificate::serving::{MadeKey, ServingTemplate, serving_name};
 pub use certificate::{IssueError, MachineTemplate};
-pub use csr::CsrError;
+pub use csr::{CsrError, OwnKey};
 pub use engagement::{EngagementClaims, ExpectedEngagement, verify_engagement};
 pub use files::{FileError, FileProblem};
 pub use key::{KeyError, parse_spki, verify_signature};

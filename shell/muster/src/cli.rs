@@ -96,6 +96,9 @@ pub(crate) enum Command {
     /// API tokens.
     #[command(subcommand)]
     Token(commands::token::Token),
+    /// Callers: programs that may call machines that serve others.
+    #[command(subcommand)]
+    Caller(commands::caller::Caller),
     /// The audit log: who did what, to what, why, from where.
     #[command(subcommand)]
     Audit(commands::audit::Audit),

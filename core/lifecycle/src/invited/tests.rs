@@ -1,5 +1,6 @@
 use muster_model::{
-    Attributes, CredentialKind, CredentialState, EndReason, Minted, SecretId, SuspendCause, Uses,
+    Attributes, CredentialKind, CredentialState, EndReason, Minted, Pepper, SecretId, SignedDuration,
+    SuspendCause, Uses,
 };
 
 use super::*;
@@ -131,4 +132,90 @@ fn a_token_of_many_machines_is_no_invite() {
     scene.grant().kind = GrantKind::Token;
     scene.facts.pending = None;
     assert_eq!(ask(&scene, &[]), Err(Refusal::NotEntitled { cause: "grant_kind" }));
+}
+
+/// The scene at a site that asks for approval, and the hold that the first call opened.
+fn waiting() -> (Scene, Hold) {
+    let mut scene = scene();
+    scene.site().approval = true;
+    scene.request.claimant.hardware_id = None;
+    scene.request.claimant.verifier = Some(Pepper::new([1; 32]).verifier(&[1; 32]));
+    let plan = ask(&scene, &[]).expect("it is held");
+    let hold = held(&plan).clone();
+    assert_eq!(rows(&plan).len(), 2, "the hold, and the use of the invite");
+    scene.grant().uses = scene.grant().drawn(None, now()).expect("it was spent");
+    scene.facts.holds = vec![hold.clone()];
+    (scene, hold)
+}
+
+/// The same once a person has let it in.
+fn approved() -> Scene {
+    let (mut scene, hold) = waiting();
+    let machine = Machine {
+        state: active(),
+        enrolled_at: Some(now()),
+        grant: hold.grant,
+        attributes: says("amd64"),
+        ..pending(3)
+    };
+    let state = HoldState::Approved { machine: machine.id, at: now(), by: operator() };
+    scene.facts.holds = vec![Hold { state, ..hold }];
+    scene.facts.pending = Some(machine);
+    scene
+}
+
+#[test]
+fn a_caller_that_waits_asks_by_the_same_invite_and_nothing_more_is_spent() {
+    let (scene, hold) = waiting();
+    let plan = ask(&scene, &[]).expect("it is held");
+    assert!(held(&plan).id == hold.id && plan.is_unchanged());
+    let mut late = scene.clone();
+    late.grant().expires_at = Some(now());
+    assert_eq!(held(&ask(&late, &[]).expect("it is held")).id, hold.id, "a person may take their time");
+    let mut other = scene;
+    other.facts.holds.clear();
+    other.request.claimant.verifier = Some(Pepper::new([1; 32]).verifier(&[2; 32]));
+    assert_eq!(
+        ask(&other, &[]),
+        Err(Refusal::NotEntitled { cause: "grant_spent" }),
+        "others have no use of it"
+    );
+}
+
+#[test]
+fn whom_a_person_approved_comes_in_by_the_same_invite_until_its_token_is_used() {
+    let mut scene = approved();
+    scene.grant().expires_at = Some(now());
+    let plan = ask(&scene, &[]).expect("it is let in");
+    let (machine, credential, again) = enrolled(&plan);
+    assert_eq!((machine.id, &credential.kind, again), (machine_id(3), &first_token(), false));
+    assert_eq!(told(&plan), ("credential.reserve", "hold_collected"));
+    let lost = std::slice::from_ref(credential);
+    let repeated = ask(&scene, lost).expect("the answer was lost");
+    assert_eq!((enrolled(&repeated).1, enrolled(&repeated).2), (credential, true));
+    let state = CredentialState::Issued(Minted::Refresh { used_at: Some(now()) });
+    let used = Credential { state, ..credential.clone() };
+    assert_eq!(ask(&scene, &[used]), Err(Refusal::NotEntitled { cause: "grant_spent" }));
+}
+
+#[test]
+fn an_approval_lets_in_nobody_once_the_invite_or_the_machine_has_ended() {
+    let spent = Err(Refusal::NotEntitled { cause: "grant_spent" });
+    let with = |change: fn(&mut Machine)| {
+        let mut scene = approved();
+        change(scene.facts.pending.as_mut().expect("a machine"));
+        ask(&scene, &[])
+    };
+    assert_eq!(with(|machine| machine.state = retired()), spent);
+    assert_eq!(with(|machine| machine.enrolled_at = Some(now() + SignedDuration::from_secs(1))), spent);
+    assert_eq!(with(|machine| machine.key = Some(key(5))), spent);
+    let mut late = approved();
+    late.fresh.context.now = now() + SignedDuration::from_hours(24 * 31);
+    assert_eq!(ask(&late, &[]), spent);
+    let mut over = approved();
+    over.grant().state = GrantState::Revoked(now());
+    assert_eq!(ask(&over, &[]), Err(Refusal::NotEntitled { cause: "grant_revoked" }));
+    let (mut turned_away, hold) = waiting();
+    turned_away.facts.holds = vec![Hold { state: rejected(), ..hold }];
+    assert!(matches!(ask(&turned_away, &[]), Err(Refusal::Rejected { .. })));
 }

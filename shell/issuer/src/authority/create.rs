@@ -57,11 +57,14 @@ fn clear(staging: &Path) -> Result<(), FileError> {
 
 fn write(dir: &Path, seal_key: &SealKey, new: &NewAuthority) -> Result<(), AuthorityError> {
     let sealer = seal_key.create(dir)?;
-    let root_a = write_root(dir, &sealer, new, ROOTS[0], "Muster root A")?;
-    write_root(dir, &sealer, new, ROOTS[1], "Muster root B")?;
+    let many = BasicConstraints::Unconstrained;
+    let root_a = write_root(dir, &sealer, new, (ROOTS[0], "Muster root A"), many)?;
+    write_root(dir, &sealer, new, (ROOTS[1], "Muster root B"), many)?;
+    let leaves = BasicConstraints::Constrained(0);
+    write_root(dir, &sealer, new, (CALLERS, "Muster callers"), leaves)?;
     let key = CaKey::generate()?;
     let mut params = authority(new, &key, "Muster issuing authority", ISSUING_LIFE)?;
-    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.is_ca = IsCa::Ca(leaves);
     let certificate = params.signed_by(&key, &root_a).map_err(IssueError::Sign)?;
     write_pair(dir, &sealer, ISSUING, certificate.der(), &key)?;
     sealer.write(&dir.join(TOKEN_KEY), &TokenSigner::generate()?)?;
@@ -72,12 +75,12 @@ fn write_root(
     dir: &Path,
     sealer: &Sealer,
     new: &NewAuthority,
-    name: &str,
-    title: &str,
+    (name, title): (&str, &str),
+    below: BasicConstraints,
 ) -> Result<Issuer<'static, CaKey>, AuthorityError> {
     let key = CaKey::generate()?;
     let mut params = authority(new, &key, title, ROOT_LIFE)?;
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.is_ca = IsCa::Ca(below);
     let certificate = params.self_signed(&key).map_err(IssueError::Sign)?;
     write_pair(dir, sealer, name, certificate.der(), &key)?;
     Ok(Issuer::new(params, key))

@@ -1,11 +1,13 @@
-//! The certificate authority: two roots, one issuing authority under the active one, and the key of tokens.
+//! The certificate authority: two roots, one issuing authority under the active one, the key of tokens; and apart from
+//! them the authority of whoever may call machines.
 //!
-//! Owns their lives and their place on disk. Root keys are in memory only while they are made or checked; the issuing
+//! Owns their lives and their place on disk. The authority of callers stands for itself: a machine's certificate must not
+//! open another machine's port. Root keys are in memory only while they are made or checked; the issuing
 //! key stays, prepared. No name constraints: the TLS library refuses every URI name below them, so the trust domain
 //! is checked where an identity is read.
 //!
-//! Invariant: an open authority is whole: every key fits its certificate, the issuing one chains to the active root
-//! and all name the same trust domain.
+//! Invariant: an open authority is whole: every key fits its certificate, the issuing one chains to the active root,
+//! that of callers to none, and all name the same trust domain.
 
 mod create;
 mod open;
@@ -16,6 +18,7 @@ use muster_model::{KeyFingerprint, MachineId, PublicKey, TenantId};
 use rustls_pki_types::{CertificateDer, ServerName};
 use thiserror::Error;
 
+use crate::certificate::caller::CallerTemplate;
 use crate::certificate::server::ServerCertificate;
 use crate::certificate::serving::{MadeKey, ServingTemplate};
 use crate::certificate::{IssueError, IssuingKey, MachineTemplate};
@@ -34,6 +37,7 @@ pub(crate) const BACKDATE: SignedDuration = SignedDuration::from_hours(24);
 const CERTIFICATE: &str = "CERTIFICATE";
 const ROOTS: [&str; 2] = ["root-a", "root-b"];
 const ISSUING: &str = "issuing";
+const CALLERS: &str = "callers";
 const TOKEN_KEY: &str = "jwt.key";
 
 /// What a new authority is made of.
@@ -71,15 +75,17 @@ struct Texts {
     roots: [String; 2],
     pins: [String; 2],
     chain: String,
+    callers: String,
 }
 
 impl Texts {
-    fn new(roots: &[Root; 2], issuing: &CertificateDer<'static>) -> Self {
+    fn new(roots: &[Root; 2], issuing: &CertificateDer<'static>, callers: &CertificateDer<'static>) -> Self {
         let pem = |der: &CertificateDer<'static>| seal::to_pem(CERTIFICATE, der.to_vec()).to_string();
         Self {
             roots: [pem(&roots[0].der), pem(&roots[1].der)],
             pins: [pin(&roots[0]), pin(&roots[1])],
             chain: pem(issuing),
+            callers: pem(callers),
         }
     }
 }
@@ -92,6 +98,7 @@ pub struct Authority {
     issuing: CertificateDer<'static>,
     texts: Texts,
     signer: IssuingKey,
+    callers: IssuingKey,
     tokens: TokenSigner,
 }
 
@@ -156,6 +163,17 @@ impl Authority {
     /// Signs a machine's certificate, DER.
     pub fn issue(&self, key: &PublicKey, template: &MachineTemplate) -> Result<Vec<u8>, IssueError> {
         self.signer.machine(&self.trust_domain, key, template)
+    }
+
+    /// The authority of callers, PEM: what a machine holds against whoever calls it. No certificate of a machine is of it.
+    pub fn callers_pem(&self) -> String {
+        self.texts.callers.clone()
+    }
+
+    /// Signs the certificate of whoever may call machines, PEM. It chains to [`Self::callers_pem`] directly.
+    pub fn certify_caller(&self, key: &PublicKey, template: &CallerTemplate) -> Result<String, IssueError> {
+        let leaf = self.callers.caller(&self.trust_domain, key, template)?;
+        Ok(seal::to_pem(CERTIFICATE, leaf).to_string())
     }
 
     /// Makes a key for a client that insists on being given one, and a certificate to serve others by.

@@ -27,20 +27,23 @@ impl Authority {
         let sealer = seal_key.open(dir)?;
         let [a, b] = [read_pair(dir, &sealer, ROOTS[0])?, read_pair(dir, &sealer, ROOTS[1])?];
         let issuing = read_pair(dir, &sealer, ISSUING)?;
+        let callers = read_pair(dir, &sealer, CALLERS)?;
         let tokens = read_tokens(dir, &sealer)?;
         // Invariant: the active root is the one that signed the issuing authority.
         let (active, standby) = if is_signed_by(&issuing, &a) { (a, b) } else { (b, a) };
         check_chain(dir, &issuing, &active, &standby)?;
+        check_apart(dir, &callers, [&active, &standby, &issuing])?;
         let trust_domain = trust_domain(dir, &issuing)?;
-        for root in [&active, &standby] {
+        for root in [&active, &standby, &callers] {
             if self::trust_domain(dir, root)? != trust_domain {
                 return Err(mismatch(dir, root, &issuing.file));
             }
         }
         let roots = [root_of(active), root_of(standby)];
         let der = issuing.der.clone();
-        let texts = Texts::new(&roots, &der);
-        Ok(Self { trust_domain, roots, issuing: der, texts, signer: signer(dir, issuing)?, tokens })
+        let texts = Texts::new(&roots, &der, &callers.der);
+        let (signer, callers) = (signer(dir, issuing)?, signer(dir, callers)?);
+        Ok(Self { trust_domain, roots, issuing: der, texts, signer, callers, tokens })
     }
 }
 
@@ -92,6 +95,18 @@ fn check_chain(dir: &Path, issuing: &Pair, active: &Pair, standby: &Pair) -> Res
     }
     if active.key.spki() == standby.key.spki() {
         return Err(FileProblem::Damaged("both roots are the same").at(&dir.join(&standby.file)).into());
+    }
+    Ok(())
+}
+
+/// Whoever trusts the authority of callers trusts nothing else of ours.
+fn check_apart(dir: &Path, callers: &Pair, others: [&Pair; 3]) -> Result<(), AuthorityError> {
+    if !is_signed_by(callers, callers) {
+        return Err(mismatch(dir, callers, "its own signature"));
+    }
+    if others.iter().any(|other| other.key.spki() == callers.key.spki()) {
+        let problem = FileProblem::Damaged("it has the key of another authority");
+        return Err(problem.at(&dir.join(&callers.file)).into());
     }
     Ok(())
 }

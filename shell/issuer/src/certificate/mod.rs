@@ -3,6 +3,7 @@
 //! Subject `CN=<machine id>`, one URI SAN, key usage `digitalSignature`, extended key usage `clientAuth`, no CA. Of the
 //! machine only its checked public key enters. Who may have one, and for how long, was decided elsewhere.
 
+pub mod caller;
 pub mod identity;
 pub mod server;
 pub mod serving;

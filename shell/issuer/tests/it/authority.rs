@@ -9,7 +9,9 @@ use muster_issuer::{Authority, AuthorityError, FileError, FileProblem, SealKey};
 
 use crate::support::*;
 
-const FILES: [&str; 8] = [
+const FILES: [&str; 10] = [
+    "callers.crt",
+    "callers.key",
     "issuing.crt",
     "issuing.key",
     "jwt.key",

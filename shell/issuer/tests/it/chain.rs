@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_issuer::{
-    Authority, IdentityError, IssueError, MachineIdentity, MachineTemplate, ServerName, ServingTemplate, csr,
-    serving_name,
+    Authority, CallerTemplate, IdentityError, IssueError, MachineIdentity, MachineTemplate, ServerName,
+    ServingTemplate, csr, serving_name,
 };
 use muster_model::{CredentialId, SignedDuration, Timestamp};
 use rcgen::{
@@ -253,4 +253,87 @@ fn q_03_only_an_address_that_an_operator_gave_stands_in_it_and_only_as_a_name() 
         assert_eq!(names.general_names[1], expected);
     }
     assert!(authority.make_key(&serving(Some("bücher.example"))).is_err());
+}
+
+fn der(pem: &str) -> Vec<CertificateDer<'static>> {
+    let all = pem::parse_many(pem.as_bytes()).expect("PEM");
+    all.into_iter().map(|one| CertificateDer::from(one.into_contents())).collect()
+}
+
+fn caller(authority: &Authority, not_after: Timestamp) -> Result<Vec<CertificateDer<'static>>, IssueError> {
+    let key = csr::read(&csr(&key_pair(&PKCS_ECDSA_P256_SHA256), &CertificateParams::default()));
+    let serial = CredentialId::from_bytes([4; 16]);
+    let template = CallerTemplate { serial, name: "wrenn-cp".to_owned(), now: now(), not_after };
+    authority.certify_caller(&key.expect("a good request"), &template).map(|pem| der(&pem))
+}
+
+/// Which certificates open the port of a machine that serves: those of callers. One of a machine does not, not even with
+/// everything that stands above it, and neither does the server's own.
+#[test]
+fn a_caller_is_let_in_by_the_authority_of_callers_and_a_machine_is_not() {
+    let authority = World::new().create();
+    let [callers] = &der(&authority.callers_pem())[..] else { panic!("one authority") };
+    let caller = caller(&authority, now() + SignedDuration::from_hours(24)).expect("made");
+    assert_eq!(accepts_client(callers, &caller, now()), Ok(()));
+    assert!(accepts_client(callers, &caller, now() + SignedDuration::from_hours(25)).is_err(), "short");
+    let [active, standby] = authority.roots_der();
+    let machine = machine(&authority, &template());
+    let names = [ServerName::try_from("muster.example").expect("a name")];
+    let server = authority.server_certificate(&names, now()).expect("made");
+    for foreign in [
+        vec![machine.clone(), authority.chain_der().clone()],
+        vec![machine, authority.chain_der().clone(), active.clone(), standby.clone()],
+        server.chain,
+        der(&authority.make_key(&serving(None)).expect("made").chain),
+    ] {
+        assert!(accepts_client(callers, &foreign, now()).is_err());
+    }
+}
+
+/// The other direction: nobody who calls is a machine, serves, or certifies, and a machine that serves shows a certificate
+/// of the roots that operators are told.
+#[test]
+fn a_caller_is_no_machine_and_no_server_and_those_it_calls_are_of_the_machines_authority() {
+    let authority = World::new().create();
+    let callers = der(&authority.callers_pem());
+    let caller = caller(&authority, now() + SignedDuration::from_hours(24)).expect("made");
+    for root in authority.roots_der() {
+        assert!(accepts_client(root, &caller, now()).is_err());
+    }
+    assert!(accepts_server(&callers[0], &caller, "wrenn-cp").is_err());
+    assert!(MachineIdentity::from_certificate(&caller[0], &trust_domain()).is_err());
+    let (_, read) = X509Certificate::from_der(&callers[0]).expect("a certificate");
+    let limits = read.basic_constraints().expect("once").expect("there").value;
+    assert_eq!((limits.ca, limits.path_len_constraint), (true, Some(0)));
+    let served = der(&authority.make_key(&serving(Some("10.0.0.5"))).expect("made").chain);
+    assert_eq!(accepts_server(authority.roots_der()[0], &served, "10.0.0.5"), Ok(()));
+    assert!(accepts_server(&callers[0], &served, "10.0.0.5").is_err(), "callers certify no server");
+}
+
+#[test]
+fn a_caller_has_the_name_and_key_that_were_certified_and_does_not_outlive_its_authority() {
+    let authority = World::new().create();
+    let made = caller(&authority, now() + SignedDuration::from_hours(24)).expect("made");
+    let (_, read) = X509Certificate::from_der(&made[0]).expect("a certificate");
+    let common: Vec<_> = read.subject().iter_common_name().filter_map(|name| name.as_str().ok()).collect();
+    assert_eq!((common, read.serial.to_bytes_be()), (vec!["wrenn-cp"], vec![4; 16]));
+    let names = read.subject_alternative_name().expect("once").expect("there").value;
+    assert_eq!(names.general_names, [GeneralName::URI("spiffe://fleet.example/caller/wrenn-cp")]);
+    let usage = read.extended_key_usage().expect("once").expect("there").value;
+    assert!(usage.client_auth && !usage.server_auth && !usage.any);
+    let late = now() + SignedDuration::from_hours(11 * 365 * 24);
+    assert!(matches!(caller(&authority, late), Err(IssueError::OutlivesIssuer { .. })));
+}
+
+#[test]
+fn q_29_an_own_key_is_made_once_privately_and_proves_itself() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let path = dir.path().join("x.key");
+    let first = muster_issuer::OwnKey::at(&path).expect("made").request().expect("a request");
+    let again = muster_issuer::OwnKey::at(&path).expect("read").request().expect("a request");
+    let spki = |request: &[u8]| csr::read(request).expect("proves its key").spki().to_vec();
+    assert_eq!(spki(&first), spki(&again));
+    assert!(muster_issuer::files::read(&path).is_ok(), "private");
+    std::fs::write(&path, "half").expect("ours");
+    assert!(muster_issuer::OwnKey::at(&path).is_err(), "never made anew");
 }

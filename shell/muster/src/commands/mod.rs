@@ -3,6 +3,7 @@
 mod adopt;
 pub(crate) mod agent;
 pub(crate) mod audit;
+pub(crate) mod caller;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod db;
@@ -74,6 +75,7 @@ fn run(context: &Context, command: Command) -> Result<ExitCode> {
         Command::Grant(verb) => ask(context, grant::run(context, verb))?,
         Command::Invite(verb) => ask(context, invite::run(context, verb))?,
         Command::Token(verb) => ask(context, token::run(context, verb))?,
+        Command::Caller(verb) => ask(context, caller::run(context, verb))?,
         Command::Audit(verb) => ask(context, audit::run(context, verb))?,
         Command::Replica(verb) => ask(context, replica::run(context, verb))?,
         Command::Restore(verb) => ask(context, restore::run(context, verb))?,

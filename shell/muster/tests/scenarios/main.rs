@@ -8,6 +8,7 @@ mod adopted_client;
 mod audit;
 mod bad_input;
 mod browser;
+mod callers;
 mod clone;
 mod command_line;
 mod damaged_files;

@@ -5,7 +5,8 @@
 //! 2. It refreshes, and that answer is lost; it refreshes again, twice at once. One successor.
 //! 3. A copy of its file refreshes behind its back: it notices, both are stopped, and the log tells. An operator gives
 //!    another token, and the host comes back under its id.
-//! 4. The server stops and starts: the host goes on. A pause stops it, a resumed one goes on with what it has.
+//! 4. The server stops and starts: the host goes on. A paused host hears nothing more: it pauses at the third silence and goes on
+//!    by itself once it is resumed. A revoked one gives up.
 //! 5. It is deleted: 404, and the agent deletes its credentials. Nobody else is answered so.
 //! 6. On PostgreSQL: the way to the database is cut. The host is told 503 and never 401, and goes on by itself.
 
@@ -89,6 +90,8 @@ enum Beat {
     Refreshed(Kept),
     /// 401 or 403, and the refresh failed: everything is paused and the loop ends for good.
     GaveUp,
+    /// No answer. At the third in a row everything is paused, until 204.
+    Silence,
     /// 404: the credentials are deleted and the agent ends.
     Deleted,
     /// A warning.
@@ -125,7 +128,8 @@ fn status_of_beat(url: &str, kept: &Kept) -> Option<u16> {
 }
 
 fn beat(url: &str, kept: &Kept) -> Beat {
-    match status_of_beat(url, kept).expect("an answer") {
+    let Some(status) = status_of_beat(url, kept) else { return Beat::Silence };
+    match status {
         204 => Beat::Alive,
         404 => Beat::Deleted,
         401 | 403 => match refresh(url, kept) {
@@ -182,9 +186,12 @@ fn life_of_a_host(mut server: Server) {
     let url = server.told("compat_url").to_owned();
     assert_eq!(beat(&url, &next), Beat::Alive);
 
-    // A pause, as the agent reads it.
+    // A pause, as the agent reads it: it gives up nothing, and comes back by itself.
     server.muster(&["machine", "suspend", &id]);
-    assert_eq!(beat(&url, &next), Beat::GaveUp);
+    for _ in 0..3 {
+        assert_eq!(beat(&url, &next), Beat::Silence);
+    }
+    assert!(refresh(&url, &next).is_none(), "nothing is issued meanwhile");
     server.muster(&["machine", "resume", &id]);
     assert_eq!(beat(&url, &next), Beat::Alive);
 
@@ -196,6 +203,13 @@ fn life_of_a_host(mut server: Server) {
     let again = asked(&server, &api, &format!("/v1/hosts/{id}/token"), "");
     let back = kept(&register(&url, &text(&again["registration_token"])));
     assert_eq!((beat(&url, &back), &back.host_id), (Beat::Alive, &id));
+
+    // A revocation, as the agent reads it.
+    server.muster(&["machine", "revoke", &id]);
+    assert_eq!(beat(&url, &back), Beat::GaveUp);
+    let again = asked(&server, &api, &format!("/v1/hosts/{id}/token"), "");
+    let back = kept(&register(&url, &text(&again["registration_token"])));
+    assert_eq!(beat(&url, &back), Beat::Alive);
 
     // Only a host that was deleted deletes its credentials.
     let stranger = Kept { host_id: server.machine().to_owned(), ..back.clone() };

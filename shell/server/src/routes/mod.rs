@@ -2,6 +2,7 @@
 
 mod access;
 mod audit;
+mod caller;
 mod channel;
 mod engagement;
 mod enroll;
@@ -81,7 +82,7 @@ pub fn openapi<S: Store>() -> (OpenApi, Vec<Mounted>) {
 
 fn routes<S: Store>(state: Option<ServerState<S>>) -> Routes<S> {
     let routes = Routes::new(state, Document::openapi());
-    engagements(management(machines_themselves(open_to_all(routes))))
+    engagements(access(management(machines_themselves(open_to_all(routes)))))
 }
 
 /// What anybody may ask. A reviewed list: whatever is added here is reachable without any credential.
@@ -138,11 +139,17 @@ fn management<S: Store>(routes: Routes<S>) -> Routes<S> {
         .add::<grant::__path_create, _, _>(Operate, grant::create::<S>)
         .add::<grant::__path_revoke, _, _>(Operate, grant::revoke::<S>)
         .add::<grant::__path_invite, _, _>(Operate, grant::invite::<S>)
+        .add::<audit::__path_list, _, _>(Read, audit::list::<S>)
+}
+
+/// Who may do what: operators' tokens, and those who may call machines.
+fn access<S: Store>(routes: Routes<S>) -> Routes<S> {
+    routes
         .add::<access::__path_list, _, _>(Administer, access::list::<S>)
         .add::<access::__path_create, _, _>(Administer, access::create::<S>)
         .add::<access::__path_revoke, _, _>(Administer, access::revoke::<S>)
         .add::<access::__path_login_link, _, _>(Administer, access::login_link::<S>)
-        .add::<audit::__path_list, _, _>(Read, audit::list::<S>)
+        .add::<caller::__path_certify, _, _>(Administer, caller::certify::<S>)
 }
 
 /// What software agents are to do.

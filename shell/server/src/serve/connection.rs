@@ -1,7 +1,6 @@
 //! HTTP on one connection: the protocol that ALPN named (never sniffed), every request with its peer, and a watch
 //! over silence. Without ALPN it is HTTP/1.1.
 
-use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::task::{Poll, ready};
@@ -31,6 +30,16 @@ use super::socket::Socket;
 const PING: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(10));
 /// What HTTP/1.1 reads ahead.
 const READ_BUFFER: usize = 32 * 1024;
+
+/// In a response that is not to be given: the connection ends instead, or the one stream of it that asked. For clients that
+/// do on silence what they do on no answer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct HangUp;
+
+/// A connection that ended by [`HangUp`].
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("hung up on purpose")]
+struct HungUp;
 
 /// What all connections of a listener share.
 #[derive(Debug, Clone)]
@@ -63,7 +72,7 @@ fn answer(
     peer: &Peer,
     shared: &Shared,
     activity: &Activity,
-) -> impl Future<Output = Result<Response, Infallible>> + Send + 'static {
+) -> impl Future<Output = Result<Response, HungUp>> + Send + 'static {
     let running = activity.request();
     let activity = activity.clone();
     let mut request = request.map(Body::new);
@@ -71,9 +80,11 @@ fn answer(
     request.extensions_mut().insert(shared.draining.clone());
     let response = shared.router.clone().oneshot(request);
     async move {
-        let response = response.await?.map(|body| activity.watch_body(body));
+        let Ok(response) = response.await;
+        let is_given = response.extensions().get::<HangUp>().is_none();
+        let response = response.map(|body| activity.watch_body(body));
         drop(running);
-        Ok(response)
+        if is_given { Ok(response) } else { Err(HungUp) }
     }
 }
 

@@ -33,6 +33,7 @@ use tokio::net::TcpStream;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 
+pub(crate) use connection::HangUp;
 pub use listener::Listener;
 pub use peer::{Peer, Transport};
 pub use settings::ServeSettings;

@@ -19,6 +19,9 @@ fn well_formed(path: &str, face_token: &str) -> Value {
         "/v1/sites" => json!({"code": "berlin"}),
         "/v1/grants" | "/v1/invites" => json!({"uses": 2}),
         "/v1/tokens" => json!({"name": "ci"}),
+        "/v1/callers" => {
+            json!({"name": "cp", "csr": data_encoding::BASE64.encode(&Device::new("cp").csr())})
+        }
         "/v1/holds/{hold}/approve" => json!({"as": "new"}),
         "/v1/machines/{machine}/revoke" => json!({"dry_run": true}),
         "/v1/machines/{machine}/engagement" => json!({"nick": "w-two"}),

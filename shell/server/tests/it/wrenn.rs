@@ -165,6 +165,66 @@ async fn a_lost_register_answer_is_given_again_until_the_first_heartbeat() {
     assert_eq!(face.world.machines().await.len(), 1);
 }
 
+/// The host of somebody who asks at a site where a person decides, and its token.
+async fn at_a_gate(face: &Face) -> (String, String) {
+    let gate = json!({"code": "gate", "approval": true});
+    assert_eq!(face.admin(post("/v1/sites", &gate)).await.status, StatusCode::CREATED);
+    let host = muster_wire::machine::CreateMachine {
+        name: "host-1".to_owned(),
+        site: Some("gate".to_owned()),
+        kind: Some("host".to_owned()),
+        hardware_id: None,
+        role: None,
+        labels: Default::default(),
+        expires_in: Some(3600),
+    };
+    let (machine, token) =
+        face.world.app.create_invited(host, &face.world.admin()).await.expect("a machine made ahead");
+    (machine.id, token.reveal())
+}
+
+/// Requirement 5: where a person must decide, the token is not lost by asking. The agent ends on whatever is not 201 and is
+/// started again; 503 says that this helps, and once somebody approved the same call is answered.
+#[tokio::test]
+async fn a_host_that_waits_for_a_person_is_told_later_and_comes_in_by_the_same_token() {
+    let face = Face::new().await;
+    let (id, token) = at_a_gate(&face).await;
+    for _ in 0..3 {
+        let waits = register(&face, &token).await;
+        assert_eq!((waits.status, waits.code()), (StatusCode::SERVICE_UNAVAILABLE, "held".to_owned()));
+        assert!(waits.header("retry-after").is_some());
+    }
+    let holds = face.admin(get("/v1/holds")).await.json();
+    assert_eq!(holds["items"].as_array().map(Vec::len), Some(1), "one line on the Desk: {holds}");
+    let other = REGISTER.replace("TOK1", &token).replace("251", "500");
+    let other = face.stranger(post_as("/v1/hosts/register", "application/json", other)).await;
+    assert_eq!(other.status, StatusCode::UNAUTHORIZED, "the token is of whoever asked first");
+    later(&face, 2 * 3600);
+    let hold = text(&holds["items"][0]["id"]);
+    assert_eq!(register(&face, &token).await.status, StatusCode::SERVICE_UNAVAILABLE, "a person takes time");
+    let approved = face.admin(post(&format!("/v1/holds/{hold}/approve"), &json!({}))).await;
+    assert_eq!(approved.status, StatusCode::OK, "{approved:?}");
+    let lost = read(&register(&face, &token).await, StatusCode::CREATED);
+    let held = read(&register(&face, &token).await, StatusCode::CREATED);
+    assert_eq!((&held.id, &held.refresh), (&id, &lost.refresh));
+    assert_eq!(beats(&face, &held).await, StatusCode::NO_CONTENT);
+    assert_eq!(register(&face, &token).await.status, StatusCode::UNAUTHORIZED, "spent, as any other");
+    assert_eq!(face.world.machines().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_host_that_a_person_turned_away_is_told_so() {
+    let face = Face::new().await;
+    let (_, token) = at_a_gate(&face).await;
+    assert_eq!(register(&face, &token).await.status, StatusCode::SERVICE_UNAVAILABLE);
+    let hold = text(&face.admin(get("/v1/holds")).await.json()["items"][0]["id"]);
+    let reason = json!({"reason": "not ours"});
+    let rejected = face.admin(post(&format!("/v1/holds/{hold}/reject"), &reason)).await;
+    assert_eq!(rejected.status, StatusCode::OK);
+    let told = register(&face, &token).await;
+    assert_eq!((told.status, told.code()), (StatusCode::FORBIDDEN, "rejected".to_owned()));
+}
+
 /// Weakness 3: a failure after the commit, and one before it, spend nothing.
 #[tokio::test]
 async fn a_register_that_fails_on_the_server_is_repeated() {
@@ -270,23 +330,31 @@ async fn a_heartbeat_is_answered_404_by_a_retired_host_alone() {
     assert_eq!(host(&face, &held.id).await["error"]["code"], "not_found");
 }
 
-/// Requirement 3: 403 with a refresh that fails is what stops the agent, and what an operator's pause is answered with.
+/// Requirement 3: what the agent comes back from by itself is no answer. An operator's pause is 503 here, and the connection
+/// ends before that is said; neither 401 nor 403, which it gives up by, also where its JWT is over.
 #[tokio::test]
-async fn a_suspended_host_stops_and_goes_on_with_what_it_has_once_it_is_resumed() {
+async fn a_suspended_host_is_never_told_to_give_up_and_goes_on_once_it_is_resumed() {
     let face = Face::new().await;
     let held = in_use(&face).await;
     let admin = face.world.admin();
     face.world.app.suspend(machine_id(&held.id), None, &admin).await.expect("suspended");
-    assert_eq!(beats(&face, &held).await, StatusCode::FORBIDDEN);
-    assert_eq!(refresh(&face, &held.refresh).await.status, StatusCode::FORBIDDEN);
+    let answer = face.stranger(beat(&held.id, &held.jwt)).await;
+    assert_eq!((answer.status, answer.code()), (StatusCode::SERVICE_UNAVAILABLE, "suspended".to_owned()));
+    assert_eq!(refresh(&face, &held.refresh).await.status, StatusCode::SERVICE_UNAVAILABLE);
+    later(&face, DAY);
+    assert_eq!(beats(&face, &held).await, StatusCode::SERVICE_UNAVAILABLE, "it would refresh, and give up");
+    let next = face.world.machine(&held.id).await;
+    assert_eq!(next.credentials.iter().filter(|one| one.state == "issued").count(), 1, "nothing was issued");
     face.world.app.resume(machine_id(&held.id), None, &admin).await.expect("resumed");
-    assert_eq!(beats(&face, &held).await, StatusCode::NO_CONTENT);
-    read(&refresh(&face, &held.refresh).await, StatusCode::OK);
+    assert_eq!(beats(&face, &held).await, StatusCode::UNAUTHORIZED, "a day went by: it refreshes");
+    let next = read(&refresh(&face, &held.refresh).await, StatusCode::OK);
+    assert_eq!(beats(&face, &next).await, StatusCode::NO_CONTENT);
 }
 
-/// Weakness 16: a revocation bites at the next heartbeat, whatever the JWT says of its life.
+/// Weakness 16: a revocation bites at the next heartbeat, whatever the JWT says of its life. 403 with a refresh that fails is
+/// what ends the agent's heartbeats for good.
 #[tokio::test]
-async fn a_revoked_host_is_stopped_at_once() {
+async fn a_revoked_host_is_told_at_once_to_give_up() {
     let face = Face::new().await;
     let held = in_use(&face).await;
     let admin = face.world.admin();
@@ -356,6 +424,27 @@ async fn the_certificate_does_not_lapse_between_refreshes() {
     let (_, certificate) = X509Certificate::from_der(&der).expect("a certificate");
     let exp = claims(&text(&answer.json()["token"]))["exp"].as_i64().expect("a time");
     assert!(certificate.validity().not_after.timestamp() >= exp + 5 * DAY);
+}
+
+/// Whom a host lets in: callers, whose authority certifies no machine. What it shows itself is of the machines' authority.
+#[tokio::test]
+async fn a_host_is_given_the_authority_of_callers_and_no_other() {
+    let face = Face::new().await;
+    let (_, token) = created(&face).await;
+    let answer = register(&face, &token).await;
+    let held = read(&answer, StatusCode::CREATED);
+    let next = refresh(&face, &held.refresh).await;
+    let authority = face.world.app.authority();
+    for answer in [&answer, &next] {
+        assert_eq!(answer.json()["ca_cert_pem"], authority.callers_pem());
+        assert!(text(&answer.json()["cert_pem"]).ends_with(&authority.chain_pem()));
+    }
+    let csr = data_encoding::BASE64.encode(&muster_testkit::world::Device::new("cp").csr());
+    let ask = || post("/v1/callers", &json!({"name": "wrenn-cp", "csr": csr}));
+    assert_eq!(face.stranger(ask()).await.status, StatusCode::UNAUTHORIZED);
+    let made = face.admin(ask()).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
+    assert_eq!(made.json()["authorities"], authority.roots_pem().concat());
 }
 
 /// Weakness 12: what the host says of its address stands in no certificate; what an operator gave it does.

@@ -4,7 +4,8 @@
 //! key pair that it insists on being given. It shows the session token at each heartbeat and comes for the next one when
 //! that is refused with 401. What each status makes the agent do decides which one is answered: 404 to a heartbeat makes it
 //! delete its credentials, so only a retired machine is told so; 401 makes it refresh and give up for good where that
-//! fails, so it is answered only where the refresh can succeed or the host is to stop; what passes is 503.
+//! fails, so it is answered only where the refresh can succeed or the host is to stop; what passes is 503, which it ignores.
+//! Only where it gets no answer at all does it pause and come back by itself: so a paused machine gets none.
 
 mod routes;
 mod shapes;
@@ -19,6 +20,10 @@ use muster_model::Timestamp;
 use super::Wire;
 use crate::problem::Failed;
 use crate::route::Routes;
+use crate::serve::HangUp;
+
+/// What a machine is refused with that an operator paused, or that waits for a person to confirm it.
+const PAUSED: &str = "suspended";
 
 /// The wire, for the list of all.
 pub(super) fn wire<S: Store>() -> Wire<S> {
@@ -48,8 +53,13 @@ fn told(failed: Failed) -> Response {
     let wrong = problem.errors.iter().map(|error| format!(" {}: {}.", error.path, error.message));
     let message = format!("{}{}", problem.title, wrong.collect::<String>());
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let is_paused = problem.code == PAUSED;
     let body = Json(shapes::Envelope { error: shapes::Said { code: problem.code, message } });
     let mut response = (status, body).into_response();
+    if is_paused {
+        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+        response.extensions_mut().insert(HangUp);
+    }
     let headers = response.headers_mut();
     if status == StatusCode::UNAUTHORIZED {
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

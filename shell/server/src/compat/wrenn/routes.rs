@@ -3,7 +3,7 @@
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use http::StatusCode;
+use http::{StatusCode, header};
 use muster_app::{Error, Origin, Registered, Store};
 use muster_model::{MachineId, Refusal};
 use muster_wire::ListQuery;
@@ -30,16 +30,16 @@ pub(super) async fn register<S: Store>(
         Registered::In(session) => {
             Ok((StatusCode::CREATED, Json(shapes::Registered::from(*session))).into_response())
         }
-        Registered::Held(hold) => {
-            Ok((StatusCode::ACCEPTED, Json(waits(hold.id.to_string()))).into_response())
-        }
+        Registered::Held(hold) => Ok(later(hold.id.to_string())),
     }
 }
 
-/// The agent takes whatever is not 201 for a failure, and prints this.
-fn waits(hold: String) -> Envelope {
+/// The agent takes whatever is not 201 for a failure, prints this, and ends; its service manager starts it again, and the same
+/// call is answered once a person has approved. So this is for later, like an outage.
+fn later(hold: String) -> Response {
     let message = format!("An operator must approve this host first (muster hold approve {hold}).");
-    Envelope { error: Said { code: "held".to_owned(), message } }
+    let body = Json(Envelope { error: Said { code: "held".to_owned(), message } });
+    (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "30")], body).into_response()
 }
 
 /// The next tokens. Whoever shows a token that holds is not counted; whoever does not pays like somebody who shows

@@ -189,7 +189,7 @@ impl From<Session> for Registered {
             refresh_token: session.refresh_token,
             cert_pem: session.made.chain,
             key_pem: session.made.key.to_string(),
-            ca_cert_pem: session.authorities,
+            ca_cert_pem: session.callers,
         }
     }
 }

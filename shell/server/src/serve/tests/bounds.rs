@@ -155,3 +155,17 @@ async fn q19_connections_are_counted_under_fixed_labels() {
     assert!(text.contains(r#"muster_connections_total{transport="plain",outcome="served"} 1"#), "{text}");
     assert!(text.contains(r#"muster_connections_open{transport="plain"} 0"#), "{text}");
 }
+
+#[tokio::test]
+async fn a_client_that_is_to_get_no_answer_gets_not_one_byte_and_the_next_is_served() {
+    let routes = Router::new().route("/silent", get(|| async { (Extension(HangUp), "an answer") }));
+    let routes = routes.merge(router());
+    let server = Running::plain(ServeSettings::default(), routes).await;
+    let mut stream = TcpStream::connect(server.address).await.expect("a connection");
+    stream.write_all(b"GET /silent HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("sent");
+    let mut read = Vec::new();
+    stream.read_to_end(&mut read).await.expect("closed in order");
+    assert_eq!(read, b"");
+    one_request(&mut TcpStream::connect(server.address).await.expect("a connection")).await;
+    server.stop().await;
+}
