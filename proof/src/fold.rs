@@ -100,7 +100,12 @@ impl Named {
             | Change::Hold(HoldChange::Decide { .. })
             | Change::Credential(CredentialChange::State { .. })
             | Change::Access(AccessChange::CreateOperator(_) | AccessChange::EndToken { .. })
-            | Change::Grant(GrantChange::Create(_) | GrantChange::Draw { .. } | GrantChange::End { .. })
+            | Change::Grant(
+                GrantChange::Create(_)
+                | GrantChange::Draw { .. }
+                | GrantChange::Prove { .. }
+                | GrantChange::End { .. },
+            )
             | Change::Account(_)
             | Change::Deployment(_)
             | Change::Tenant(_)

@@ -82,6 +82,7 @@ impl Kit {
             kind: GrantKind::Token,
             secret,
             hash,
+            imported: None,
             uses: Uses::Once(None),
             expires_at: None,
             labels: Labels::default(),

@@ -59,6 +59,7 @@ pub(crate) fn made(new: NewGrant, site: &Site, context: &Context) -> Grant {
         kind: new.kind,
         secret: new.secret,
         hash: new.hash,
+        imported: None,
         uses,
         expires_at: new.expires_at,
         labels: new.labels,
@@ -87,7 +88,7 @@ pub fn revoke(
     let mut entry = context.entry("grant.revoke", Object::Grant(grant.id), "revoked");
     entry.detail.extend(said.map(|said| ("said", said.to_string())));
     let change = GrantChange::End { grant: grant.id, state };
-    Ok(Plan::new(Grant { state, ..grant }, vec![change.into()], entry))
+    Ok(Plan::new(Grant { state, imported: None, ..grant }, vec![change.into()], entry))
 }
 
 #[cfg(test)]

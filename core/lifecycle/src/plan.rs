@@ -100,7 +100,18 @@ pub enum GrantChange {
         /// Its uses from now on.
         uses: Uses,
     },
-    /// It ended.
+    /// The key that was brought from another server was shown: from now on it is kept like every other.
+    Prove {
+        /// Which.
+        grant: GrantId,
+        /// Selects the row from now on.
+        secret: SecretId,
+        /// Proves the key from now on.
+        hash: SecretHash,
+        /// What people tell the key by.
+        fingerprint: [u8; 2],
+    },
+    /// It ended. What another server knew of its key goes with it.
     End {
         /// Which.
         grant: GrantId,

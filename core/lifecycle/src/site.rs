@@ -1,6 +1,8 @@
-//! Making sites and rotating their enrollment keys.
+//! Making sites, rotating their enrollment keys, and bringing those of another server along.
 
-use muster_model::{EnrollmentKey, Grant, GrantKind, GrantState, Object, Refusal, Site, Tenant};
+use muster_model::{
+    EnrollmentKey, Entry, Grant, GrantKind, GrantState, ImportedHash, Object, Refusal, Site, Tenant,
+};
 
 use crate::grant::{self, NewGrant};
 use crate::plan::{Context, GrantChange, Plan, SiteChange, TenantChange};
@@ -31,20 +33,90 @@ pub fn rotate_key(
     context: &Context,
 ) -> Result<Plan<Grant>, Refusal> {
     let site = site.ok_or(Refusal::NotFound { what: "site" })?;
-    let version = 1 + newest.map_or(0, |grant| match grant.kind {
+    let key = EnrollmentKey { version: 1 + version_of(newest), fingerprint: Some(fingerprint) };
+    let next = grant::made(NewGrant { kind: kind(key), ..new }, &site, context);
+    Ok(succeed(next, key, newest, context.entry("site.rotate_key", Object::Site(site.id), "rotated")))
+}
+
+/// A site's key that another server knows by a hash alone.
+#[derive(Debug, Clone)]
+pub struct BroughtKey {
+    /// The hash.
+    pub hash: ImportedHash,
+    /// The number of its generation there, to be kept; else the next one here.
+    pub version: Option<u32>,
+    /// Its fingerprint, where it is known.
+    pub fingerprint: Option<[u8; 2]>,
+}
+
+/// What was read before a key is brought.
+#[derive(Debug, Clone, Default)]
+pub struct BringFacts {
+    /// The site.
+    pub site: Option<Site>,
+    /// The newest generation of its key.
+    pub newest: Option<Grant>,
+    /// The grant that the same hash made, if it was brought before: its identifier follows from the hash.
+    pub earlier: Option<Grant>,
+}
+
+/// Brings a site's key along from another server, as its next generation. Bringing it again changes nothing.
+///
+/// # Errors
+/// [`Refusal::NotFound`] where the site is unknown, [`Refusal::NameTaken`] where its key has that number, or a higher one,
+/// already or another site has that hash, [`Refusal::WrongState`] for a key that was here and has ended.
+pub fn bring_key(
+    new: NewGrant,
+    brought: BroughtKey,
+    facts: BringFacts,
+    context: &Context,
+) -> Result<Plan<Grant>, Refusal> {
+    let BringFacts { site, newest, earlier } = facts;
+    let site = site.ok_or(Refusal::NotFound { what: "site" })?;
+    if let Some(earlier) = earlier {
+        return if earlier.site != site.id {
+            Err(Refusal::NameTaken { what: "imported key" })
+        } else if earlier.state == GrantState::Live {
+            Ok(Plan::unchanged(earlier))
+        } else {
+            Err(Refusal::WrongState { verb: "import the key", state: earlier.state.as_str() })
+        };
+    }
+    let highest = version_of(newest.as_ref());
+    let version = brought.version.unwrap_or(highest + 1);
+    if version <= highest {
+        return Err(Refusal::NameTaken { what: "generation" });
+    }
+    let key = EnrollmentKey { version, fingerprint: brought.fingerprint };
+    let made = grant::made(NewGrant { kind: kind(key), ..new }, &site, context);
+    let next = Grant { imported: Some(brought.hash), ..made };
+    Ok(succeed(
+        next,
+        key,
+        newest.as_ref(),
+        context.entry("site.import_key", Object::Site(site.id), "imported"),
+    ))
+}
+
+fn kind(EnrollmentKey { version, fingerprint }: EnrollmentKey) -> GrantKind {
+    GrantKind::SiteKey { version, fingerprint }
+}
+
+fn version_of(newest: Option<&Grant>) -> u32 {
+    newest.map_or(0, |grant| match grant.kind {
         GrantKind::SiteKey { version, .. } => version,
         GrantKind::Token | GrantKind::Machine(_) => 0,
-    });
-    let next =
-        grant::made(NewGrant { kind: GrantKind::SiteKey { version, fingerprint }, ..new }, &site, context);
-    let mut entry = context.entry("site.rotate_key", Object::Site(site.id), "rotated");
-    let generation = EnrollmentKey { version, fingerprint };
-    entry.detail = vec![("generation", generation.to_string()), ("grant", next.id.to_string())];
+    })
+}
+
+/// The next generation takes the place of the newest one.
+fn succeed(next: Grant, key: EnrollmentKey, newest: Option<&Grant>, mut entry: Entry) -> Plan<Grant> {
+    entry.detail = vec![("generation", key.to_string()), ("grant", next.id.to_string())];
     let mut changes = vec![GrantChange::Create(next.clone()).into()];
     if let Some(older) = newest.filter(|grant| grant.state == GrantState::Live) {
-        changes.push(GrantChange::End { grant: older.id, state: GrantState::RotatedOut(context.now) }.into());
+        changes.push(GrantChange::End { grant: older.id, state: GrantState::RotatedOut(entry.at) }.into());
     }
-    Ok(Plan::new(next, changes, entry))
+    Plan::new(next, changes, entry)
 }
 
 /// The first tenant and its first site, on an empty store; nothing where there is one.

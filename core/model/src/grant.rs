@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 
 use crate::{
-    GrantId, KeyFingerprint, Labels, MachineId, MachineKind, Role, SecretHash, SecretId, SiteId, TenantId,
+    GrantId, ImportedHash, KeyFingerprint, Labels, MachineId, MachineKind, Role, SecretHash, SecretId,
+    SiteId, TenantId,
 };
 
 /// A permission to enroll.
@@ -21,6 +22,9 @@ pub struct Grant {
     pub secret: SecretId,
     /// Proves the token.
     pub hash: SecretHash,
+    /// What proves the token instead, until somebody showed it: then its own hash takes this one's place. Only a key that
+    /// was brought from another server has it, while it stands.
+    pub imported: Option<ImportedHash>,
     /// How often it may be drawn on, and how often it was.
     pub uses: Uses,
     /// When it ends by itself.
@@ -48,8 +52,9 @@ pub enum GrantKind {
     SiteKey {
         /// Counts from one at each site.
         version: u32,
-        /// The first four hexadecimal digits of the key's SHA-256.
-        fingerprint: [u8; 2],
+        /// The first four hexadecimal digits of the key's SHA-256; of a key that was brought from another server perhaps not
+        /// known before somebody showed it.
+        fingerprint: Option<[u8; 2]>,
     },
     /// An operator, for one pending machine.
     Machine(MachineId),

@@ -16,6 +16,7 @@ pub mod engagement;
 pub mod grant;
 pub mod hold;
 pub mod id;
+pub mod imported;
 pub mod key;
 pub mod machine;
 pub mod payload_key;
@@ -38,6 +39,7 @@ pub use id::{
     AccessTokenId, AccountId, AuditId, CredentialId, DeploymentId, GrantId, HoldId, IncarnationId, MachineId,
     OperatorId, ReplicaId, SiteId, TenantId,
 };
+pub use imported::{ImportedHash, ImportedHashError};
 pub use jiff::{SignedDuration, Timestamp};
 pub use key::{KeyAlgorithm, KeyFingerprint, KeyRecord, KeyStanding, PublicKey};
 pub use machine::{

@@ -91,12 +91,20 @@ impl std::str::FromStr for ReimagePolicy {
 pub struct EnrollmentKey {
     /// Counts from one at each site.
     pub version: u32,
-    /// The first four hexadecimal digits of the key's SHA-256.
-    pub fingerprint: [u8; 2],
+    /// The first four hexadecimal digits of the key's SHA-256, where the key was ever shown.
+    pub fingerprint: Option<[u8; 2]>,
+}
+
+impl EnrollmentKey {
+    /// The fingerprint as people read it: `7F2A`.
+    pub fn code(&self) -> String {
+        self.fingerprint
+            .map_or_else(|| "????".to_owned(), |[first, second]| format!("{first:02X}{second:02X}"))
+    }
 }
 
 impl std::fmt::Display for EnrollmentKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "v{} ({:02X}{:02X})", self.version, self.fingerprint[0], self.fingerprint[1])
+        write!(f, "v{} ({})", self.version, self.code())
     }
 }

@@ -1,10 +1,13 @@
 //! Sites and their enrollment keys.
 
 use jiff::Timestamp;
-use muster_model::{ReimagePolicy, SecretForm, SiteCode};
+use muster_model::{ImportedHash, ReimagePolicy, SecretForm, SiteCode};
 use serde::{Deserialize, Serialize};
 
 use crate::{FieldErrors, Fields};
+
+/// The highest number that a generation may bring along.
+const MAX_VERSION: u32 = 1_000_000;
 
 /// A named part of the tenant that machines enroll into.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -105,6 +108,75 @@ pub struct RotatedKey {
     pub key: String,
     /// The key with address and pin, in one paste.
     pub invite: String,
+}
+
+/// A request to bring a site's enrollment key along from another server, which knows it by a hash alone.
+#[derive(Clone, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ImportKey {
+    /// The Argon2id hash in PHC form, with the parameters `m=19456,t=2,p=1`.
+    #[serde(default)]
+    #[schema(required = true)]
+    pub phc: String,
+    /// The number of the generation, to be kept; else the next one here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u32>,
+    /// The fingerprint of the generation, where it is known: four hexadecimal digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
+}
+
+/// [`ImportKey`] as values of the model.
+#[derive(Debug, Clone)]
+pub struct ImportKeyFields {
+    /// The hash.
+    pub hash: ImportedHash,
+    /// The number of the generation.
+    pub version: Option<u32>,
+    /// Its fingerprint.
+    pub fingerprint: Option<[u8; 2]>,
+}
+
+/// A generation of a site's enrollment key that was brought from another server.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ImportedKey {
+    /// The code of the site.
+    pub site: String,
+    /// How people call the generation: `v3 (7F2A)`, or `v3 (????)` until the key was shown.
+    pub generation: String,
+    /// The grant behind it.
+    pub grant: String,
+    /// Whether a machine has shown the key; from then on it is kept as every other.
+    pub shown: bool,
+}
+
+impl TryFrom<ImportKey> for ImportKeyFields {
+    type Error = FieldErrors;
+
+    fn try_from(request: ImportKey) -> Result<Self, FieldErrors> {
+        let mut fields = Fields::new();
+        let hash = fields.parse("phc", &request.phc);
+        if request.version.is_some_and(|version| !(1..=MAX_VERSION).contains(&version)) {
+            fields.wrong("version", "must be from 1 to 1000000");
+        }
+        let given = request.fingerprint.as_deref().map(str::trim);
+        let fingerprint = given.and_then(digits);
+        if given.is_some() && fingerprint.is_none() {
+            fields.wrong("fingerprint", "must be four hexadecimal digits");
+        }
+        fields.finish(hash.map(|hash| Self { hash, version: request.version, fingerprint }))
+    }
+}
+
+fn digits(text: &str) -> Option<[u8; 2]> {
+    let text = text.to_ascii_lowercase();
+    data_encoding::HEXLOWER.decode(text.as_bytes()).ok()?.try_into().ok()
+}
+
+impl std::fmt::Debug for ImportKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ImportKey").field("version", &self.version).finish_non_exhaustive()
+    }
 }
 
 impl TryFrom<CreateSite> for CreateSiteFields {

@@ -1,6 +1,6 @@
 //! `/v1/sites`.
 
-use muster_wire::site::{CreateSite, RotateKey, RotatedKey, Site};
+use muster_wire::site::{CreateSite, ImportKey, ImportedKey, RotateKey, RotatedKey, Site};
 use muster_wire::{ListQuery, Page};
 
 use crate::path::path;
@@ -24,5 +24,10 @@ impl Client {
     /// Makes a new generation of a site's enrollment key; older ones let nobody in from now on.
     pub async fn rotate_site_key(&self, code: &str, request: &RotateKey) -> Result<RotatedKey, ClientError> {
         self.post(&path(&["sites", code, "rotate-key"])?, request).await
+    }
+
+    /// Brings a site's enrollment key along from another server, which knows it by a hash alone.
+    pub async fn import_site_key(&self, code: &str, request: &ImportKey) -> Result<ImportedKey, ClientError> {
+        self.post(&path(&["sites", code, "import-key"])?, request).await
     }
 }

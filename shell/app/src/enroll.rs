@@ -6,7 +6,7 @@
 use muster_doors::{Evidence, Fetch, Given, Step};
 use muster_issuer::{csr, verify_signature};
 use muster_lifecycle::Plan;
-use muster_lifecycle::enroll::{Facts, Fresh, Known, Outcome, Request, approval, decide};
+use muster_lifecycle::enroll::{Facts, Fresh, Known, Outcome, Request, ShownKey, approval, decide};
 use muster_model::{
     Claim, Claimant, CredentialKind, Entitlement, GrantKind, HoldState, KeyFingerprint, Machine, PublicKey,
     Refusal, SecretForm, SecretHash, Site, SiteCode, TenantId, Verifier,
@@ -148,7 +148,8 @@ impl<S: Store> App<S> {
             Some(key) => CredentialKind::Certificate { key: key.fingerprint() },
             None => bearer.kind(fresh.credential),
         };
-        let request = Request { claimant, claim, site: named.site, vouched_by, credential };
+        let request =
+            Request { claimant, claim, site: named.site, vouched_by, credential, shown: named.shown };
         Enroll { app: self.clone(), request, bearer, shut, fresh }
     }
 
@@ -206,6 +207,8 @@ pub(crate) struct Named {
     pub(crate) site: Option<SiteCode>,
     /// How its bearer key is written.
     pub(crate) form: SecretForm,
+    /// A site's key that another server knew, shown here for the first time.
+    pub(crate) shown: Option<ShownKey>,
 }
 
 /// Who signed for the key of the CSR.

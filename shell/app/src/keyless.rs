@@ -4,7 +4,7 @@
 //! it is one refusal that takes one way.
 
 use muster_doors::Evidence;
-use muster_model::{Attributes, HardwareId, Hostname, MachineKind, Secret, SecretForm, SiteCode};
+use muster_model::{Attributes, HardwareId, Hostname, MachineKind, Refusal, Secret, SecretForm, SiteCode};
 use muster_store::Store;
 use muster_wire::enroll::{EnrollAnswer, EnrollFields};
 
@@ -34,15 +34,23 @@ pub struct KeylessClaim {
 
 impl<S: Store> App<S> {
     /// A client without a key asks to enroll. Asking again after a lost answer gets the same bearer key, until somebody
-    /// has used it.
+    /// has used it. `may_ask` says whether this source may cause what is costly: it is asked whatever the site and the
+    /// token are, as long as a key that was brought from another server waits to be shown.
     ///
     /// # Errors
     /// The refusals of the decision table.
-    pub async fn enroll_keyless(&self, claim: KeylessClaim, origin: &Origin) -> Result<EnrollAnswer, Error> {
+    pub async fn enroll_keyless(
+        &self,
+        claim: KeylessClaim,
+        may_ask: impl FnOnce() -> Result<(), Refusal>,
+        origin: &Origin,
+    ) -> Result<EnrollAnswer, Error> {
         self.may_change()?;
         let evidence = Evidence::Token(claim.token);
-        let Stepped { tenant, claim: proved, shut } = self.claim(&evidence).await?;
-        let named = Named { site: Some(claim.site), form: claim.form };
+        let stepped = self.claim(&evidence).await?;
+        let (stepped, shown) = self.by_imported(stepped, &evidence, &claim.site, may_ask).await?;
+        let Stepped { tenant, claim: proved, shut } = stepped;
+        let named = Named { site: Some(claim.site), form: claim.form, shown };
         let fields = EnrollFields {
             method: evidence.method().to_owned(),
             evidence: Default::default(),

@@ -22,7 +22,9 @@ mod error;
 mod found;
 mod grant;
 mod hold;
+mod imported;
 mod introspect;
+mod kdf;
 mod keyless;
 mod machine;
 mod mark;
@@ -90,6 +92,7 @@ struct Inner<S> {
     registry: Registry,
     refusals: refusals::RefusalLog,
     nonces: Nonces,
+    kdf: kdf::Kdf,
     /// The connectors to other systems, once they are given.
     provisioners: OnceLock<Provisioners>,
 }
@@ -138,6 +141,7 @@ impl<S: Store> App<S> {
             registry: Registry::default(),
             refusals: refusals::RefusalLog::default(),
             nonces,
+            kdf: kdf::Kdf::new(),
             provisioners: OnceLock::new(),
         };
         Self { inner: Arc::new(inner) }

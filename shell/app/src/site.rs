@@ -116,7 +116,7 @@ impl<S: Store> App<S> {
         Ok((rotated, generation))
     }
 
-    fn new_site_key(&self, secret: &Secret) -> NewGrant {
+    pub(crate) fn new_site_key(&self, secret: &Secret) -> NewGrant {
         NewGrant {
             id: draw!(&*self.inner.ports),
             kind: GrantKind::Token,
@@ -143,7 +143,7 @@ impl<S: Store> App<S> {
         generation.ok_or_else(|| Refusal::NotFound { what: "enrollment key" }.into())
     }
 
-    async fn site_by(&self, tenant: TenantId, site: &SiteRef) -> Result<Site, Error> {
+    pub(crate) async fn site_by(&self, tenant: TenantId, site: &SiteRef) -> Result<Site, Error> {
         match site {
             SiteRef::Code(code) => self.site_named(tenant, Some(code)).await,
             SiteRef::Id(id) => {
@@ -183,7 +183,7 @@ pub struct SiteGeneration {
 }
 
 impl SiteGeneration {
-    fn of(grant: &Grant) -> Option<Self> {
+    pub(crate) fn of(grant: &Grant) -> Option<Self> {
         let active = matches!(grant.state, GrantState::Live);
         enrollment_key(grant).map(|key| Self { site: grant.site, key, active })
     }

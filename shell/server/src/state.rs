@@ -15,6 +15,10 @@ use crate::metrics::Metrics;
 const MISSES: RateQuota =
     RateQuota { burst: NonZeroU32::new(60).expect("not zero"), every: Duration::from_secs(1) };
 
+/// Runs of a password hash that one source may cause: so many at once, then one for every so long.
+const COSTLY: RateQuota =
+    RateQuota { burst: NonZeroU32::new(20).expect("not zero"), every: Duration::from_secs(6) };
+
 /// What an operator configures of the HTTP face.
 #[derive(Clone)]
 pub struct Config {
@@ -52,6 +56,8 @@ pub(crate) struct Shared {
     pub(crate) anonymous: RateLimiter,
     /// Tokens that opened nothing, by source and by the site that was named.
     pub(crate) misses: RateLimiter,
+    /// What costs a password hash, by source.
+    pub(crate) costly: RateLimiter,
 }
 
 impl<S> Clone for ServerState<S> {
@@ -67,6 +73,7 @@ impl<S> ServerState<S> {
         let quota = RateQuota { burst: config.anonymous_burst, every };
         let anonymous = RateLimiter::new(quota, MAX_KEYS);
         let misses = RateLimiter::new(MISSES, MAX_KEYS);
-        Self { app, shared: Arc::new(Shared { config, anonymous, misses }) }
+        let costly = RateLimiter::new(COSTLY, MAX_KEYS);
+        Self { app, shared: Arc::new(Shared { config, anonymous, misses, costly }) }
     }
 }

@@ -36,6 +36,9 @@ ALTER TABLE holds ADD COLUMN verifier bytea;             -- of a claimant withou
 ALTER TABLE holds ADD COLUMN asked bigint NOT NULL DEFAULT 1;
 CREATE INDEX holds_by_verifier ON holds (verifier, id) WHERE verifier IS NOT NULL;
 
+ALTER TABLE grants ADD COLUMN imported text COLLATE "C"; -- of a site key, until somebody showed it
+CREATE INDEX grants_imported ON grants (site_id, tenant_id) WHERE imported IS NOT NULL;
+
 -- Accounts that machines have in other systems. The row is the order: what is due is to be done there, under its version.
 
 CREATE TABLE accounts (

@@ -86,7 +86,7 @@ impl<'b> Guarded<'b> {
             near.then_some(Owner::Site(site))
         };
         match change {
-            Change::Grant(GrantChange::End { grant, .. }) => self
+            Change::Grant(GrantChange::End { grant, .. } | GrantChange::Prove { grant, .. }) => self
                 .locks
                 .has(Owner::Grant(*grant).number(tenant), Strength::Shared)
                 .then_some(Owner::Grant(*grant)),

@@ -83,7 +83,7 @@ fn of_tenant(change: &Change, tenant: TenantId) -> Result<(), StoreError> {
         Change::Account(AccountChange::Create(account) | AccountChange::Update(account)) => account.tenant,
         Change::Deployment(_)
         | Change::Machine(MachineChange::Order { .. })
-        | Change::Grant(GrantChange::Draw { .. } | GrantChange::End { .. })
+        | Change::Grant(GrantChange::Draw { .. } | GrantChange::Prove { .. } | GrantChange::End { .. })
         | Change::Key(_)
         | Change::Hold(HoldChange::Decide { .. })
         | Change::Credential(CredentialChange::State { .. })

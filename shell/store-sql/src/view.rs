@@ -219,6 +219,12 @@ impl<E: Dialect> Lists for View<E> {
     ) -> Answered<Listed<Grant>> {
         E::aside(grant::page(&mut self.0, tenant, site, page)).await
     }
+    async fn has_imported_keys(&mut self, tenant: TenantId) -> Answered<bool> {
+        grant::any_imported(&mut self.0, tenant).await
+    }
+    async fn imported_key(&mut self, tenant: TenantId, site: &SiteCode) -> Answered<Option<Grant>> {
+        grant::imported(&mut self.0, tenant, site).await
+    }
     async fn holds(
         &mut self,
         tenant: TenantId,

@@ -150,7 +150,7 @@ pub trait Unscoped: Send {
     fn replicas(&mut self) -> impl Answer<Vec<Replica>>;
 }
 
-/// Pages and counts for people.
+/// Pages and counts for people, and what is read outside of decisions alone.
 pub trait Lists: Send {
     /// Machines, in the order of their identifiers; those of a search in the order in which they came.
     fn machines(
@@ -179,6 +179,10 @@ pub trait Lists: Send {
         site: Option<SiteId>,
         page: PageRequest,
     ) -> impl Answer<Listed<Grant>>;
+    /// Whether a site of the tenant has a key that was brought from another server and that nobody has shown yet.
+    fn has_imported_keys(&mut self, tenant: TenantId) -> impl Answer<bool>;
+    /// The key of the site of this code, if it is such a one.
+    fn imported_key(&mut self, tenant: TenantId, site: &SiteCode) -> impl Answer<Option<Grant>>;
     /// Holds, the newest first; only those open at this time where one is given.
     fn holds(
         &mut self,

@@ -115,7 +115,20 @@ impl Tables {
             GrantChange::Create(grant) => self.create_grant(tenant, grant),
             GrantChange::Draw { grant, uses } => self.draw(tenant, grant, uses),
             GrantChange::End { grant, state } => {
-                known(&mut self.grants, &(tenant, grant), "end a grant")?.state = state.cut();
+                let row = known(&mut self.grants, &(tenant, grant), "end a grant")?;
+                (row.state, row.imported) = (state.cut(), None);
+                Ok(())
+            }
+            GrantChange::Prove { grant, secret, hash, fingerprint } => {
+                let what = "prove a key";
+                let is_free = self.grants.values().all(|other| other.id == grant || other.secret != secret);
+                holds(is_free, what, "its secret is taken")?;
+                let row = known(&mut self.grants, &(tenant, grant), what)?;
+                holds(row.imported.take().is_some(), what, "it was proved before")?;
+                (row.secret, row.hash) = (secret, hash);
+                if let GrantKind::SiteKey { fingerprint: known, .. } = &mut row.kind {
+                    *known = Some(fingerprint);
+                }
                 Ok(())
             }
         }

@@ -2,7 +2,7 @@
 
 use muster_model::{
     AccessKind, AccessToken, Account, Credential, CredentialState, Grant, Hold, HoldReason, HoldState,
-    Machine, MachineId, MachineState, PublicKey, Site, SiteId, SoftwareAgent, TenantId, Timestamp,
+    Machine, MachineId, MachineState, PublicKey, Site, SiteCode, SiteId, SoftwareAgent, TenantId, Timestamp,
 };
 use muster_store::{
     AccountFilter, AgentRow, AuditFilter, AuditRecord, Listed, Lists, MachineFilter, MachineRow, PageRequest,
@@ -129,6 +129,16 @@ impl Lists for Moment {
             .filter(|grant| site.is_none_or(|site| grant.site == site))
             .filter(|grant| falling(&page, grant.id.as_bytes()));
         Ok(listed(rest.cloned(), page, |grant| *grant.id.as_bytes()))
+    }
+
+    async fn has_imported_keys(&mut self, tenant: TenantId) -> Answered<bool> {
+        Ok(of(&self.tables.grants, tenant).any(|grant| grant.imported.is_some()))
+    }
+
+    async fn imported_key(&mut self, tenant: TenantId, site: &SiteCode) -> Answered<Option<Grant>> {
+        let site = of(&self.tables.sites, tenant).find(|known| known.code == *site).map(|known| known.id);
+        let mut imported = of(&self.tables.grants, tenant).filter(|grant| grant.imported.is_some());
+        Ok(imported.find(|grant| Some(grant.site) == site).cloned())
     }
 
     async fn holds(

@@ -5,7 +5,7 @@ use muster_model::{
     Machine, MachineState, PublicKey, Refusal, ReimagePolicy, SecretHash, SignedDuration, Timestamp,
 };
 
-use super::{Asked, Facts, Known, Request, Way, keyless};
+use super::{Asked, Facts, Known, Request, Way, keyless, proof};
 
 /// How long a machine must have been silent, and enrolled, before known hardware may rejoin by itself.
 pub(super) const REJOIN_AFTER: SignedDuration = SignedDuration::from_hours(1);
@@ -26,7 +26,8 @@ pub(crate) enum Standing {
 pub(super) fn entitled(request: &Request, facts: &Facts, now: Timestamp) -> Result<Way, Refusal> {
     match &request.claim.entitlement {
         Entitlement::Grant { id, hash } => {
-            let grant = facts.grant.clone().filter(|grant| grant.id == *id && grant.hash == *hash);
+            let is_proved = |grant: &Grant| grant.id == *id && proof::holds(request, grant, *hash);
+            let grant = facts.grant.clone().filter(is_proved);
             let grant = grant.ok_or(refused("grant_unknown"))?;
             let standing = standing(request, facts, &grant, now)?;
             let site =

@@ -1,17 +1,20 @@
 //! The enrollment decision: every door ends in a claim, and every claim meets this one function.
 //!
 //! The order of the checks is part of the contract: authenticate the grant → tenant → the machine key → the hardware
-//! id → site → state → quota → write. Nothing is written before the last check. The `match` in [`decide`] is the
+//! id → site → state → quota → write. Nothing is written before the last check. The `match` in [`judge`] is the
 //! decision table of the documentation; the numbers in its comments are that table's rows.
 
 mod admit;
 mod checks;
 mod hold;
 mod keyless;
+mod proof;
 #[cfg(test)]
 mod tests;
 
 pub use keyless::approval;
+pub use proof::ShownKey;
+
 use muster_model::{
     Account, Claim, Claimant, Credential, CredentialId, CredentialKind, Grant, GrantId, Hold, HoldId,
     HoldReason, KeyFingerprint, KeyRecord, Machine, MachineId, MachineState, Presence, PublicKey, Refusal,
@@ -38,6 +41,8 @@ pub struct Request {
     pub vouched_by: Option<KeyFingerprint>,
     /// The credential to issue: for the claimant's key or, where it has none, a bearer key drawn for it.
     pub credential: CredentialKind,
+    /// That what was shown fits the hash that another server kept of a site's key.
+    pub shown: Option<ShownKey>,
 }
 
 /// Identifiers drawn beforehand, and the rules in force.
@@ -124,6 +129,15 @@ pub enum Outcome {
 /// # Errors
 /// The refusals of rows 8 and 9, of a rejected or one too many hold, and of a grant for another kind of machine.
 pub fn decide(request: &Request, facts: Facts, fresh: &Fresh) -> Result<Plan<Outcome>, Refusal> {
+    let unproved = proof::unproved(request, &facts);
+    let plan = judge(request, facts, fresh)?;
+    Ok(match unproved {
+        Some(shown) => proof::proved(plan, shown, &fresh.context),
+        None => plan,
+    })
+}
+
+fn judge(request: &Request, facts: Facts, fresh: &Fresh) -> Result<Plan<Outcome>, Refusal> {
     let way = checks::entitled(request, &facts, fresh.context.now)?; // row 9
     // Row 8. Once the new key is known, the one that vouched for it is rightly superseded: the answer was lost.
     key_still_counts(facts.by_key.as_ref().or(facts.by_previous.as_ref()))?;

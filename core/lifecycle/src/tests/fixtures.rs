@@ -109,6 +109,7 @@ pub(crate) fn grant(n: u8) -> Grant {
         kind: GrantKind::Token,
         secret: SecretId([n; 10]),
         hash: hash(n),
+        imported: None,
         uses: Uses::Unlimited,
         expires_at: Some(now() + DAY),
         labels: Labels::new([("rack", "r1")]).expect("a valid label"),
@@ -261,7 +262,8 @@ impl Scene {
             Claim { method: "token", entitlement: Entitlement::Grant { id: grant_id(9), hash: hash(9) } };
         let credential = CredentialKind::Certificate { key: key(2) };
         let facts = Facts { grant: Some(grant(9)), site: Some(site(1)), ..Facts::default() };
-        let request = Request { claimant: claimant(2), claim, site: None, vouched_by: None, credential };
+        let request =
+            Request { claimant: claimant(2), claim, site: None, vouched_by: None, credential, shown: None };
         Self { request, facts, fresh: fresh(now()) }
     }
 
@@ -350,6 +352,7 @@ fn row(change: &Change) -> String {
         Change::Site(SiteChange::Create(_)) => "site made".into(),
         Change::Grant(GrantChange::Create(_)) => "grant made".into(),
         Change::Grant(GrantChange::Draw { .. }) => "grant drawn".into(),
+        Change::Grant(GrantChange::Prove { .. }) => "key proved".into(),
         Change::Grant(GrantChange::End { state, .. }) => format!("grant {}", state.as_str()),
         Change::Machine(MachineChange::Create(machine)) => format!("machine made {}", machine.state.as_str()),
         Change::Machine(MachineChange::Update(machine)) => format!("machine {}", machine.state.as_str()),

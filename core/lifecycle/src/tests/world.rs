@@ -86,7 +86,7 @@ impl World {
             ..fixtures::site(1)
         };
         let second = Site { reimage: ReimagePolicy::SameName, ..fixtures::site(2) };
-        let site_key = |version| GrantKind::SiteKey { version, fingerprint: [1, 2] };
+        let site_key = |version| GrantKind::SiteKey { version, fingerprint: Some([1, 2]) };
         let capped = Uses::Capped { limit: 2, used: 0 };
         let grants = [
             Grant { uses: Uses::Once(None), ..fixtures::grant(0) },
@@ -459,8 +459,9 @@ impl World {
             GrantChange::End { grant, state } => {
                 let row = self.grants.get_mut(&grant).expect("a grant that ends exists");
                 assert!(!matches!(row.state, GrantState::Revoked(_)), "it ended before");
-                row.state = state;
+                (row.state, row.imported) = (state, None);
             }
+            GrantChange::Prove { .. } => panic!("no act here brings a key from another server"),
         }
     }
 

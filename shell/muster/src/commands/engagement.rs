@@ -183,7 +183,8 @@ fn export_key(context: &Context, out: &Path) -> Result {
     context.out.show(&KeyFile { file: out.display().to_string() })
 }
 
-fn read(path: &Path) -> Result<String> {
+/// What is in a file, or comes in where it is `-`.
+pub(super) fn read(path: &Path) -> Result<String> {
     let mut text = String::new();
     let outcome = match path == Path::new("-") {
         true => std::io::stdin().take(MAX_FILE).read_to_string(&mut text),

@@ -1,10 +1,15 @@
 //! `muster site`: the named parts of a tenant, and their enrollment keys.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use muster_client::collect;
-use muster_wire::site::{CreateSite, KeyForm, RotateKey as Rotation, RotatedKey, Site as Shape};
+use muster_wire::site::{
+    CreateSite, ImportKey as Import, ImportedKey, KeyForm, RotateKey as Rotation, RotatedKey, Site as Shape,
+};
 
+use super::engagement;
 use super::lists::{Filter, Listed, or_dash};
 use crate::context::Context;
 use crate::failure::Result;
@@ -20,6 +25,9 @@ pub(crate) enum Site {
     Create(Create),
     /// Make a new enrollment key; older ones let nobody in from now on, enrolled machines stay.
     RotateKey(RotateKey),
+    /// Bring an enrollment key along from a GuruConnect server, which has it as an Argon2id hash; older ones let nobody in
+    /// from now on.
+    ImportKey(ImportKey),
 }
 
 /// A site to make.
@@ -56,6 +64,27 @@ pub(crate) struct RotateKey {
     form: String,
 }
 
+/// A key that another server knows by a hash alone.
+#[derive(Debug, Args)]
+pub(crate) struct ImportKey {
+    /// The site's code.
+    #[arg(value_name = "SITE")]
+    site: String,
+    /// The file with the hash in PHC form ($argon2id$v=19$m=19456,t=2,p=1$…); - for what comes in.
+    #[arg(value_name = "FILE", default_value = "-")]
+    file: PathBuf,
+    /// The generation it is there, to be kept: v3.
+    #[arg(long, value_name = "vN", value_parser = generation)]
+    generation: Option<u32>,
+    /// Its fingerprint there: 7F2A.
+    #[arg(long, value_name = "XXXX")]
+    fingerprint: Option<String>,
+}
+
+fn generation(text: &str) -> std::result::Result<u32, std::num::ParseIntError> {
+    text.strip_prefix(['v', 'V']).unwrap_or(text).parse()
+}
+
 /// Runs `muster site`.
 pub(crate) async fn run(context: &Context, verb: Site) -> Result {
     let client = context.client().await?;
@@ -73,6 +102,11 @@ pub(crate) async fn run(context: &Context, verb: Site) -> Result {
         Site::RotateKey(RotateKey { site, form }) => {
             let form = if form == "cek" { KeyForm::Cek } else { KeyForm::Native };
             out.show(&client.rotate_site_key(&site, &Rotation { form }).await?)
+        }
+        Site::ImportKey(ImportKey { site, file, generation, fingerprint }) => {
+            let phc = engagement::read(&file)?.trim().to_owned();
+            let import = Import { phc, version: generation, fingerprint };
+            out.show(&client.import_site_key(&site, &import).await?)
         }
     }
 }
@@ -139,6 +173,17 @@ impl Human for RotatedKey {
             ("grant", self.grant.clone()),
             ("key", self.key.clone()),
             ("invite", self.invite.clone()),
+        ])
+    }
+}
+
+impl Human for ImportedKey {
+    fn human(&self, _: Timestamp) -> String {
+        details([
+            ("site", self.site.clone()),
+            ("generation", self.generation.clone()),
+            ("grant", self.grant.clone()),
+            ("shown by a machine", yes(self.shown)),
         ])
     }
 }

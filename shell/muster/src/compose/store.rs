@@ -167,6 +167,8 @@ queries!(Unscoped {
 });
 
 queries!(Lists {
+    has_imported_keys(tenant: TenantId) -> bool;
+    imported_key(tenant: TenantId, site: &SiteCode) -> Option<Grant>;
     machines(tenant: TenantId, filter: &MachineFilter, page: PageRequest) -> Listed<MachineRow>;
     machine_row(tenant: TenantId, id: MachineId) -> Option<MachineRow>;
     machine_counts(tenant: TenantId) -> [u64; 4];

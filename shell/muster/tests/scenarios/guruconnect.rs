@@ -6,6 +6,8 @@
 //!    has approved, 200, once; the older key has ended with the approval.
 //! 3. An operator's tools rotate the site's key, and end one key of a machine.
 //! 4. A relay asks whose key it was shown.
+//! 5. An operator who moves here brings a site's key along as the hash that the old server has; installers go on with it,
+//!    also where the server is killed while the first of them asks.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -188,5 +190,36 @@ fn an_operators_tools_and_a_relay_find_what_they_know() {
         for action in ["site.rotate_key", "machine.enroll", "machine.revoke"] {
             assert!(actions.iter().any(|found| found == action), "{action} in {actions:?}");
         }
+    });
+}
+
+/// A key of an old server, and what that has of it.
+const OLD_KEY: &str = "cek_0101010101010101010101010101010101010101010101010101010101010101";
+const OLD_HASH: &str =
+    "$argon2id$v=19$m=19456,t=2,p=1$BwcHBwcHBwcHBwcHBwcHBw$kVww0f9H9a0ESYzo2z81kmRp9IOavsCv6bRQiN2SEN0";
+
+#[test]
+fn installers_of_an_old_server_go_on_with_the_key_that_they_have() {
+    on_both(|mut relay| {
+        let file = relay.server.home().write("old.phc", &format!("{OLD_HASH}\n"));
+        let file = file.display().to_string();
+        let import = ["site", "import-key", "ACME-PHX", &file, "--generation", "v3"];
+        for shown in [false, false] {
+            let imported = relay.server.muster(&import);
+            assert_eq!((&imported["generation"], &imported["shown"]), (&json!("v3 (????)"), &json!(shown)));
+        }
+        assert_eq!(error(&relay.enroll("cek_secret", "muid_a", "WS-01")), (401, "ENROLL_REJECTED"));
+        relay.server.end(Signal::KILL);
+        relay.server.start();
+        let first = relay.enroll(OLD_KEY, "muid_a", "WS-01");
+        assert_eq!((first.status, &first.body["disposition"]), (201, &json!("new")), "{}", first.body);
+        assert_eq!(relay.enroll(OLD_KEY, "muid_a", "WS-01").body["key"], first.body["key"]);
+        assert_eq!(relay.enroll(OLD_KEY, "muid_b", "WS-02").status, 201);
+        assert_eq!(relay.server.muster(&import)["shown"], json!(true), "and nothing else changed");
+        let label = text(&relay.server.list(&["site", "ls"])[1]["enrollment_key"]);
+        assert!(label.starts_with("v3 (") && !label.contains('?'), "{label}");
+        assert!(!relay.server.log().contains("argon2id"), "no hash in the log");
+        relay.rotate();
+        assert_eq!(error(&relay.enroll(OLD_KEY, "muid_c", "WS-03")), (401, "ENROLL_REJECTED"));
     });
 }

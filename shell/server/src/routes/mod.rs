@@ -82,7 +82,7 @@ pub fn openapi<S: Store>() -> (OpenApi, Vec<Mounted>) {
 
 fn routes<S: Store>(state: Option<ServerState<S>>) -> Routes<S> {
     let routes = Routes::new(state, Document::openapi());
-    engagements(access(management(machines_themselves(open_to_all(routes)))))
+    engagements(access(sites(management(machines_themselves(open_to_all(routes))))))
 }
 
 /// What anybody may ask. A reviewed list: whatever is added here is reachable without any credential.
@@ -132,9 +132,6 @@ fn management<S: Store>(routes: Routes<S>) -> Routes<S> {
         .add::<hold::__path_show, _, _>(Read, hold::show::<S>)
         .add::<hold::__path_approve, _, _>(Operate, hold::approve::<S>)
         .add::<hold::__path_reject, _, _>(Operate, hold::reject::<S>)
-        .add::<site::__path_list, _, _>(Read, site::list::<S>)
-        .add::<site::__path_create, _, _>(Administer, site::create::<S>)
-        .add::<site::__path_rotate_key, _, _>(Administer, site::rotate_key::<S>)
         .add::<grant::__path_list, _, _>(Read, grant::list::<S>)
         .add::<grant::__path_create, _, _>(Operate, grant::create::<S>)
         .add::<grant::__path_revoke, _, _>(Operate, grant::revoke::<S>)
@@ -150,6 +147,15 @@ fn access<S: Store>(routes: Routes<S>) -> Routes<S> {
         .add::<access::__path_revoke, _, _>(Administer, access::revoke::<S>)
         .add::<access::__path_login_link, _, _>(Administer, access::login_link::<S>)
         .add::<caller::__path_certify, _, _>(Administer, caller::certify::<S>)
+}
+
+/// Where machines enroll into.
+fn sites<S: Store>(routes: Routes<S>) -> Routes<S> {
+    routes
+        .add::<site::__path_list, _, _>(Read, site::list::<S>)
+        .add::<site::__path_create, _, _>(Administer, site::create::<S>)
+        .add::<site::__path_rotate_key, _, _>(Administer, site::rotate_key::<S>)
+        .add::<site::__path_import_key, _, _>(Administer, site::import_key::<S>)
 }
 
 /// What software agents are to do.

@@ -6,7 +6,7 @@ use http::StatusCode;
 use muster_app::Store;
 use muster_app::{Origin, SiteRef};
 use muster_model::SiteCode;
-use muster_wire::site::{CreateSite, RotateKey, RotatedKey, Site};
+use muster_wire::site::{CreateSite, ImportKey, ImportedKey, RotateKey, RotatedKey, Site};
 use muster_wire::{ListQuery, Page};
 
 use crate::problem::Failure;
@@ -61,4 +61,21 @@ pub(super) async fn rotate_key<S: Store>(
     let site = SiteRef::Code(site);
     let (rotated, _) = state.app.rotate_key_in(&site, request.form.into(), key.as_deref(), &origin).await?;
     Ok((StatusCode::CREATED, Json(rotated)))
+}
+
+/// Bring a site's enrollment key along from another server, which knows it by a hash alone; older ones let nobody in from
+/// then on. Bringing it again gives the same answer.
+#[utoipa::path(
+    post, path = "/v1/sites/{site}/import-key", tag = "doors", request_body = ImportKey,
+    params(("site" = String, Path, description = "The code of the site.")),
+    responses((status = 201, body = ImportedKey), (status = "default", body = muster_wire::Problem))
+)]
+pub(super) async fn import_key<S: Store>(
+    State(state): State<ServerState<S>>,
+    Extension(origin): Extension<Origin>,
+    Named(site): Named<SiteCode>,
+    Body(request): Body<ImportKey>,
+) -> Result<(StatusCode, Json<ImportedKey>), Failure> {
+    let imported = state.app.import_key(&SiteRef::Code(site), request, &origin).await?;
+    Ok((StatusCode::CREATED, Json(imported)))
 }

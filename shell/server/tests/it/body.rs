@@ -22,6 +22,7 @@ fn well_formed(path: &str, face_token: &str) -> Value {
         "/v1/callers" => {
             json!({"name": "cp", "csr": data_encoding::BASE64.encode(&Device::new("cp").csr())})
         }
+        "/v1/sites/{site}/import-key" => json!({"phc": muster_model::ImportedHash::stand_in().as_str()}),
         "/v1/holds/{hold}/approve" => json!({"as": "new"}),
         "/v1/machines/{machine}/revoke" => json!({"dry_run": true}),
         "/v1/machines/{machine}/engagement" => json!({"nick": "w-two"}),

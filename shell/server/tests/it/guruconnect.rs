@@ -299,6 +299,51 @@ async fn q_10_who_guesses_is_slowed_down_and_a_key_that_holds_is_not() {
     assert_eq!(asks(&face, &key, "WS-01").await.status, StatusCode::CREATED);
 }
 
+/// A key of the other server, and the hash that it kept: all that an operator can bring along.
+const BROUGHT: (&str, &str) = (
+    "cek_0101010101010101010101010101010101010101010101010101010101010101",
+    "$argon2id$v=19$m=19456,t=2,p=1$BwcHBwcHBwcHBwcHBwcHBw$kVww0f9H9a0ESYzo2z81kmRp9IOavsCv6bRQiN2SEN0",
+);
+
+async fn bring(face: &Face, site: &str) -> Answer {
+    let body = json!({"phc": BROUGHT.1, "version": 3});
+    face.admin(crate::face::post(&format!("/v1/sites/{site}/import-key"), &body)).await
+}
+
+#[tokio::test]
+async fn a_key_that_was_brought_along_lets_in_as_every_other_and_is_never_shown() {
+    let face = Face::new().await;
+    let brought = bring(&face, "default").await;
+    assert_eq!(brought.status, StatusCode::CREATED, "{brought:?}");
+    assert_eq!(brought.json()["generation"], "v3 (????)");
+    let shown = face.admin(get("/api/sites/default/enrollment-key")).await.json();
+    assert_eq!((&shown["version"], &shown["fingerprint"]), (&json!(3), &json!("????")));
+    let first = asks(&face, BROUGHT.0, "WS-01").await;
+    assert_eq!(first.status, StatusCode::CREATED, "{first:?}");
+    assert_eq!(asks(&face, BROUGHT.0, "WS-01").await.json()["key"], first.json()["key"]);
+    assert_eq!(face.world.app.password_hashes_run(), 1);
+    assert_eq!(bring(&face, "default").await.json()["shown"], true);
+    let shown = face.admin(get("/api/sites/default/enrollment-key")).await.json();
+    assert_ne!(shown["fingerprint"], "????");
+    let log = face.admin(get("/v1/audit")).await.text();
+    assert!(!log.contains("argon2") && !log.contains("cek_"), "{log}");
+}
+
+/// "Random codes get unlimited verifications, never a lockout": by source, whatever codes it draws.
+#[tokio::test]
+async fn q_10_random_codes_from_one_source_cost_a_bounded_number_of_password_hashes() {
+    let face = Face::new().await;
+    bring(&face, "default").await;
+    let mut answers = Vec::new();
+    for n in 0..30 {
+        let body = recorded("cek_guess", "muid_test", "WS-01").replace("default", &format!("code-{n}"));
+        answers.push(error(&enroll(&face, body).await).0);
+    }
+    assert_eq!(answers.iter().filter(|status| **status == 401).count(), 20);
+    assert!(answers[20..].iter().all(|status| *status == 429), "{answers:?}");
+    assert_eq!(face.world.app.password_hashes_run(), 20);
+}
+
 #[tokio::test]
 async fn an_outage_is_503_and_never_an_answer() {
     let face = Face::new().await;

@@ -2,8 +2,8 @@
 
 use muster_lifecycle::GrantChange;
 use muster_model::{
-    Binding, Grant, GrantId, GrantKind, GrantState, MachineId, MachineKind, SecretHash, SecretId, SiteId,
-    TenantId, Timestamp, Uses,
+    Binding, Grant, GrantId, GrantKind, GrantState, ImportedHash, MachineId, MachineKind, SecretHash,
+    SecretId, SiteCode, SiteId, TenantId, Timestamp, Uses,
 };
 use muster_store::{Listed, PageRequest, StoreError};
 
@@ -16,8 +16,8 @@ static GRANTS: Table = Table { name: "grants", key: "id", show: |id| GrantId::fr
 macro_rules! select {
     ($tail:literal) => {
         concat!(
-            "SELECT id, tenant_id, site_id, kind, version, fingerprint, machine_id, secret, hash, uses, uses_limit,
-                uses_count, bound_at, bound_key, expires_at, labels, role, machine_kind, approval, state, ended_at,
+            "SELECT id, tenant_id, site_id, kind, version, fingerprint, machine_id, secret, hash, imported, uses,
+                uses_limit, uses_count, bound_at, bound_key, expires_at, labels, role, machine_kind, approval, state, ended_at,
                 created_at FROM grants ",
             $tail
         )
@@ -26,13 +26,14 @@ macro_rules! select {
 
 fn parse(row: &dyn Row) -> Parsed<Grant> {
     let mut cells = Cells::of(&GRANTS, row);
-    Ok(Grant {
+    let grant = Grant {
         id: cells.id("id", GrantId::from_bytes)?,
         tenant: cells.id("tenant_id", TenantId::from_bytes)?,
         site: cells.id("site_id", SiteId::from_bytes)?,
         kind: kind(&mut cells)?,
         secret: SecretId(cells.get("secret")?),
         hash: SecretHash(cells.get("hash")?),
+        imported: cells.opt_text("imported")?,
         uses: uses(&mut cells)?,
         expires_at: cells.opt_time("expires_at")?,
         labels: cells.labels("labels")?,
@@ -41,7 +42,20 @@ fn parse(row: &dyn Row) -> Parsed<Grant> {
         approval: cells.flag("approval")?,
         state: state(&mut cells)?,
         created_at: cells.time("created_at")?,
-    })
+    };
+    let is_site_key = matches!(grant.kind, GrantKind::SiteKey { .. });
+    let is_live = grant.state == GrantState::Live;
+    if !(is_site_key && is_live) {
+        cells.absent("imported", &grant.imported)?;
+    }
+    // Not known of a key that nobody has shown here.
+    if is_live
+        && grant.imported.is_none()
+        && matches!(grant.kind, GrantKind::SiteKey { fingerprint: None, .. })
+    {
+        return Err(cells.broken("fingerprint"));
+    }
+    Ok(grant)
 }
 
 fn kind(cells: &mut Cells<'_>) -> Parsed<GrantKind> {
@@ -58,10 +72,7 @@ fn kind(cells: &mut Cells<'_>) -> Parsed<GrantKind> {
     }
     match &*kind {
         "token" => Ok(GrantKind::Token),
-        "site_key" => Ok(GrantKind::SiteKey {
-            version: cells.present("version", version)?,
-            fingerprint: cells.present("fingerprint", fingerprint)?,
-        }),
+        "site_key" => Ok(GrantKind::SiteKey { version: cells.present("version", version)?, fingerprint }),
         "machine" => Ok(GrantKind::Machine(cells.present("machine_id", machine)?)),
         _ => Err(cells.broken("kind")),
     }
@@ -129,6 +140,26 @@ pub(crate) async fn site_key<E: Engine>(
     sql::one(db, "read a site's key", SQL, &values![tenant.as_bytes(), site.as_bytes()], parse).await
 }
 
+pub(crate) async fn any_imported<E: Engine>(db: &mut E, tenant: TenantId) -> Result<bool, StoreError> {
+    const SQL: &str = select!("WHERE tenant_id = ?1 AND imported IS NOT NULL LIMIT 1");
+    let one = sql::one(db, "look for imported keys", SQL, &values![tenant.as_bytes()], parse).await?;
+    Ok(one.is_some())
+}
+
+pub(crate) async fn imported<E: Engine>(
+    db: &mut E,
+    tenant: TenantId,
+    site: &SiteCode,
+) -> Result<Option<Grant>, StoreError> {
+    const SQL: &str = select!(
+        "WHERE tenant_id = ?1 AND imported IS NOT NULL
+            AND site_id = (SELECT s.id FROM sites s WHERE s.tenant_id = ?1 AND s.code = ?2)
+            ORDER BY version DESC LIMIT 1"
+    );
+    let values = values![tenant.as_bytes(), site.as_str()];
+    sql::one(db, "read a site's imported key", SQL, &values, parse).await
+}
+
 pub(crate) async fn of_machine<E: Engine>(
     db: &mut E,
     tenant: TenantId,
@@ -164,10 +195,18 @@ pub(crate) async fn apply<E: Engine>(
     tenant: TenantId,
     change: &GrantChange,
 ) -> Result<(), StoreError> {
-    const END: &str = "UPDATE grants SET state = ?3, ended_at = ?4 WHERE tenant_id = ?1 AND id = ?2";
+    const END: &str =
+        "UPDATE grants SET state = ?3, ended_at = ?4, imported = NULL WHERE tenant_id = ?1 AND id = ?2";
+    const PROVE: &str = "UPDATE grants SET secret = ?3, hash = ?4, fingerprint = ?5, imported = NULL
+        WHERE tenant_id = ?1 AND id = ?2 AND imported IS NOT NULL";
     match change {
         GrantChange::Create(grant) => create(db, grant).await,
         GrantChange::Draw { grant, uses } => draw(db, tenant, *grant, uses).await,
+        GrantChange::Prove { grant, secret, hash, fingerprint } => {
+            let (tenant, grant) = (tenant.as_bytes(), grant.as_bytes());
+            let values = values![tenant, grant, &secret.0, &hash.0, fingerprint];
+            sql::run_one(db, "prove a key", PROVE, &values).await
+        }
         GrantChange::End { grant, state } => {
             let values = values![tenant.as_bytes(), grant.as_bytes(), state.as_str(), ended_at(state)];
             sql::run_one(db, "end a grant", END, &values).await
@@ -235,11 +274,13 @@ async fn draw<E: Engine>(
 async fn create<E: Engine>(db: &mut E, grant: &Grant) -> Result<(), StoreError> {
     const SQL: &str = "INSERT INTO grants
         (tenant_id, id, site_id, kind, version, fingerprint, machine_id, secret, hash, uses, uses_limit, uses_count,
-            bound_at, bound_key, expires_at, labels, role, machine_kind, approval, state, ended_at, created_at)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)";
+            bound_at, bound_key, expires_at, labels, role, machine_kind, approval, state, ended_at, created_at,
+            imported)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22,
+            ?23)";
     let (kind, version, fingerprint, machine) = match grant.kind {
         GrantKind::Token => ("token", None, None, None),
-        GrantKind::SiteKey { version, fingerprint } => ("site_key", Some(version), Some(fingerprint), None),
+        GrantKind::SiteKey { version, fingerprint } => ("site_key", Some(version), fingerprint, None),
         GrantKind::Machine(machine) => ("machine", None, None, Some(machine)),
     };
     let (uses, labels) = (UsesColumns::of(&grant.uses), json(grant.labels.iter()));
@@ -266,6 +307,7 @@ async fn create<E: Engine>(db: &mut E, grant: &Grant) -> Result<(), StoreError> 
         grant.state.as_str(),
         ended_at(&grant.state),
         millis(grant.created_at),
+        grant.imported.as_ref().map(ImportedHash::as_str),
     ];
     sql::run_one(db, "create a grant", SQL, &values).await
 }

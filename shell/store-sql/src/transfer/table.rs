@@ -66,7 +66,7 @@ tables! {
     grants (tenant_id Bytes, id Bytes, site_id Bytes, kind Text, version Int, fingerprint Bytes, machine_id Bytes,
         secret Bytes, hash Bytes, uses Text, uses_limit Int, uses_count Int, bound_at Int, bound_key Bytes,
         expires_at Int, labels Text, role Text, machine_kind Text, approval Int, state Text, ended_at Int,
-        created_at Int) by (tenant_id, id);
+        created_at Int, imported Text) by (tenant_id, id);
     machines (n Int, tenant_id Bytes, id Bytes, site_id Bytes, name Text, hostname Text, kind Text, hardware_id Text,
         key Bytes, generation Int, role Text, labels Text, attributes Text, grant_id Bytes, state Text,
         state_since Int, state_cause Text, state_reason Text, created_at Int, enrolled_at Int) by (n);

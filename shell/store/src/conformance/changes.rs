@@ -6,12 +6,12 @@ use muster_lifecycle::{
 };
 use muster_model::{
     AccessKind, AccessToken, Actor, Credential, CredentialState, EndReason, Entry, Grant, GrantKind,
-    GrantState, HardwareId, Hold, HoldState, KeyRecord, KeyStanding, Machine, Minted, Object, OperatorRole,
-    PublicKey, ReimagePolicy, Scope, Site, SiteUse, TokenScope, Uses, Verifier,
+    GrantState, HardwareId, Hold, HoldState, ImportedHash, KeyRecord, KeyStanding, Machine, Minted, Object,
+    OperatorRole, PublicKey, ReimagePolicy, Scope, Site, SiteUse, TokenScope, Uses, Verifier,
 };
 
 use super::Fixture;
-use super::decisions::{Write, write};
+use super::decisions::{Write, write, write_wrong};
 use super::things::{Things, at, created, text, updated};
 use crate::{AuditFilter, Lists, Reads, Store, StoreError, Unscoped};
 
@@ -68,7 +68,7 @@ pub async fn grants_read_back_as_written<F: Fixture>(fixture: &F) {
         GrantChange::Draw { grant: capped, uses: grants[3].uses },
     ];
     write(fixture.store(), &things, changes.map(Change::from).to_vec()).await;
-    let newer = GrantKind::SiteKey { version: 4, fingerprint: [0, 1] };
+    let newer = GrantKind::SiteKey { version: 4, fingerprint: Some([0, 1]) };
     grants.push(Grant { kind: newer, uses: Uses::Unlimited, ..things.grant(&site) });
     write(fixture.store(), &things, vec![create(&grants[5])]).await;
     let mut reads = reader(fixture).await;
@@ -81,6 +81,53 @@ pub async fn grants_read_back_as_written<F: Fixture>(fixture: &F) {
         }
     }
     assert_eq!(&found(reads.site_key(things.tenant, site.id).await), &grants[5]);
+}
+
+/// A site's key from another server: found by the site's code until it is proved or ended, and by its own secret from then on.
+pub async fn an_imported_key_is_proved_once<F: Fixture>(fixture: &F) {
+    let store = fixture.store();
+    let (things, site) = Things::in_store(store, 1).await;
+    let (others, elsewhere) = Things::in_store(store, 2).await;
+    let imported = |version| Grant {
+        kind: GrantKind::SiteKey { version, fingerprint: None },
+        uses: Uses::Unlimited,
+        imported: Some(ImportedHash::stand_in()),
+        ..things.grant(&site)
+    };
+    let (first, ended) = (imported(1), imported(2));
+    let (id, tenant, code) = (first.id, things.tenant, &site.code);
+    let mut reads = reader(fixture).await;
+    assert!(!reads.has_imported_keys(tenant).await.expect("an answer"));
+    write(store, &things, vec![GrantChange::Create(first.clone()).into()]).await;
+    let mut reads = reader(fixture).await;
+    assert!(reads.has_imported_keys(tenant).await.expect("an answer"));
+    assert!(!reads.has_imported_keys(others.tenant).await.expect("an answer"), "of another tenant");
+    assert_eq!(found(reads.imported_key(tenant, code).await), first);
+    assert_eq!(reads.imported_key(tenant, &elsewhere.code).await.expect("an answer"), None);
+
+    let (secret, hash) = things.secret();
+    let fingerprint = [0x7f, 0x2a];
+    let prove = || GrantChange::Prove { grant: id, secret, hash, fingerprint }.into();
+    write(store, &things, vec![prove()]).await;
+    write_wrong(store, &things, vec![prove()]).await;
+    let kind = GrantKind::SiteKey { version: 1, fingerprint: Some(fingerprint) };
+    let proved = Grant { kind, secret, hash, imported: None, ..first.clone() };
+    let mut reads = reader(fixture).await;
+    assert_eq!(found(reads.grant_by_secret(secret).await), proved);
+    assert_eq!(reads.grant_by_secret(first.secret).await.expect("an answer"), None);
+    assert_eq!(reads.imported_key(tenant, code).await.expect("an answer"), None);
+
+    let state = GrantState::Revoked(at(9));
+    let end = GrantChange::End { grant: ended.id, state };
+    write(store, &things, vec![GrantChange::Create(ended.clone()).into(), end.into()]).await;
+    let mut reads = reader(fixture).await;
+    assert_eq!(found(reads.grant(tenant, ended.id).await), Grant { state, imported: None, ..ended.clone() });
+    assert!(
+        !reads.has_imported_keys(tenant).await.expect("an answer"),
+        "what was imported ends with its key"
+    );
+    let late = GrantChange::Prove { grant: ended.id, secret: ended.secret, hash, fingerprint };
+    write_wrong(store, &things, vec![late.into()]).await;
 }
 
 /// Machines, by identifier and by hardware, as made and as changed.

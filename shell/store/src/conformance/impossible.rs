@@ -38,6 +38,7 @@ const CASES: &[(&str, &str, &[Odd])] = &[
     ("grants", "fingerprint", &[Odd::Null, SHORT]),
     ("grants", "machine_id", &[SHORT, Odd::Bytes(&[0; 16])]),
     ("grants", "hash", &[SHORT]),
+    ("grants", "imported", &[EMPTY, UNKNOWN]),
     ("grants", "uses", &[UNKNOWN]),
     ("grants", "uses_limit", &[Odd::Null, Odd::Number(-1)]),
     ("grants", "uses_count", &[Odd::Null, Odd::Number(1 << 32)]),
@@ -171,7 +172,7 @@ const REQUEST: [u8; 32] = [9; 32];
 
 async fn rows<S: Store>(store: &S) -> Rows {
     let (things, site) = Things::in_store(store, 1).await;
-    let kind = GrantKind::SiteKey { version: 1, fingerprint: [1, 2] };
+    let kind = GrantKind::SiteKey { version: 1, fingerprint: Some([1, 2]) };
     let grant = Grant { kind, uses: Uses::Capped { limit: 3, used: 1 }, ..things.grant(&site) };
     let cause = SuspendCause::Operator(Some(text("paused")));
     let state = MachineState::Suspended(Suspended { since: at(0), cause });

@@ -96,6 +96,7 @@ macro_rules! conformance {
         $crate::conformance! { @each $fixture;
             tenants_and_sites_read_back_as_written
             grants_read_back_as_written
+            an_imported_key_is_proved_once
             machines_read_back_as_written
             keys_read_back_as_written
             holds_read_back_as_written

@@ -199,7 +199,7 @@ pub async fn codes_and_secrets_are_unique<F: Fixture>(fixture: &F) {
     let (things, site) = Things::in_store(store, 1).await;
     let others = Things::numbered(2);
     let grant = Grant {
-        kind: GrantKind::SiteKey { version: 1, fingerprint: [1, 2] },
+        kind: GrantKind::SiteKey { version: 1, fingerprint: Some([1, 2]) },
         uses: Uses::Unlimited,
         ..things.grant(&site)
     };

@@ -122,6 +122,7 @@ impl Things {
             kind: GrantKind::Token,
             secret,
             hash,
+            imported: None,
             uses: Uses::Once(None),
             expires_at: None,
             labels: Labels::default(),
@@ -136,7 +137,7 @@ impl Things {
     /// Grants of each kind, use and state.
     pub(super) fn grants(&self, site: &Site) -> Vec<Grant> {
         let plain = || self.grant(site);
-        let site_key = GrantKind::SiteKey { version: 3, fingerprint: [0x7f, 0x2a] };
+        let site_key = GrantKind::SiteKey { version: 3, fingerprint: Some([0x7f, 0x2a]) };
         let keyless = Binding { key: None, at: at(1) };
         let keyed = Binding { key: Some(self.fingerprint()), at: at(2) };
         vec![

@@ -101,7 +101,7 @@ fn a_capped_grant_counts_a_key_once_and_admits_its_repetition_when_full() {
 #[test]
 fn a_machine_repeats_its_call_after_its_site_key_was_rotated_and_a_newcomer_does_not() {
     let mut scene = Scene::new();
-    scene.grant().kind = GrantKind::SiteKey { version: 1, fingerprint: [0x7f, 0x2a] };
+    scene.grant().kind = GrantKind::SiteKey { version: 1, fingerprint: Some([0x7f, 0x2a]) };
     scene.grant().state = GrantState::RotatedOut(ago(HOUR));
     assert_eq!(cause(&scene), "grant_rotated_out");
     scene.facts.by_key = Some(by_key(2));

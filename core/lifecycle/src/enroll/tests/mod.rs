@@ -2,6 +2,7 @@
 
 mod grants;
 mod holds;
+mod imported;
 mod keyless;
 mod rejoin;
 mod rows;

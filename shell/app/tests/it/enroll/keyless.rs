@@ -9,7 +9,7 @@ use muster_wire::hold::{Approve, Choice};
 use crate::support::{hours, is_row_9, refusal};
 
 /// A workstation as it asks by a site's key.
-fn asks(key: &str, hostname: &str) -> KeylessClaim {
+pub(super) fn asks(key: &str, hostname: &str) -> KeylessClaim {
     KeylessClaim {
         token: Secret::presented(key, SecretKind::Enroll),
         site: "default".parse().expect("a code"),
@@ -27,7 +27,7 @@ async fn site_key(world: &World) -> String {
 }
 
 async fn ask(world: &World, claim: KeylessClaim) -> Result<EnrollAnswer, Error> {
-    world.app.enroll_keyless(claim, &world.stranger()).await
+    world.app.enroll_keyless(claim, || Ok(()), &world.stranger()).await
 }
 
 fn key(enrolled: &Enrolled) -> String {
@@ -48,7 +48,8 @@ async fn a_lost_answer_is_given_again_to_the_same_caller_alone() {
     assert_eq!(world.writes(), writes, "repeating writes nothing");
 
     let elsewhere = Origin { source: Some([192, 0, 2, 8].into()), ..world.stranger() };
-    let other = world.app.enroll_keyless(asks(&token, "WS-01"), &elsewhere).await.expect("an answer");
+    let other =
+        world.app.enroll_keyless(asks(&token, "WS-01"), || Ok(()), &elsewhere).await.expect("an answer");
     held(other);
     held(ask(&world, asks(&token, "WS-02")).await.expect("an answer"));
 }

@@ -2,6 +2,7 @@
 
 mod crash;
 mod csr;
+mod imported;
 mod keyless;
 mod race;
 mod refused;

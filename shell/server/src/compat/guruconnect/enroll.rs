@@ -1,5 +1,7 @@
 //! `POST /api/enroll`.
 
+use std::hash::Hash;
+
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
@@ -8,7 +10,7 @@ use muster_app::{Error, KeylessClaim, Origin, Store};
 use muster_model::{Refusal, SiteCode};
 
 use super::shapes::{EnrollRequest, EnrollResponse};
-use crate::limits::Bucket;
+use crate::limits::{Bucket, RateLimiter, RetryAfter};
 use crate::problem::Failure;
 use crate::route::{Body, is_loopback};
 use crate::state::ServerState;
@@ -35,7 +37,8 @@ pub(super) async fn enroll<S: Store>(
 ) -> Result<Response, Failure> {
     let claim = KeylessClaim::try_from(request)?;
     let site = claim.site.clone();
-    match state.app.enroll_keyless(claim, &origin).await {
+    let may_ask = || check(&state.shared.costly, &origin.source.map(Bucket::of));
+    match state.app.enroll_keyless(claim, may_ask, &origin).await {
         Ok(answer) => Ok(written(answer.into())),
         Err(error) => Err(slowed_down(&state, &origin, &site, error).into()),
     }
@@ -57,10 +60,14 @@ fn slowed_down<S: Store>(state: &ServerState<S>, origin: &Origin, site: &SiteCod
     let (Error::Refused(Refusal::NotEntitled { .. }), Some(address)) = (&error, address) else {
         return error;
     };
-    match state.shared.misses.check(&(Bucket::of(address), site.as_str().to_ascii_lowercase())) {
-        Ok(()) => error,
-        Err(wait) => {
-            Refusal::SlowDown { retry_after: u32::try_from(wait.seconds).unwrap_or(u32::MAX) }.into()
-        }
-    }
+    let who = (Bucket::of(address), site.as_str().to_ascii_lowercase());
+    check(&state.shared.misses, &who).map_or_else(Error::from, |()| error)
+}
+
+fn check(limiter: &RateLimiter, who: &impl Hash) -> Result<(), Refusal> {
+    let slow_down = |wait: RetryAfter| {
+        let retry_after = u32::try_from(wait.seconds).unwrap_or(u32::MAX);
+        Refusal::SlowDown { retry_after }
+    };
+    limiter.check(who).map_err(slow_down)
 }

@@ -168,12 +168,11 @@ impl Generation {
     }
 
     fn of(generation: &SiteGeneration) -> Self {
-        let [first, second] = generation.key.fingerprint;
         Self {
             site_id: generation.site.to_string(),
             key: None,
             version: generation.key.version,
-            fingerprint: format!("{first:02X}{second:02X}"),
+            fingerprint: generation.key.code(),
             fingerprint_label: generation.key.to_string(),
             active: None,
         }
