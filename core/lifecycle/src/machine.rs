@@ -389,5 +389,12 @@ fn moved(
     Plan::new(machine, changes, entry)
 }
 
+/// Several programs show the key of one machine, in turn. Nothing of the machine changes: which of them it is, nobody can tell.
+pub fn contended(machine: MachineId, times: u32, context: &Context) -> Plan<()> {
+    let mut entry = context.entry("machine.contended", Object::Machine(machine), "alarm");
+    entry.detail = vec![("times", times.to_string())];
+    Plan::new((), Vec::new(), entry)
+}
+
 #[cfg(test)]
 mod tests;

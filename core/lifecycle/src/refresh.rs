@@ -93,6 +93,18 @@ pub fn first_use(facts: &Facts, context: &Context) -> Result<Plan<()>, Refusal> 
     Ok(Plan::new((), used(token, &facts.open, context.now), entry))
 }
 
+/// Somebody shows a token elsewhere than to refresh it. One whose successor is in use is a copy there too: the family ends.
+///
+/// # Errors
+/// [`Refusal::Revoked`] where the family has ended already.
+pub fn shown_elsewhere(facts: &Facts, shown: &SecretHash, context: &Context) -> Result<Plan<()>, Refusal> {
+    let token = facts.token.as_ref().filter(|token| is_the_one(token, shown));
+    match token.filter(|token| was_followed(token, facts.machine.as_ref())) {
+        Some(token) => Ok(copied(facts, token, context)?.map(|_| ())),
+        None => Ok(Plan::unchanged(())),
+    }
+}
+
 /// Whether a token, or what was issued beside it, counts.
 ///
 /// # Errors

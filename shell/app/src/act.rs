@@ -71,7 +71,10 @@ impl<S: Store> App<S> {
 
     /// What was committed is followed even where the caller has hung up meanwhile: in a task of its own, which nobody
     /// drops.
-    async fn settle_and_follow<D: Decision>(&self, decision: D) -> Result<D::Outcome, SettleError> {
+    pub(crate) async fn settle_and_follow<D: Decision>(
+        &self,
+        decision: D,
+    ) -> Result<D::Outcome, SettleError> {
         let app = self.clone();
         let task = tokio::spawn(async move {
             let settled = app.inner.store.settle(decision).await;

@@ -44,7 +44,11 @@ impl<S: Store> App<S> {
         if vouched == Vouched::Wrongly {
             return Err(self.wrongly_vouched(&decision, origin).await);
         }
-        self.settle_enrollment(decision, origin).await
+        let answer = self.settle_enrollment(decision, origin).await;
+        if let (Evidence::Credential(secret), Err(Error::Refused(Refusal::Revoked))) = (&evidence, &answer) {
+            self.shown_elsewhere(secret, origin).await?;
+        }
+        answer
     }
 
     /// Settles an enrollment and turns what was decided into its answer.

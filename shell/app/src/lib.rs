@@ -15,6 +15,7 @@ mod beats;
 mod caller;
 mod certify;
 mod collect;
+mod contest;
 mod cursor;
 mod effects;
 mod enroll;
@@ -93,6 +94,7 @@ struct Inner<S> {
     refusals: refusals::RefusalLog,
     nonces: Nonces,
     kdf: kdf::Kdf,
+    contests: contest::Contests,
     /// The connectors to other systems, once they are given.
     provisioners: OnceLock<Provisioners>,
 }
@@ -142,6 +144,7 @@ impl<S: Store> App<S> {
             refusals: refusals::RefusalLog::default(),
             nonces,
             kdf: kdf::Kdf::new(),
+            contests: contest::Contests::default(),
             provisioners: OnceLock::new(),
         };
         Self { inner: Arc::new(inner) }

@@ -59,6 +59,8 @@ pub struct Channel {
     machine: MachineId,
     epoch: u64,
     heard: Arc<AtomicI64>,
+    /// Whether it took the place of another one.
+    took_over: bool,
     /// Orders to send. Ends when a newer channel of the same machine took its place.
     pub orders: mpsc::Receiver<ChannelOrder>,
 }
@@ -70,8 +72,8 @@ impl Registry {
         let heard = Arc::new(AtomicI64::new(now.as_millisecond()));
         let MachineCaller { tenant, proof, .. } = *caller;
         let held = Held { tenant, proof, epoch, heard: Arc::clone(&heard), orders: Some(sender) };
-        self.lock().insert(caller.machine, held);
-        Channel { tenant: caller.tenant, machine: caller.machine, epoch, heard, orders }
+        let took_over = self.lock().insert(caller.machine, held).is_some();
+        Channel { tenant: caller.tenant, machine: caller.machine, epoch, heard, took_over, orders }
     }
 
     /// Lets go of a channel, unless a newer one took its place. Tells whether the machine is gone.
@@ -236,6 +238,9 @@ impl<S: Store> App<S> {
         if let Err(error) = self.still_counts(caller).await {
             self.inner.registry.disconnect(&channel);
             return Err(error);
+        }
+        if channel.took_over && matches!(caller.proof, Proof::Secret(_)) {
+            self.pushed_off(caller).await;
         }
         self.write_presence(channel.note(true)).await;
         metrics::gauge!("muster_machines_online").set(self.inner.registry.online() as f64);

@@ -11,9 +11,9 @@ use muster_lifecycle::refresh::{self, Facts, Outcome, Presented};
 use muster_lifecycle::{Context, Plan, Terms, invited};
 use muster_model::{
     Credential, CredentialId, CredentialKind, GrantKind, Hold, Machine, MachineId, Object, Refusal, Secret,
-    SecretId, SecretKind, TenantId, Verifier,
+    SecretHash, SecretId, SecretKind, TenantId, Verifier,
 };
-use muster_store::{Decision, Reads, Store, StoreError, Unscoped};
+use muster_store::{Decision, Reads, SettleError, Store, StoreError, Unscoped};
 use muster_wire::enroll::{EnrollFields, EnrollRequest};
 use muster_wire::machine as wire;
 use sha2::{Digest, Sha256};
@@ -130,6 +130,21 @@ impl<S: Store> App<S> {
         match self.settle(origin, decision).await? {
             Outcome::Refreshed { machine, token } => self.session(&machine, &token, &next, serving).await,
             Outcome::Copied => Err(self.refuse(origin, Refresh::NAME, Refusal::Revoked).await),
+        }
+    }
+
+    /// Somebody showed a credential at a door that did not take it. A refresh token that was copied shows there too.
+    pub(crate) async fn shown_elsewhere(&self, secret: &Secret, origin: &Origin) -> Result<(), Error> {
+        if secret.kind() != SecretKind::Refresh {
+            return Ok(());
+        }
+        let known = self.reader().await?.credential_by_secret(secret.id()).await?;
+        let Some(known) = known else { return Ok(()) };
+        let context = Context { tenant: known.tenant, ..self.context(origin) };
+        let hash = self.inner.pepper.hash(secret);
+        match self.settle_and_follow(ShownElsewhere { shown: secret.id(), hash, context }).await {
+            Ok(()) | Err(SettleError::Refused(_)) => Ok(()),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -334,6 +349,29 @@ impl Decision for Refresh {
         let plan = refresh::refresh(facts, &self.presented, &self.context, &self.terms)?;
         let is_given = matches!(plan.outcome(), Outcome::Refreshed { .. });
         Ok(if is_given { plan.saying(SERVING, serial(self.serving)) } else { plan })
+    }
+}
+
+struct ShownElsewhere {
+    shown: SecretId,
+    hash: SecretHash,
+    context: Context,
+}
+
+impl Decision for ShownElsewhere {
+    const NAME: &'static str = "credential.shown";
+    type Facts = Facts;
+    type Outcome = ();
+
+    async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<Facts, StoreError> {
+        match reads.credential_by_secret(self.shown).await? {
+            Some(token) => around(token, reads).await,
+            None => Ok(Facts::default()),
+        }
+    }
+
+    fn decide(&self, facts: Facts) -> Result<Plan<()>, Refusal> {
+        refresh::shown_elsewhere(&facts, &self.hash, &self.context)
     }
 }
 

@@ -11,6 +11,7 @@ mod problem;
 mod route;
 mod routes;
 pub mod serve;
+mod socket;
 mod state;
 
 pub use axum::Router;

@@ -69,6 +69,21 @@ fn a_token_that_was_followed_by_one_in_use_ends_the_family_and_raises_an_alarm()
 }
 
 #[test]
+fn a_token_that_is_shown_at_another_door_is_a_copy_there_too_once_its_successor_is_in_use() {
+    let shown = |facts: Facts| shown_elsewhere(&facts, &hash(1), &by_anybody());
+    let facts_of = |open: &[Credential]| facts(ended_token(1, EndReason::Renewed), open);
+    let plan = shown(facts_of(&[token(2, true)])).expect("it is told");
+    assert_eq!(told(&plan), ("credential.copied", "alarm"));
+    assert_eq!(ended(&plan), [(token(2, true).id, EndReason::Revoked)]);
+    assert_eq!(shown(facts_of(&[])), Err(Refusal::Revoked), "once");
+    for harmless in [facts(token(1, true), &[token(1, true)]), Facts::default()] {
+        assert!(shown(harmless).expect("nothing to tell").is_unchanged());
+    }
+    let other = shown_elsewhere(&facts_of(&[token(2, true)]), &hash(9), &by_anybody());
+    assert!(other.expect("nothing to tell").is_unchanged(), "who has the public half alone");
+}
+
+#[test]
 fn a_token_of_an_older_family_is_refused_and_tells_nothing_of_the_present_one() {
     let old = Credential { generation: keyless().generation - 1, ..ended_token(3, EndReason::Renewed) };
     assert_eq!(ask(3, facts(old, &[token(9, true)])), Err(Refusal::CredentialExpired));

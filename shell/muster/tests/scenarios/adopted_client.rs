@@ -4,10 +4,17 @@
 //!    name and its history; its bearer key ends.
 //! 2. The same call by the same key gets the same machine, whatever became of the bearer key; another key gets nothing.
 //! 3. What is no credential of ours, or not there, is told with what to do.
+//! 4. A wrenn host the same, by its refresh token: also by one whose successor was lost on the way. By one whose successor is
+//!    in use it is a copy: nobody goes on with either.
+//! 5. The agent is killed, or cut off, at each step: before it asked, after it was answered, and once it is in.
 
+use std::net::SocketAddr;
+
+use muster_testkit::balancer::Balancer;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{Agent, Device, Server, text};
+use crate::support::{Agent, Device, SOON, Server, eventually, text, token_in};
 
 /// A machine without a key of its own: its id and its bearer key.
 fn keyless(server: &Server) -> (String, String) {
@@ -108,4 +115,152 @@ fn what_is_no_credential_of_ours_is_told_with_what_to_do() {
         assert!(said.contains(told) && !said.contains("0123456789abcdef"), "{said}");
     }
     assert_eq!(agent.status()["state"], "not_enrolled", "nothing was begun");
+}
+
+/// A wrenn host that is at work: what the agent keeps, and the bytes of its file.
+struct Host {
+    id: String,
+    kept: Value,
+}
+
+impl Host {
+    fn at_work(server: &Server) -> Self {
+        let made = server.muster(&["machine", "create", "host-1", "--label", "rack=7"]);
+        let body = json!({"token": token_in(&text(&made["invite"])), "arch": "amd64", "cpu_cores": 2,
+            "memory_mb": 24105, "disk_gb": 251, "address": "10.0.0.5:50051"});
+        let answer = server.http().post("/v1/hosts/register", &body);
+        assert_eq!(answer.status, 201, "{}", answer.text());
+        let host = Self { id: text(&made["machine"]["id"]), kept: answer.json() };
+        assert_eq!(host.beat(server), 204);
+        host
+    }
+
+    fn beat(&self, server: &Server) -> u16 {
+        let path = format!("/v1/hosts/{}/heartbeat", self.id);
+        server.http().send("POST", &path, &[("x-host-token", &text(&self.kept["token"]))], b"").status
+    }
+
+    /// Refreshes: the host after it.
+    fn refreshed(&self, server: &Server) -> Result<Self, u16> {
+        let token = json!({"refresh_token": self.kept["refresh_token"]});
+        let answer = server.http().post("/v1/hosts/auth/refresh", &token);
+        match answer.status {
+            200 => Ok(Self { id: self.id.clone(), kept: answer.json() }),
+            refused => Err(refused),
+        }
+    }
+
+    /// `host-credentials.json` on this machine, as the client writes it.
+    fn file(&self, agent: &Agent) -> String {
+        let kept = json!({"host_id": self.id, "jwt": self.kept["token"],
+            "refresh_token": self.kept["refresh_token"], "cert_pem": self.kept["cert_pem"],
+            "key_pem": self.kept["key_pem"], "ca_cert_pem": self.kept["ca_cert_pem"]});
+        let kept = serde_json::to_string_pretty(&kept).expect("JSON");
+        agent.home().write("host-credentials.json", &kept).display().to_string()
+    }
+}
+
+fn told(server: &Server, action: &str) -> usize {
+    server.audit().iter().filter(|entry| entry["action"] == action).count()
+}
+
+#[test]
+fn a_wrenn_hosts_machine_stays_the_same_under_the_agent_and_its_tokens_end() {
+    let server = Server::up(&[]);
+    let host = Host::at_work(&server);
+    let agent = Agent::new();
+    let file = host.file(&agent);
+    // The host has refreshed since, and the answer was lost on the way: what its file holds is still good.
+    let lost = host.refreshed(&server).unwrap_or_else(|status| panic!("{status}"));
+    let output = agent.run(&[&adopt(&server, "wrenn", &file)[..], &["--once"]].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(agent.machine(), host.id);
+    let shown = server.show(&host.id);
+    assert_eq!((&shown["name"], &shown["labels"]["rack"]), (&json!("host-1"), &json!("7")));
+    assert_eq!(shown["generation"], 2);
+    for old in [&host, &lost] {
+        assert_eq!((old.beat(&server), old.refreshed(&server).err()), (403, Some(403)), "told to give up");
+    }
+    let log = server.audit();
+    let of_it = |action: &str| log.iter().filter(|entry| entry["action"] == action).count();
+    assert_eq!((of_it("machine.upgrade"), of_it("credential.copied")), (1, 0));
+    assert!(log.iter().any(|entry| entry["action"] == "machine.create" && entry["object"] == json!(host.id)));
+    let log = serde_json::to_string(&log).expect("JSON");
+    assert!(!log.contains(&text(&host.kept["refresh_token"])));
+}
+
+/// A file that was copied and kept while its host went on: the family ends, as wherever such a token is shown.
+#[test]
+fn a_copy_of_a_wrenn_hosts_file_takes_over_nothing_and_is_told() {
+    let server = Server::up(&[]);
+    let host = Host::at_work(&server);
+    let agent = Agent::new();
+    let file = host.file(&agent);
+    let next = host.refreshed(&server).unwrap_or_else(|status| panic!("{status}"));
+    assert_eq!(next.beat(&server), 204);
+    let output = agent.run(&[&adopt(&server, "wrenn", &file)[..], &["--once"]].concat());
+    assert_eq!(output.status.code(), Some(22), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!((told(&server, "credential.copied"), told(&server, "machine.upgrade")), (1, 0));
+    assert_eq!((next.beat(&server), next.refreshed(&server).err()), (403, Some(403)), "nobody goes on");
+    assert_eq!(server.show(&host.id)["generation"], 1);
+}
+
+/// The private key that an agent keeps, if it has made one.
+fn key_of(agent: &Agent) -> Option<String> {
+    let entries = std::fs::read_dir(agent.dir()).ok()?;
+    let mut texts = entries.filter_map(|entry| std::fs::read_to_string(entry.ok()?.path()).ok());
+    texts.find(|text| text.contains("PRIVATE KEY"))
+}
+
+/// A way to the server that can be shut, and its address.
+fn way(server: &Server) -> (Balancer, SocketAddr, String) {
+    let there = server.listens();
+    let way = Balancer::start(vec![there]).expect("a balancer");
+    let url = format!("https://{}", way.address());
+    (way, there, url)
+}
+
+#[test]
+fn an_adoption_that_is_cut_off_anywhere_is_finished_by_repeating_it() {
+    let server = Server::up(&[]);
+    let host = Host::at_work(&server);
+    let mut agent = Agent::new();
+    let file = host.file(&agent);
+    let (way, there, url) = way(&server);
+    let adopt = ["agent", "adopt", "--from", "wrenn", "--config", &file, "--server", &url, "--ca-pin"];
+    let adopt = [&adopt[..], &[server.told("ca_pin"), "--hardware-id", "none", "--output", "json"]].concat();
+
+    // Nobody is reached: the key is there, and nothing was asked.
+    way.set(Vec::new());
+    agent.start_as(&adopt);
+    let made = eventually("a key is made, and the request noted", SOON, || {
+        key_of(&agent).filter(|_| agent.dir().join("pending.json").exists())
+    });
+    agent.signal(Signal::KILL);
+    agent.exit_code();
+    assert_eq!((host.beat(&server), told(&server, "machine.upgrade")), (204, 0), "the host is at work");
+
+    // It asked and was answered, and fell before it heard it: the same key, once.
+    let device = Device::with_key(&made);
+    let mut request = device.enrollment(&server.token());
+    request["method"] = json!("credential");
+    request["evidence"] = json!({"credential": host.kept["refresh_token"]});
+    assert_eq!(server.http().post("/v1/enroll", &request).status, 201);
+    assert_eq!(host.beat(&server), 403, "what the client had has ended");
+
+    // Repeated, it comes in; killed again, it is in.
+    way.set(vec![there]);
+    for _ in 0..2 {
+        agent.start_as(&adopt);
+        agent.event("online");
+        assert_eq!((agent.machine(), key_of(&agent)), (host.id.clone(), Some(made.clone())));
+        agent.signal(Signal::KILL);
+        agent.exit_code();
+        std::fs::remove_file(&file).unwrap_or_default();
+    }
+    assert_eq!(
+        (server.show(&host.id)["generation"].clone(), told(&server, "machine.upgrade")),
+        (json!(2), 1)
+    );
+    assert_eq!(server.list(&["machine", "ls"]).len(), 2, "this host and the one machine");
 }

@@ -4,7 +4,10 @@
 //! 2. Somebody else asks in its name with another hash: another line, and the first one is not touched.
 //! 3. A person approves; polling gives the same key each time, also after the server was killed and started again.
 //! 4. A rejected one is told why. What is not there is 404.
-//! 5. The machine is retired: the next poll is 404, and the worker starts over.
+//! 5. It holds its socket: hello and welcome, a heartbeat and its answer, online. A pause closes it for later, and it is refused
+//!    until it is resumed; a second socket closes the first with 4003; the server comes and goes.
+//! 6. The machine is retired: its socket is closed with 4004, the next poll and the next connection are 404, and the worker
+//!    starts over.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -13,7 +16,8 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{Server, database};
+use crate::support::channel::{CLOSE, PING, PONG, TEXT, read_frame, write_frame};
+use crate::support::{SOON, Server, database, eventually, text};
 
 const INSTALL: &str = "1d848de4-9446-7f86-0556-a1cd78668dfd";
 /// SHA-256 of the secret as text, as the client computes it: `sha256("899d…")` over the digits, not the bytes.
@@ -60,6 +64,125 @@ fn poll(server: &Server, request: &str, secret: &str) -> (u16, Value) {
     send(server, &head, "")
 }
 
+/// The worker's socket, spoken as the client speaks it.
+struct Socket(TcpStream);
+
+/// What a socket ended with: the code of an error frame, if there was one, and that of the closing frame.
+type Ended = (Option<String>, u16);
+
+impl Socket {
+    /// Connects, or gives the status that was answered instead.
+    fn connect(server: &Server, worker: &str, key: &str) -> Result<Self, u16> {
+        let address = server.told("compat_url").strip_prefix("http://").expect("plain HTTP");
+        let mut stream = TcpStream::connect(address).expect("a connection");
+        stream.set_read_timeout(Some(Duration::from_secs(20))).expect("set");
+        let request = format!(
+            "GET /x/graphics/api/workers/{worker}/connect HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {key}\r\n\
+             connection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
+             sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-protocol: studio-worker-v1\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).expect("sent");
+        let (mut head, mut byte) = (Vec::new(), [0]);
+        while !head.ends_with(b"\r\n\r\n") {
+            stream.read_exact(&mut byte).expect("an answer");
+            head.push(byte[0]);
+        }
+        let head = String::from_utf8(head).expect("a head is text").to_ascii_lowercase();
+        match head.split(' ').nth(1).and_then(|status| status.parse().ok()) {
+            Some(101) => {
+                assert!(head.contains("sec-websocket-protocol: studio-worker-v1"), "{head}");
+                Ok(Self(stream))
+            }
+            Some(status) => Err(status),
+            None => panic!("{head}"),
+        }
+    }
+
+    /// Connects and is welcomed.
+    fn welcomed(server: &Server, worker: &str, key: &str) -> Self {
+        let mut socket = Self::connect(server, worker, key).unwrap_or_else(|status| panic!("{status}"));
+        let capabilities: Value = serde_json::from_str(CAPABILITIES).expect("JSON");
+        socket.say(&json!({"type": "hello", "authToken": key, "capabilities": capabilities}));
+        let welcome = socket.hear().unwrap_or_else(|ended| panic!("{ended:?}"));
+        assert_eq!((&welcome["type"], &welcome["workerId"]), (&json!("welcome"), &json!(worker)));
+        socket.beat();
+        socket
+    }
+
+    fn say(&mut self, frame: &Value) {
+        write_frame(&mut self.0, TEXT, frame.to_string().as_bytes()).expect("sent");
+    }
+
+    /// The next frame, or how it ended.
+    fn hear(&mut self) -> Result<Value, Ended> {
+        let mut said = None;
+        loop {
+            let (kind, payload) = read_frame(&mut self.0).expect("a frame");
+            match kind {
+                PING => write_frame(&mut self.0, PONG, &payload).expect("answered"),
+                CLOSE => {
+                    let code = payload.first_chunk().map_or(0, |code| u16::from_be_bytes(*code));
+                    return Err((said, code));
+                }
+                TEXT => {
+                    let frame: Value = serde_json::from_slice(&payload).expect("JSON");
+                    if frame["type"] != "error" {
+                        return Ok(frame);
+                    }
+                    said = frame["code"].as_str().map(ToOwned::to_owned);
+                }
+                other => panic!("a frame of kind {other}"),
+            }
+        }
+    }
+
+    fn beat(&mut self) {
+        let capabilities: Value = serde_json::from_str(CAPABILITIES).expect("JSON");
+        self.say(&json!({"type": "heartbeat", "capabilities": capabilities}));
+        assert_eq!(self.hear(), Ok(json!({"type": "heartbeatAck"})));
+    }
+
+    fn ended(mut self) -> Ended {
+        loop {
+            if let Err(ended) = self.hear() {
+                return ended;
+            }
+        }
+    }
+}
+
+fn is_online(server: &Server, worker: &str, online: bool) {
+    eventually(&format!("online: {online}"), SOON, || {
+        (server.show(worker)["online"] == json!(online)).then_some(())
+    });
+}
+
+/// The worker's socket, until it is retired.
+fn connected(server: &mut Server, worker: &str, key: &str) {
+    let older = Socket::welcomed(server, worker, key);
+    is_online(server, worker, true);
+    let socket = Socket::welcomed(server, worker, key);
+    assert_eq!(older.ended(), (None, 4003), "no error frame: by one the daemon ends");
+    server.muster(&["machine", "suspend", worker]);
+    let (said, code) = socket.ended();
+    assert_eq!(said, None, "a pause ends nothing");
+    assert!(![4001, 4004].contains(&code), "{code}");
+    assert_eq!(Socket::connect(server, worker, key).err(), Some(403), "it comes again, slower and slower");
+    server.muster(&["machine", "resume", worker]);
+    let socket = Socket::welcomed(server, worker, key);
+    server.stop();
+    let (said, code) = socket.ended();
+    assert_eq!((said, [4001, 4004].contains(&code)), (None, false), "{code}: a stop ends nothing");
+    server.start();
+    let other = server.machine().to_owned();
+    assert_eq!(Socket::connect(server, &other, key).err(), Some(403), "of another machine, never 404");
+    let socket = Socket::welcomed(server, worker, key);
+    is_online(server, worker, true);
+    server.muster(&["machine", "retire", worker]);
+    assert_eq!(socket.ended(), (Some("worker_deleted".to_owned()), 4004));
+    assert_eq!(Socket::connect(server, worker, key).err(), Some(404));
+}
+
 fn played(mut server: Server) {
     let request = ask(&server, SECRET);
     assert_eq!(ask(&server, SECRET), request, "the answer was lost");
@@ -90,9 +213,10 @@ fn played(mut server: Server) {
     let worker = approved["workerId"].as_str().expect("a machine");
     let shown = server.show(worker);
     assert_eq!((&shown["kind"], &shown["hostname"]), (&json!("worker"), &json!("vm")));
-    server.muster(&["machine", "retire", worker]);
+    let key = text(&approved["authToken"]);
+    connected(&mut server, worker, &key);
     assert_eq!(poll(&server, &request, SECRET).0, 404, "gone: it starts over");
-    assert!(!server.log().contains(approved["authToken"].as_str().expect("a key")), "no key in the log");
+    assert!(!server.log().contains(&key), "no key in the log");
     assert_eq!(server.stop(), 0);
 }
 

@@ -1,29 +1,21 @@
 //! The channel of a machine: `GET /v1/machines/self/channel`, a WebSocket (RFC 6455).
 //!
-//! It carries presence and orders. The server pings; whoever has been silent for too long is offline. Buffers are
-//! small: a fleet holds thousands of idle channels.
-
-use std::time::Duration;
+//! It carries presence and orders. The server pings; whoever has been silent for too long is offline.
 
 use axum::Extension;
 use axum::extract::State;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
+use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade, close_code};
 use axum::response::Response;
 use muster_app::Store;
 use muster_app::{Channel, ChannelOrder, MachineCaller, Origin};
-use muster_wire::channel::{AgentFrame, MAX_FRAME, PING_EVERY, SERVER_PATIENCE, SUBPROTOCOL, ServerFrame};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
+use muster_wire::channel::{AgentFrame, MAX_FRAME, SUBPROTOCOL, ServerFrame};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::problem::Failure;
-use crate::route::wrong_field;
 use crate::serve::Draining;
+use crate::socket::{GRACE, PATIENCE, bounded, close, ping, pings, put};
 use crate::state::ServerState;
-
-const BUFFER: usize = 1024;
-const PATIENCE: Duration = Duration::from_secs(SERVER_PATIENCE);
-/// How long a peer may take to take a frame, and to acknowledge the last order.
-const GRACE: Duration = Duration::from_secs(2);
 
 /// Hold the machine's channel.
 #[utoipa::path(
@@ -40,17 +32,7 @@ pub(super) async fn channel<S: Store>(
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Failure> {
     let caller = *origin.caller.machine()?;
-    let upgrade = upgrade.map_err(|rejection| wrong_field("Upgrade", &rejection.body_text()))?;
-    let upgrade = upgrade
-        .protocols([SUBPROTOCOL])
-        .read_buffer_size(BUFFER)
-        .write_buffer_size(0)
-        .max_write_buffer_size(4 * MAX_FRAME)
-        .max_message_size(MAX_FRAME)
-        .max_frame_size(MAX_FRAME);
-    if upgrade.selected_protocol().is_none() {
-        return Err(wrong_field("Sec-WebSocket-Protocol", "does not offer muster.channel.v1"));
-    }
+    let upgrade = bounded(upgrade, SUBPROTOCOL, MAX_FRAME)?;
     Ok(upgrade.on_upgrade(move |socket| held(state, caller, socket, draining)))
 }
 
@@ -84,15 +66,14 @@ async fn converse<S: Store>(
     socket: &mut WebSocket,
     mut draining: Draining,
 ) {
-    let mut pings = interval(Duration::from_secs(PING_EVERY));
-    pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut pings = pings();
     let mut deadline = Instant::now() + PATIENCE;
     let mut next = 0;
     loop {
         tokio::select! {
             _ = draining.started() => return close(socket, close_code::AWAY, "the server stops").await,
             () = sleep_until(deadline) => return,
-            _ = pings.tick() => if !put(socket, Message::Ping(Vec::new().into())).await { return },
+            _ = pings.tick() => if !ping(socket).await { return },
             order = channel.orders.recv() => {
                 next += 1;
                 if !give(socket, next, order).await { return }
@@ -153,13 +134,4 @@ fn acknowledged(frame: &Message) -> Option<u64> {
 async fn send(socket: &mut WebSocket, frame: &ServerFrame) -> bool {
     let json = serde_json::to_string(frame).expect("a frame is JSON");
     put(socket, Message::Text(json.into())).await
-}
-
-/// Whether the peer took the frame in time.
-async fn put(socket: &mut WebSocket, message: Message) -> bool {
-    matches!(timeout(GRACE, socket.send(message)).await, Ok(Ok(())))
-}
-
-async fn close(socket: &mut WebSocket, code: u16, reason: &'static str) {
-    put(socket, Message::Close(Some(CloseFrame { code, reason: reason.into() }))).await;
 }

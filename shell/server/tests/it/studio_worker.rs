@@ -1,4 +1,27 @@
 //! The wire of studio-worker: what its client sends, and what each answer makes it do.
+//!
+//! What was weak where this client came from, by its number, and the test that shows it is not here (`…` is this file, `S` the
+//! scenario `studio_worker`, `R` the scenario `real_clients`):
+//!
+//! | weakness | test |
+//! |---|---|
+//! | 1, 9, 10 an approval that the client failed to keep is lost | `a_worker_asks_is_approved_and_gets_the_same_key_however_often_it_polls`; S, over a kill |
+//! | 2, 13 its own files and display | no server has a part in it |
+//! | 3 401 or 403 to a poll wedges it | `only_what_is_gone_is_404_and_a_poll_is_never_401` |
+//! | 4 another secret under a known install takes or wedges the request | the same; S |
+//! | 5 the poll's secret ends the key of a worker at work | `a_worker_asks_…`; `hold::keyless_tests` in `core/lifecycle` |
+//! | 6 a rejected one asks again and again | `a_rejected_worker_that_asks_again_is_one_line_that_counts` |
+//! | 7 who was removed comes back as a stranger | R: the tombstone stays, the newcomer waits for a person |
+//! | 8, 16 the key is shown to others, and often | `q_02_a_key_opens_the_socket_of_its_own_machine_alone`, `the_first_frame_is_hello_…`; S: not in the log |
+//! | 11 all come at once, with no regard for `Retry-After` | `heartbeats_write_nothing`, `two_daemons_with_one_key_…`, `limits::rate` |
+//! | 12 the worker's id goes into paths as it is | `a_worker_asks_…`: letters and digits |
+//! | 14 401 ends it until a person comes | `a_pause_is_transient_…`, `an_outage_while_it_connects_…`, `an_older_database_ends_no_worker` |
+//! | 15 strangers say what they like before they are approved | `q_36_what_a_stranger_sends_is_bounded_and_unknown_fields_are_taken` |
+//!
+//! What a server must do for it: poll and statuses, `only_what_is_gone_…`, `a_worker_asks_…`; one request for install and hash,
+//! `only_what_is_gone_…`; sub-protocol, frames and codes that it knows, `a_session_is_welcomed_…`, `said::tests` in
+//! `compat/studio_worker`; 404 and 4004 for what is gone alone, `a_worker_that_is_retired_…`, `an_older_database_…`; 4003 that
+//! does not flap, `two_daemons_…`; an answer within 20 s, `socket` of the server pings every 5 s; S on both stores.
 
 use axum::body::Body;
 use futures_util::{SinkExt, StreamExt};
@@ -7,6 +30,8 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use muster_app::Mark;
+use muster_model::{AuditId, EntryPlace};
 use muster_testkit::world::machine_id;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -156,6 +181,11 @@ async fn a_worker_asks_is_approved_and_gets_the_same_key_however_often_it_polls(
     assert_eq!(ask(&face, "secret").await, request, "also after it was approved");
     let first = poll(&face, &request, "secret").await.json();
     assert_eq!(first["status"], "approved");
+    let id = first["workerId"].as_str().expect("an id");
+    assert!(
+        id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_'),
+        "it goes into paths"
+    );
     assert_eq!(poll(&face, &request, "secret").await.json(), first);
 }
 
@@ -179,6 +209,20 @@ async fn only_what_is_gone_is_404_and_a_poll_is_never_401() {
     ] {
         assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
     }
+}
+
+/// It forgets that it was rejected, and asks anew under the same install as soon as it is started.
+#[tokio::test]
+async fn a_rejected_worker_that_asks_again_is_one_line_that_counts() {
+    let face = Face::new().await;
+    let first = ask(&face, "secret").await;
+    act(&face, &format!("/v1/holds/{first}/reject"), &json!({})).await;
+    let again = ask(&face, "its next secret").await;
+    assert_eq!(ask(&face, "its next secret").await, again);
+    let open = face.admin(get("/v1/holds?state=open")).await.json();
+    assert_eq!(open["items"].as_array().map(Vec::len), Some(1), "{open}");
+    assert_eq!((&open["items"][0]["id"], &open["items"][0]["asked"]), (&json!(again), &json!(2)));
+    assert_eq!(poll(&face, &first, "secret").await.json()["status"], "rejected", "that stands");
 }
 
 #[tokio::test]
@@ -347,4 +391,64 @@ async fn q_36_what_a_stranger_sends_is_bounded_and_unknown_fields_are_taken() {
     let no_hash = json!({"installId": INSTALL, "registrationSecretHash": "short", "capabilities": {}});
     let wrong = face.stranger(post(&path, &no_hash)).await;
     assert_eq!(wrong.json()["code"], "malformed");
+}
+
+/// A database that was put back knows neither the newest requests nor the newest keys: nothing is said of them.
+#[tokio::test]
+async fn an_older_database_ends_no_worker() {
+    let face = Face::new().await;
+    let (id, token) = worker(&face, "secret").await;
+    let mut socket = welcomed(&face, &id, &token).await;
+    let mark = face.world.app.look(None).await.expect("a look");
+    let newest = mark.newest.map(|place| EntryPlace { seq: place.seq + 30, id: AuditId::new(9, [9; 10]) });
+    face.world.app.look(Some(&Mark { newest, ..mark })).await.expect("a look");
+    let gone = muster_model::HoldId::new(9, [9; 10]).to_string();
+    assert_eq!(poll(&face, &gone, "secret").await.status, StatusCode::SERVICE_UNAVAILABLE, "asked since");
+    let register = post(&format!("{WORKERS}/register-request"), &body(INSTALL, "another"));
+    assert_eq!(face.stranger(register).await.status, StatusCode::SERVICE_UNAVAILABLE);
+    let newer = muster_model::MachineId::new(9, [9; 10]).to_string();
+    let unknown = muster_model::Secret::new(muster_model::SecretKind::Bearer, [9; 10], [9; 32]).reveal();
+    assert_eq!(refused(&face, &newer, &unknown).await, StatusCode::SERVICE_UNAVAILABLE, "approved since");
+    say(&mut socket, &json!({"type": "heartbeat"})).await;
+    assert_eq!(hear(&mut socket).await, Ok(json!({"type": "heartbeatAck"})), "who is known goes on");
+    let mut again = welcomed(&face, &id, &token).await;
+    say(&mut again, &json!({"type": "heartbeat"})).await;
+    assert_eq!(hear(&mut again).await, Ok(json!({"type": "heartbeatAck"})), "and comes back");
+}
+
+/// Two daemons with one key push each other off at every second. They do so a few times; then one holds the socket, the
+/// other one waits, and the audit log tells.
+#[tokio::test]
+async fn two_daemons_with_one_key_stop_pushing_each_other_off_and_an_operator_is_told() {
+    let face = Face::new().await;
+    let (id, token) = worker(&face, "secret").await;
+    let contended = async || {
+        let told = face.world.audit().await;
+        told.iter().filter(|entry| entry.action == "machine.contended" && entry.reason == "alarm").count()
+    };
+    let mut holder = welcomed(&face, &id, &token).await;
+    for n in 0..4 {
+        assert_eq!(contended().await, 0, "{n}");
+        let newer = welcomed(&face, &id, &token).await;
+        assert_eq!(end(&mut holder).await, (None, 4003));
+        holder = newer;
+    }
+    assert_eq!(contended().await, 1);
+    for _ in 0..20 {
+        assert_eq!(
+            refused(&face, &id, &token).await,
+            StatusCode::TOO_MANY_REQUESTS,
+            "it tries later, slower"
+        );
+    }
+    say(&mut holder, &json!({"type": "heartbeat"})).await;
+    assert_eq!(hear(&mut holder).await, Ok(json!({"type": "heartbeatAck"})), "one of them is at work");
+    assert_eq!(contended().await, 1, "one line");
+    holder.close(None).await.expect("closed");
+    while face.world.app.registry().online() > 0 {
+        tokio::task::yield_now().await;
+    }
+    let mut other = welcomed(&face, &id, &token).await;
+    say(&mut other, &json!({"type": "heartbeat"})).await;
+    assert_eq!(hear(&mut other).await, Ok(json!({"type": "heartbeatAck"})), "whose place is free it takes");
 }

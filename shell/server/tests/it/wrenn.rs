@@ -1,5 +1,30 @@
 //! The wire of the wrenn host agent, byte for byte as the unmodified program speaks it: every status that it acts on, and
 //! the weaknesses of its own server, none of which is here.
+//!
+//! Which test shows it, by the number of the weakness (`S` is the scenario `wrenn`, `C` the scenario `callers`, `A` the scenario
+//! `adopted_client`):
+//!
+//! | weakness | test |
+//! |---|---|
+//! | 1 a lost refresh answer bricks the host | `a_lost_refresh_answer_bricks_nobody`, `a_host_that_lost_its_credentials_comes_back_…` |
+//! | 2 what passes is taken for the end | `trouble_with_the_store_is_503_and_never_401`, `an_older_database_ends_no_host`; S over a cut database |
+//! | 3 a lost register answer strands the host | `a_lost_register_answer_…`, `a_register_that_fails_on_the_server_is_repeated`, `a_host_that_waits_for_a_person_…` |
+//! | 4 a spent token in the unit file | `a_lost_register_answer_…`: 401 ends nothing of the host, whose file is good |
+//! | 5 refreshes at once fork, a stolen token is not seen | `concurrent_refreshes_get_one_successor`, `a_stolen_refresh_token_…`; A for a copied file |
+//! | 6 several tokens live, and in the clear | `another_token_ends_the_one_before_it`; the scenario `secrets` |
+//! | 7 a file that was cut reads as none | `a_host_that_lost_its_credentials_comes_back_…` under its id; A: the agent's own files |
+//! | 8 an empty answer erases what it has | `a_refresh_that_succeeds_always_carries_everything` |
+//! | 9, 15 404 deletes, and is answered by accident | `a_heartbeat_is_answered_404_by_a_retired_host_alone`, `wires` |
+//! | 10 an odd status pauses nothing | `a_suspended_host_is_never_told_to_give_up_…`; S: silence, by which it pauses |
+//! | 11 certificate and JWT end together | `the_certificate_does_not_lapse_between_refreshes` |
+//! | 12 the name in the certificate is the host's word | `the_address_in_a_certificate_is_the_operators_word`; C |
+//! | 13 private keys are made for it and cross the wire | made for the answer, kept nowhere (`chain` of `shell/issuer`); A ends it |
+//! | 14 no limits | `guesses_are_limited_and_hosts_behind_one_address_are_not` |
+//! | 16 a JWT cannot be revoked | `a_revoked_host_is_told_at_once_to_give_up` |
+//! | 17 its table of tokens is never tidied | at most two of a family are open (`refresh::tests`); ended ones are history, as certificates are |
+//! | 18 a heartbeat says nothing | `a_host_is_online_while_it_beats_and_the_steady_state_costs_no_write` |
+//!
+//! Whom hosts let in: `a_host_is_given_the_authority_of_callers_and_no_other`; C. S on both stores.
 
 use axum::body::Body;
 use http::{Request, StatusCode};
@@ -160,6 +185,7 @@ async fn a_lost_register_answer_is_given_again_until_the_first_heartbeat() {
     assert_eq!(beats(&face, &held).await, StatusCode::NO_CONTENT);
     let late = register(&face, &token).await;
     assert_eq!(late.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(beats(&face, &held).await, StatusCode::NO_CONTENT, "what its file holds is as good as before");
     let unknown = register(&face, "TOK1").await;
     assert_eq!((unknown.status, &unknown.body), (late.status, &late.body), "whatever is wrong with a token");
     assert_eq!(face.world.machines().await.len(), 1);

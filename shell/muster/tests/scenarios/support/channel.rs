@@ -18,10 +18,10 @@ const UPGRADE: [(&str, &str); 4] = [
     ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
     ("sec-websocket-protocol", SUBPROTOCOL),
 ];
-const TEXT: u8 = 0x1;
-const CLOSE: u8 = 0x8;
-const PING: u8 = 0x9;
-const PONG: u8 = 0xa;
+pub(crate) const TEXT: u8 = 0x1;
+pub(crate) const CLOSE: u8 = 0x8;
+pub(crate) const PING: u8 = 0x9;
+pub(crate) const PONG: u8 = 0xa;
 /// Longer than any server is away in a scenario: who holds a channel ends it.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -54,7 +54,7 @@ impl Channel {
             while let Ok(frame) = next(&mut stream) {
                 let Some(order) = frame else { continue };
                 let ack = json!({"type": "ack", "id": order["id"]}).to_string();
-                if write(&mut stream, TEXT, ack.as_bytes()).is_err() || send.send(order).is_err() {
+                if write_frame(&mut stream, TEXT, ack.as_bytes()).is_err() || send.send(order).is_err() {
                     return;
                 }
             }
@@ -86,6 +86,17 @@ impl Drop for Channel {
 
 /// The next frame: what it says, or nothing where it was a ping, which is answered.
 fn next(stream: &mut Connection) -> io::Result<Option<Value>> {
+    let (kind, payload) = read_frame(stream)?;
+    match kind {
+        TEXT => serde_json::from_slice(&payload).map(Some).map_err(io::Error::other),
+        PING => write_frame(stream, PONG, &payload).map(|()| None),
+        CLOSE => Err(io::ErrorKind::ConnectionAborted.into()),
+        _ => Ok(None),
+    }
+}
+
+/// A frame as a server sends it: its kind, and what is in it.
+pub(crate) fn read_frame(stream: &mut impl Read) -> io::Result<(u8, Vec<u8>)> {
     let mut head = [0; 2];
     stream.read_exact(&mut head)?;
     let length = match head[1] {
@@ -99,19 +110,21 @@ fn next(stream: &mut Connection) -> io::Result<Option<Value>> {
     };
     let mut payload = vec![0; length];
     stream.read_exact(&mut payload)?;
-    match head[0] & 0x0f {
-        TEXT => serde_json::from_slice(&payload).map(Some).map_err(io::Error::other),
-        PING => write(stream, PONG, &payload).map(|()| None),
-        CLOSE => Err(io::ErrorKind::ConnectionAborted.into()),
-        _ => Ok(None),
-    }
+    Ok((head[0] & 0x0f, payload))
 }
 
 /// A frame with a mask that changes nothing.
-fn write(stream: &mut Connection, kind: u8, payload: &[u8]) -> io::Result<()> {
-    let length = u8::try_from(payload.len()).expect("what a machine says is short");
-    assert!(length < 126);
-    let mut frame = vec![0x80 | kind, 0x80 | length, 0, 0, 0, 0];
+pub(crate) fn write_frame(stream: &mut impl Write, kind: u8, payload: &[u8]) -> io::Result<()> {
+    let length = u16::try_from(payload.len()).expect("what a machine says is short");
+    let mut frame = vec![0x80 | kind];
+    match u8::try_from(length) {
+        Ok(short @ 0..=125) => frame.push(0x80 | short),
+        Ok(_) | Err(_) => {
+            frame.push(0x80 | 126);
+            frame.extend(length.to_be_bytes());
+        }
+    }
+    frame.extend([0; 4]);
     frame.extend(payload);
     stream.write_all(&frame)?;
     stream.flush()

@@ -1,7 +1,7 @@
 //! What the scenarios stand on: processes with clean environments, a small HTTP client, keys, and bounded waits.
 
 mod agent;
-mod channel;
+pub(crate) mod channel;
 mod device;
 mod disk;
 mod http;

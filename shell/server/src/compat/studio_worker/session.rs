@@ -1,34 +1,29 @@
 //! The socket of a worker, `studio-worker-v1`: hello, welcome, then a heartbeat every five seconds and its answer.
 //!
 //! It carries presence. The key is shown twice, in the header and in the hello, and both must be of the same machine. A
-//! newer socket takes the place of the older one.
+//! newer socket takes the place of the older one; where two programs with one key do so in turn, one of them has to wait.
 
 use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
+use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{Path, State};
 use axum::response::Response;
 use muster_app::{Caller, Channel, MachineCaller, Origin, Store};
 use muster_model::Refusal;
-use muster_wire::channel::{Order, PING_EVERY, SERVER_PATIENCE};
+use muster_wire::channel::Order;
 use serde_json::Value;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::said::{End, Heard, MAX_FRAME, Said, answer, text, welcome};
 use super::shapes::Capabilities;
 use crate::problem::Failure;
-use crate::route::wrong_field;
 use crate::serve::Draining;
+use crate::socket::{self, PATIENCE, bounded, ping, pings, put};
 use crate::state::ServerState;
 
 const SUBPROTOCOL: &str = "studio-worker-v1";
-const BUFFER: usize = 1024;
-/// How long a worker may be silent, and may take to say hello.
-const PATIENCE: Duration = Duration::from_secs(SERVER_PATIENCE);
-/// How long it may take to take a frame.
-const GRACE: Duration = Duration::from_secs(2);
 /// What it says of itself is written this often at most.
 const DESCRIBED_EVERY: Duration = Duration::from_secs(300);
 
@@ -48,17 +43,8 @@ pub(super) async fn connect<S: Store>(
     if caller.suspended {
         return Err(Refusal::MachineSuspended.into());
     }
-    let upgrade = upgrade.map_err(|rejection| wrong_field("Upgrade", &rejection.body_text()))?;
-    let upgrade = upgrade
-        .protocols([SUBPROTOCOL])
-        .read_buffer_size(BUFFER)
-        .write_buffer_size(0)
-        .max_write_buffer_size(4 * MAX_FRAME)
-        .max_message_size(MAX_FRAME)
-        .max_frame_size(MAX_FRAME);
-    if upgrade.selected_protocol().is_none() {
-        return Err(wrong_field("Sec-WebSocket-Protocol", "does not offer studio-worker-v1"));
-    }
+    state.app.may_push_off(&caller)?;
+    let upgrade = bounded(upgrade, SUBPROTOCOL, MAX_FRAME)?;
     Ok(upgrade.on_upgrade(move |socket| held(state, caller, socket, draining)))
 }
 
@@ -158,14 +144,13 @@ impl<S: Store> Worker<'_, S> {
         socket: &mut WebSocket,
         mut draining: Draining,
     ) -> Option<End> {
-        let mut pings = interval(Duration::from_secs(PING_EVERY));
-        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut pings = pings();
         let mut deadline = Instant::now() + PATIENCE;
         loop {
             tokio::select! {
                 _ = draining.started() => return Some(End::Later("the server stops")),
                 () = sleep_until(deadline) => return Some(End::Later("silent")),
-                _ = pings.tick() => if !put(socket, Message::Ping(Vec::new().into())).await { return None },
+                _ = pings.tick() => if !ping(socket).await { return None },
                 order = channel.orders.recv() => match order.map(|order| order.order) {
                     None => return Some(End::TakenOver),
                     Some(order) => if let Some(end) = ended_by(order) { return Some(end) },
@@ -223,15 +208,10 @@ fn ended_by(order: Order) -> Option<End> {
     }
 }
 
-/// Whether the peer took the frame in time.
-async fn put(socket: &mut WebSocket, message: Message) -> bool {
-    matches!(timeout(GRACE, socket.send(message)).await, Ok(Ok(())))
-}
-
 async fn close(socket: &mut WebSocket, end: End) {
     if let Some(frame) = end.frame() {
         put(socket, text(&frame)).await;
     }
     let (code, reason) = end.close();
-    put(socket, Message::Close(Some(CloseFrame { code, reason: reason.into() }))).await;
+    socket::close(socket, code, reason).await;
 }

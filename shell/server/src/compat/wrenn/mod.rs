@@ -10,9 +10,9 @@
 mod routes;
 mod shapes;
 
+use axum::Json;
 use axum::response::{IntoResponse, Response};
-use axum::{Json, http};
-use http::{HeaderValue, StatusCode, header};
+use http::StatusCode;
 use muster_app::Action::{Operate, Public, Read, SelfBeat};
 use muster_app::Store;
 use muster_model::Timestamp;
@@ -59,13 +59,6 @@ fn told(failed: Failed) -> Response {
     if is_paused {
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
         response.extensions_mut().insert(HangUp);
-    }
-    let headers = response.headers_mut();
-    if status == StatusCode::UNAUTHORIZED {
-        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-    }
-    if let Some(seconds) = problem.retry_after {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
 }
