@@ -110,7 +110,10 @@ fn approved(
     mut changes: Vec<Change>,
     context: &Context,
 ) -> Plan<Hold> {
-    let state = HoldState::Approved { machine: machine.id, at: context.now, by: context.actor };
+    // Whoever has no key is known by this moment when it collects: no two enrollments of a machine have the same.
+    let enrolled = machine.enrolled_at.filter(|_| machine.key.is_none());
+    let at = enrolled.unwrap_or(context.now);
+    let state = HoldState::Approved { machine: machine.id, at, by: context.actor };
     changes.push(HoldChange::Decide { hold: hold.id, state: state.clone() }.into());
     let mut entry = context.entry("hold.approve", Object::Hold(hold.id), choice.as_str());
     entry.detail = vec![("machine", machine.id.to_string()), ("generation", machine.generation.to_string())];

@@ -4,7 +4,8 @@
 
 use muster_model::{
     Active, Claimant, EndReason, Grant, GrantId, HardwareId, KeyRecord, KeyStanding, Labels, Machine,
-    MachineId, MachineName, MachineState, PublicKey, Refusal, Site, SuspendCause, Suspended, Timestamp,
+    MachineId, MachineName, MachineState, PublicKey, Refusal, SignedDuration, Site, SuspendCause, Suspended,
+    Timestamp,
 };
 
 use crate::account;
@@ -106,13 +107,19 @@ pub(crate) fn take_over(
         attributes: claimant.attributes.clone(),
         grant: grant.or(machine.grant),
         state,
-        enrolled_at: Some(now),
+        enrolled_at: Some(after(machine.enrolled_at, now)),
         ..machine
     };
     changes.extend(account::follow(&accounts, &machine.state, true, now));
     changes.push(MachineChange::Update(machine.clone()).into());
     changes.extend(register(claimant, &machine));
     (machine, changes)
+}
+
+/// Now, and later than the enrollment before, whatever the clocks of several servers say: what was approved for an earlier
+/// one is told from what was approved for this one by it.
+pub(crate) fn after(earlier: Option<Timestamp>, now: Timestamp) -> Timestamp {
+    earlier.map_or(now, |earlier| now.max(earlier + SignedDuration::from_millis(1)))
 }
 
 fn is_revoked(state: &MachineState) -> bool {

@@ -9,8 +9,8 @@
 //! generation on. Everything else is the enrollment decision.
 
 use muster_model::{
-    Account, Credential, Grant, GrantKind, GrantState, Hold, HoldState, Machine, MachineState, Object,
-    Presence, Refusal, Timestamp,
+    Account, Credential, Grant, GrantKind, GrantState, Hold, HoldState, Machine, MachineKind, MachineState,
+    Object, Presence, Refusal, Timestamp,
 };
 
 use crate::credential;
@@ -162,7 +162,10 @@ fn is_invite(grant: &Grant) -> bool {
 /// Whether an unspent invite is for a machine that is there, and that no key protects.
 fn may_return(grant: &Grant, machine: &Machine) -> bool {
     let is_there = matches!(machine.state, MachineState::Active(_) | MachineState::Suspended(_));
-    grant.kind == GrantKind::Machine(machine.id) && grant.has_uses_left() && is_there && machine.key.is_none()
+    // A software agent comes back by its nick, which an operator may have barred.
+    let is_agent = machine.kind == MachineKind::SoftwareAgent;
+    let is_meant = grant.kind == GrantKind::Machine(machine.id) && grant.has_uses_left();
+    is_meant && is_there && machine.key.is_none() && !is_agent
 }
 
 #[cfg(test)]

@@ -170,6 +170,12 @@ impl Team {
         self.as_str().eq_ignore_ascii_case(other.as_str())
     }
 
+    /// Whether channels of one of two teams would be the other's as well.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let (mine, others) = (self.prefix(), other.prefix());
+        !self.is(other) && (mine.starts_with(&others) || others.starts_with(&mine))
+    }
+
     /// How the names of channels begin that are this team's own.
     pub fn prefix(&self) -> String {
         format!("#team-{}-", self.as_str().to_ascii_lowercase())

@@ -1,5 +1,7 @@
 //! What a door accepted as proved.
 
+use std::net::{IpAddr, Ipv6Addr};
+
 use crate::{CredentialId, GrantId, SecretHash, SiteCode};
 
 /// What a door accepted as proved. A claim permits nothing: the grant behind it does.
@@ -33,4 +35,14 @@ pub enum Entitlement {
         /// The site it names.
         site: Option<SiteCode>,
     },
+}
+
+/// Where somebody counts as coming from: whoever has one address of an IPv6 /64 has them all.
+pub fn network(source: IpAddr) -> IpAddr {
+    match source {
+        IpAddr::V6(v6) if v6.to_ipv4_mapped().is_none() => {
+            Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64)).into()
+        }
+        IpAddr::V6(_) | IpAddr::V4(_) => source,
+    }
 }

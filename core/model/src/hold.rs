@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::{
     Actor, Attributes, GrantId, HardwareId, HoldId, Hostname, MachineId, MachineKind, MethodName, PublicKey,
-    ReasonText, SiteId, TenantId, Verifier,
+    ReasonText, SiteId, TenantId, Verifier, network,
 };
 
 /// An enrollment that waits for a person.
@@ -128,6 +128,15 @@ impl HoldState {
     }
 }
 
+impl Claimant {
+    /// Whether both say the same name, from one network. Names of hosts are told apart by no case (RFC 1035 §2.3.3).
+    fn is_said_alike(&self, other: &Self) -> bool {
+        let name =
+            |claimant: &Self| claimant.hostname.as_ref().map(|name| name.as_str().to_ascii_lowercase());
+        name(self) == name(other) && self.source.map(network) == other.source.map(network)
+    }
+}
+
 impl Hold {
     /// Whether it ended by itself. Rejections are remembered beyond it.
     pub fn is_expired(&self, now: Timestamp) -> bool {
@@ -139,8 +148,8 @@ impl Hold {
         matches!(self.state, HoldState::Open) && now < self.expires_at
     }
 
-    /// Whether the same caller asks: the same key; without one the same secret; without that the same hardware. One who
-    /// left a verifier is nobody who left none or another, whatever hardware they name.
+    /// Whether the same caller asks: the same key; without one the same secret; without that all that it says of itself,
+    /// from the same network. One who left a verifier is nobody who left none or another, whatever hardware they name.
     pub fn is_by(&self, asking: &Claimant) -> bool {
         let mine = &self.claimant;
         let same_hardware = mine.hardware_id == asking.hardware_id;
@@ -148,7 +157,7 @@ impl Hold {
             (Some(mine), Some(asked)) => mine.fingerprint() == asked.fingerprint(),
             (None, None) => match (&mine.verifier, &asking.verifier) {
                 (Some(mine), Some(asked)) => mine == asked && same_hardware,
-                (None, None) => asking.hardware_id.is_some() && same_hardware,
+                (None, None) => asking.hardware_id.is_some() && same_hardware && mine.is_said_alike(asking),
                 _ => false,
             },
             _ => false,

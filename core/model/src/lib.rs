@@ -29,7 +29,7 @@ pub use access::{AccessKind, AccessToken, Operator, OperatorRole, Scope, Scopes,
 pub use account::{Account, Delivery, Mishap, MishapKind, Passphrase, Provenance, Wanted};
 pub use agent::{AgentRole, EngagementVersion, Nick, SoftwareAgent};
 pub use audit::{Actor, Entry, Object, Reason};
-pub use claim::{Claim, Entitlement};
+pub use claim::{Claim, Entitlement, network};
 pub use credential::{Credential, CredentialKind, CredentialState, EndReason, Minted};
 pub use deployment::{Deployment, EntryPlace, Gap, Replica};
 pub use engagement::Engagement;

@@ -45,6 +45,8 @@ pub struct SiteUse {
     pub machines: u64,
     /// Holds that are open and not expired.
     pub open_holds: u64,
+    /// Those of them that somebody without a grant opened from the network that asks; not counted for whoever has one.
+    pub from_network: u64,
 }
 
 /// What happens when known hardware comes back under another key, with nobody's word for it.
@@ -52,7 +54,8 @@ pub struct SiteUse {
 pub enum ReimagePolicy {
     /// A person decides, always.
     Never,
-    /// A person decides for machines that have a key; a client without one may come back as under `OfflineOnly`.
+    /// A person decides, but for a client without a key that comes by a token of its own: that one may come back as under
+    /// `OfflineOnly`.
     KeylessOnly,
     /// It may rejoin when the known machine has been silent for an hour and enrolled over an hour ago.
     OfflineOnly,

@@ -249,9 +249,9 @@ impl Decision for EndToken {
 }
 
 impl Caller {
-    /// Whether this caller is an operator.
-    pub(crate) fn is_operator(&self) -> bool {
-        matches!(self, Self::Operator(_))
+    /// Whether this caller is an operator by a token that is not confined: those are handed to programs.
+    pub(crate) fn is_person(&self) -> bool {
+        matches!(self, Self::Operator(operator) if operator.scope.is_none())
     }
 
     /// Whether this caller sits on the server's own host.

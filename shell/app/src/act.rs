@@ -56,7 +56,7 @@ impl<S: Store> App<S> {
         decision: D,
     ) -> Result<D::Outcome, Error> {
         let action = decision.action();
-        let known = origin.caller.is_operator();
+        let known = origin.caller.is_person();
         let entry = known.then(|| self.context(origin).entry(action, decision.object(), ""));
         match self.settle_and_follow(Witnessed { decision, entry }).await {
             Ok(outcome) => Ok(outcome),

@@ -38,7 +38,8 @@ impl<S: Store> App<S> {
     /// Makes a confined token, and gives it in the clear.
     ///
     /// # Errors
-    /// [`Refusal::Forbidden`] for scopes above the maker's role, [`Refusal::IdempotencyMismatch`].
+    /// [`Refusal::Forbidden`] for scopes above the maker's role, [`Refusal::IdempotencyMismatch`]; a wrong field where two
+    /// teams would share channels.
     pub async fn create_confined_token(
         &self,
         wished: ConfinedToken,
@@ -47,6 +48,9 @@ impl<S: Store> App<S> {
     ) -> Result<(AccessToken, String), Error> {
         let mark: Option<Mark> = self.mark(origin, idempotency_key, &format!("token.create {wished:?}"));
         let maker = origin.caller.operator()?.clone();
+        if let Some(team) = &wished.team {
+            self.stands_apart(team, origin).await?;
+        }
         let secret = self.secret(SecretKind::Api, mark.as_ref());
         let context = self.context(origin);
         let ConfinedToken { name, scopes, team, expires_in } = wished;
@@ -66,6 +70,18 @@ impl<S: Store> App<S> {
         };
         let token = self.settle(origin, CreateToken { token, maker: maker.role, mark, context }).await?;
         Ok((token, secret.reveal()))
+    }
+
+    /// Whether a team has its channels for itself: `#team-red-blue-x` would be the channel of `red` as well.
+    async fn stands_apart(&self, team: &Team, origin: &Origin) -> Result<(), Error> {
+        let now = self.now();
+        let others = self.confined_tokens(origin).await?;
+        let others =
+            others.iter().filter(|token| token.is_live(now)).filter_map(|token| token.scope.as_ref());
+        match others.filter_map(|scope| scope.team.as_ref()).find(|other| other.overlaps(team)) {
+            Some(other) => Err(Error::field("team", format!("would share channels with the team {other}"))),
+            None => Ok(()),
+        }
     }
 
     /// Every confined token, the newest first.

@@ -1,15 +1,13 @@
 //! Bearer keys of callers without a key of their own.
 //!
-//! A key is derived, not drawn: from the pepper, the credential it is for, and all that its caller says of itself and
-//! from where. So an answer that was lost can be given again without anything secret being kept, and it is given to
+//! A key is derived, not drawn: from the pepper, the credential it is for, and what its caller says of itself (grant,
+//! hardware, hostname) and from which network. So an answer that was lost can be given again without anything secret being kept, and it is given to
 //! nobody who says anything else. What is stored is the hash, as of every secret.
 
 use muster_model::{
     Claim, Claimant, Credential, CredentialId, CredentialKind, Entitlement, Pepper, Secret, SecretForm,
-    SecretKind,
+    SecretKind, network,
 };
-
-use crate::refusals::network;
 
 /// Derives the bearer keys of one caller.
 #[derive(Clone)]

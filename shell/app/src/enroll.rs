@@ -9,7 +9,7 @@ use muster_lifecycle::Plan;
 use muster_lifecycle::enroll::{Facts, Fresh, Known, Outcome, Request, ShownKey, approval, decide};
 use muster_model::{
     Claim, Claimant, CredentialKind, Entitlement, GrantKind, HoldState, KeyFingerprint, Machine, PublicKey,
-    Refusal, SecretForm, SecretHash, Site, SiteCode, TenantId, Verifier,
+    Refusal, SecretForm, SecretHash, Site, SiteCode, TenantId, Verifier, network,
 };
 use muster_store::{Decision, Presence, Reads, Store, StoreError, Unscoped};
 use muster_wire::enroll::{EnrollAnswer, EnrollFields, EnrollRequest, REKEY_CONTEXT};
@@ -281,7 +281,12 @@ impl<S: Store> Enroll<S> {
             Entitlement::Nothing { site: None } => facts.site = reads.only_site(tenant).await?,
         }
         if let Some(site) = &facts.site {
-            facts.site_use = reads.site_use(tenant, site.id, self.fresh.context.now).await?;
+            let now = self.fresh.context.now;
+            facts.site_use = reads.site_use(tenant, site.id, now).await?;
+            if let (None, Some(source)) = (&facts.grant, self.request.claimant.source) {
+                let from = reads.holds_from(tenant, site.id, network(source), now).await?;
+                facts.site_use.from_network = from;
+            }
         }
         Ok(())
     }
@@ -359,9 +364,12 @@ impl<S: Store> Decision for Enroll<S> {
                 self.load_identity(reads, &mut facts).await?;
                 self.load_way(reads, &mut facts).await?;
             }
+            // Whoever is refused already learns nothing of what is known, not even by the time that a look takes.
             Entitlement::Grant { .. } | Entitlement::Nothing { .. } => {
                 self.load_way(reads, &mut facts).await?;
-                self.load_identity(reads, &mut facts).await?;
+                if self.shut.is_none() {
+                    self.load_identity(reads, &mut facts).await?;
+                }
             }
         }
         Ok(facts)

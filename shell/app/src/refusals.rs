@@ -1,15 +1,15 @@
 //! Refusals in the audit log, coalesced when they flood.
 //!
-//! A refusal of an operator is always an entry of its own. Of all others, the first of a code
+//! A refusal of an operator is always an entry of its own, unless its token is confined: those are handed to programs. Of all others, the first of a code
 //! from a network is written before its answer leaves; those that follow within the
 //! window are counted and written as one entry. What is counted is bounded: past the bound all sources share one line.
 //! Whether a write happens depends on code and network alone, never on the hidden cause, so that its time tells nothing.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
-use muster_model::{Actor, Entry, Object, Reason, Refusal, Timestamp};
+use muster_model::{Actor, Entry, Object, Reason, Refusal, Timestamp, network};
 use muster_store::Store;
 
 use crate::App;
@@ -71,7 +71,7 @@ impl<S: Store> App<S> {
     pub async fn tell_refusal(&self, origin: &Origin, action: &'static str, refusal: &Refusal) {
         count(refusal);
         let line = Line { code: refusal.code(), action, source: origin.source.map(network) };
-        if !origin.caller.is_operator() && !self.inner.refusals.count(line, cause_of(refusal)) {
+        if !origin.caller.is_person() && !self.inner.refusals.count(line, cause_of(refusal)) {
             return;
         }
         if self.mode() != Mode::Normal {
@@ -135,16 +135,6 @@ pub(crate) fn count(refusal: &Refusal) {
 /// What an audit entry says of a refusal.
 pub(crate) fn refused_because(refusal: &Refusal) -> Vec<(&'static str, String)> {
     vec![("outcome", "refused".to_owned()), ("cause", cause_of(refusal).to_owned())]
-}
-
-/// Where somebody counts as coming from: whoever has one address of an IPv6 /64 has them all.
-pub(crate) fn network(source: IpAddr) -> IpAddr {
-    match source {
-        IpAddr::V6(v6) if v6.to_ipv4_mapped().is_none() => {
-            Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64)).into()
-        }
-        IpAddr::V6(_) | IpAddr::V4(_) => source,
-    }
 }
 
 /// The hidden cause of a refusal, for the audit log alone.

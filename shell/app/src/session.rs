@@ -117,7 +117,7 @@ impl<S: Store> App<S> {
         self.may_change()?;
         let secret = Secret::presented(shown, SecretKind::Refresh);
         let known = self.reader().await?.credential_by_secret(secret.id()).await?;
-        let known = known.ok_or(Refusal::NotAuthenticated { cause: "secret_unknown" })?;
+        let Some(known) = known else { return Err(self.unknown_session().await) };
         let next = self.inner.pepper.derived(SecretKind::Refresh, &secret);
         let presented = Presented {
             hash: self.inner.pepper.hash(&secret),

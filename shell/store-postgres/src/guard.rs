@@ -9,6 +9,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::future::Future;
+use std::net::IpAddr;
 
 use futures_util::future::try_join;
 use muster_lifecycle::{Change, GrantChange, HoldChange, MachineChange, Plan, Remembered};
@@ -298,6 +299,17 @@ impl Reads for Guarded<'_> {
             None => return Ok(Some(hold)),
         };
         under(&mut self.locks, last, Strength::Exclusive, self.view.hold(tenant, id)).await
+    }
+
+    /// Not under a lock: two that ask at once may both find the last place, and one place more is no harm.
+    async fn holds_from(
+        &mut self,
+        tenant: TenantId,
+        site: SiteId,
+        network: IpAddr,
+        now: Timestamp,
+    ) -> Answered<u64> {
+        self.view.holds_from(tenant, site, network, now).await
     }
 
     async fn holds_by_key(&mut self, tenant: TenantId, key: KeyFingerprint) -> Answered<Vec<Hold>> {

@@ -1,5 +1,7 @@
 //! The queries of the port, answered on any engine: a writer's within its transaction, a reader's within its own.
 
+use std::net::IpAddr;
+
 use muster_lifecycle::Remembered;
 use muster_model::{
     AccessToken, AccessTokenId, Account, AccountId, AccountName, AuditId, Credential, CredentialId,
@@ -75,6 +77,15 @@ impl<E: Dialect> Reads for View<E> {
     }
     async fn hold(&mut self, tenant: TenantId, id: HoldId) -> Answered<Option<Hold>> {
         hold::by_id(&mut self.0, tenant, id).await
+    }
+    async fn holds_from(
+        &mut self,
+        tenant: TenantId,
+        site: SiteId,
+        network: IpAddr,
+        now: Timestamp,
+    ) -> Answered<u64> {
+        hold::count_from(&mut self.0, tenant, site, network, now).await
     }
     async fn holds_by_key(&mut self, tenant: TenantId, key: KeyFingerprint) -> Answered<Vec<Hold>> {
         hold::by_key(&mut self.0, tenant, key).await

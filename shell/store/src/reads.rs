@@ -1,6 +1,7 @@
 //! The typed queries. One row, or a few, each; a list is asked for in pages.
 
 use std::future::Future;
+use std::net::IpAddr;
 
 use muster_lifecycle::Remembered;
 use muster_model::{
@@ -74,15 +75,26 @@ pub trait Reads: Send {
     fn presence(&mut self, tenant: TenantId, machine: MachineId) -> impl Answer<Presence>;
     /// A hold.
     fn hold(&mut self, tenant: TenantId, id: HoldId) -> impl Answer<Option<Hold>>;
+    /// How many open holds without a grant a site has from one network, as [`network`](muster_model::network) tells networks
+    /// apart.
+    fn holds_from(
+        &mut self,
+        tenant: TenantId,
+        site: SiteId,
+        network: IpAddr,
+        now: Timestamp,
+    ) -> impl Answer<u64>;
     /// Holds by the same key, the newest first, at most 16.
     fn holds_by_key(&mut self, tenant: TenantId, key: KeyFingerprint) -> impl Answer<Vec<Hold>>;
-    /// Holds by callers of the same hardware who have neither a key nor a secret to show, the newest first, at most 16.
+    /// Holds by callers of the same hardware who have neither a key nor a secret to show, the newest first, at most 16: what
+    /// a person decided before what is undecided, for anybody may open many of those.
     fn holds_by_hardware(&mut self, tenant: TenantId, id: &HardwareId) -> impl Answer<Vec<Hold>>;
     /// Holds by the caller who can show this secret, the newest first, at most 16.
     fn holds_by_verifier(&mut self, tenant: TenantId, verifier: &Verifier) -> impl Answer<Vec<Hold>>;
     /// The newest hold of any caller of this hardware who has no key and a secret to show.
     fn hold_in_name(&mut self, tenant: TenantId, id: &HardwareId) -> impl Answer<Option<Hold>>;
-    /// Holds of others about a machine, whatever became of them, the newest first, at most 16.
+    /// Holds of others about a machine, whatever became of them, the newest first, at most 16, as in
+    /// [`holds_by_hardware`](Self::holds_by_hardware).
     fn holds_about(&mut self, tenant: TenantId, machine: MachineId) -> impl Answer<Vec<Hold>>;
     /// A credential.
     fn credential(&mut self, tenant: TenantId, id: CredentialId) -> impl Answer<Option<Credential>>;

@@ -1,12 +1,14 @@
 //! The queries of decisions: each a filter over a map.
 
+use std::net::IpAddr;
+
 use muster_lifecycle::Remembered;
 use muster_model::{
     AccessToken, AccessTokenId, Account, AccountId, AccountName, AuditId, Credential, CredentialId, Delivery,
     Deployment, EngagementVersion, EntryPlace, Grant, GrantId, GrantKind, HardwareId, Hold, HoldId,
-    KeyFingerprint, KeyRecord, KeyStanding, Machine, MachineId, MachineState, Nick, Object, Operator,
-    OperatorId, Presence, ProvisionerName, PublicKey, Replica, SecretId, Site, SiteCode, SiteId, SiteUse,
-    SoftwareAgent, Tenant, TenantId, Timestamp, Verifier, Wanted,
+    HoldState, KeyFingerprint, KeyRecord, KeyStanding, Machine, MachineId, MachineState, Nick, Object,
+    Operator, OperatorId, Presence, ProvisionerName, PublicKey, Replica, SecretId, Site, SiteCode, SiteId,
+    SiteUse, SoftwareAgent, Tenant, TenantId, Timestamp, Verifier, Wanted,
 };
 use muster_store::{Reads, StoreError, Unscoped};
 
@@ -23,6 +25,16 @@ impl Moment {
     /// The newest first.
     fn holds_that(&self, tenant: TenantId, fits: impl Fn(&Hold) -> bool) -> Vec<Hold> {
         of(&self.tables.holds, tenant).rev().filter(|hold| fits(hold)).take(HOLDS).cloned().collect()
+    }
+
+    /// The newest first, of those that were decided before those that were not.
+    fn decided_holds_that(&self, tenant: TenantId, fits: impl Fn(&Hold) -> bool) -> Vec<Hold> {
+        let is_undecided = |hold: &&Hold| matches!(hold.state, HoldState::Open);
+        let mut holds: Vec<&Hold> = of(&self.tables.holds, tenant).rev().filter(|hold| fits(hold)).collect();
+        holds.sort_by_key(is_undecided);
+        holds.truncate(HOLDS);
+        holds.sort_by_key(|hold| std::cmp::Reverse(hold.id));
+        holds.into_iter().cloned().collect()
     }
 }
 
@@ -44,7 +56,7 @@ impl Reads for Moment {
         let is_live = |machine: &&Machine| !matches!(machine.state, MachineState::Retired(_));
         let machines = of(&self.tables.machines, tenant).filter(|machine| machine.site == id).filter(is_live);
         let holds = of(&self.tables.holds, tenant).filter(|hold| hold.site == id && hold.is_open(now.cut()));
-        Ok(SiteUse { machines: machines.count() as u64, open_holds: holds.count() as u64 })
+        Ok(SiteUse { machines: machines.count() as u64, open_holds: holds.count() as u64, from_network: 0 })
     }
 
     async fn site_key(&mut self, tenant: TenantId, site: SiteId) -> Answered<Option<Grant>> {
@@ -102,13 +114,26 @@ impl Reads for Moment {
         Ok(self.tables.holds.get(&(tenant, id)).cloned())
     }
 
+    async fn holds_from(
+        &mut self,
+        tenant: TenantId,
+        site: SiteId,
+        network: IpAddr,
+        now: Timestamp,
+    ) -> Answered<u64> {
+        let here = of(&self.tables.holds, tenant)
+            .filter(|hold| hold.site == site && hold.grant.is_none() && hold.is_open(now.cut()))
+            .filter(|hold| hold.claimant.source.map(muster_model::network) == Some(network));
+        Ok(here.count() as u64)
+    }
+
     async fn holds_by_key(&mut self, tenant: TenantId, key: KeyFingerprint) -> Answered<Vec<Hold>> {
         Ok(self
             .holds_that(tenant, |hold| hold.claimant.key.as_ref().map(PublicKey::fingerprint) == Some(key)))
     }
 
     async fn holds_by_hardware(&mut self, tenant: TenantId, id: &HardwareId) -> Answered<Vec<Hold>> {
-        Ok(self.holds_that(tenant, |hold| {
+        Ok(self.decided_holds_that(tenant, |hold| {
             let claimant = &hold.claimant;
             claimant.key.is_none() && claimant.verifier.is_none() && claimant.hardware_id.as_ref() == Some(id)
         }))
@@ -127,7 +152,7 @@ impl Reads for Moment {
     }
 
     async fn holds_about(&mut self, tenant: TenantId, machine: MachineId) -> Answered<Vec<Hold>> {
-        Ok(self.holds_that(tenant, |hold| hold.existing == Some(machine)))
+        Ok(self.decided_holds_that(tenant, |hold| hold.existing == Some(machine)))
     }
 
     async fn credential(&mut self, tenant: TenantId, id: CredentialId) -> Answered<Option<Credential>> {

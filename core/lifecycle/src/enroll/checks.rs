@@ -155,21 +155,25 @@ pub(super) fn is_rekey(old: &Known, hardware: Option<&Known>, way: &Way) -> bool
 }
 
 /// Row 4b: known hardware may come back under another key by itself. Only the site's policy, the server's own
-/// observations and the clock count, and a machine that has a key is never taken by a caller that has none.
+/// observations and the clock count. It comes back as what it was: of the same kind, with a key or without one as before,
+/// and by a grant, for what a person let in without one only a person lets in again.
 pub(super) fn may_rejoin(asked: &Asked<'_>, known: &Known) -> bool {
     let claimant = &asked.request.claimant;
     let hostnames_match =
         claimant.hostname.is_some() && keyless::same_name(&claimant.hostname, &known.machine.hostname);
     let policy_allows = match asked.way.site.reimage {
         ReimagePolicy::Never => false,
-        ReimagePolicy::KeylessOnly => known.machine.key.is_none(),
+        // A site's key lies in every installer, and who has none is heard of by others at most: that is no silence.
+        ReimagePolicy::KeylessOnly => known.machine.key.is_none() && !asked.way.is_by_site_key(),
         ReimagePolicy::OfflineOnly => true,
         ReimagePolicy::SameName => hostnames_match,
     };
-    let has_better_proof = known.machine.key.is_none() || claimant.key.is_some();
+    let is_alike = known.machine.kind == claimant.kind
+        && known.machine.key.is_some() == claimant.key.is_some()
+        && known.machine.grant.is_some();
     let is_at_work = matches!(known.machine.state, MachineState::Active(_));
     policy_allows
-        && has_better_proof
+        && is_alike
         && is_at_work
         && asked.way.pending.is_none()
         && !asked.way.needs_approval()

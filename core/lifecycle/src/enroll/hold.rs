@@ -5,6 +5,11 @@ use muster_model::{Hold, HoldReason, HoldState, Object, Refusal};
 use super::{Asked, Known, Outcome, admit};
 use crate::plan::{Change, HoldChange, Plan};
 
+/// So many networks share the places of those who show nothing.
+const NETWORKS: u64 = 8;
+/// Places that a network has in any case.
+const AT_LEAST: u64 = 4;
+
 impl Asked<'_> {
     /// Opens a hold, or finds the one that this claimant opened before. The existing machine is not touched.
     pub(super) fn hold(
@@ -22,7 +27,7 @@ impl Asked<'_> {
         if let Some(answer) = self.holds.iter().find(same).and_then(|earlier| self.answer_of(earlier)) {
             return answer;
         }
-        if self.site_use.open_holds >= self.hold_share() {
+        if self.site_use.open_holds >= self.hold_share() || self.is_crowded() {
             return Err(Refusal::TooManyHolds);
         }
         Ok(self.open(reason, existing))
@@ -33,6 +38,13 @@ impl Asked<'_> {
     fn hold_share(&self) -> u64 {
         let cap = u64::from(self.way.site.hold_cap);
         if self.way.grant.is_some() { cap } else { cap.div_ceil(2) }
+    }
+
+    /// Whether the network that asks has its part of the places for those who show nothing: one network must not take them
+    /// all.
+    fn is_crowded(&self) -> bool {
+        let part = (self.hold_share() / NETWORKS).max(AT_LEAST);
+        self.way.grant.is_none() && self.site_use.from_network >= part
     }
 
     /// What a newcomer was told before by the same grant: a seat that becomes free, or hardware that it no longer

@@ -1,7 +1,7 @@
 //! What the decision knows of callers without a key: an answer of theirs that was lost, and what a person decided.
 //!
-//! Such a caller proves nothing but its token, so it is recognised by all that it says of itself together: site, grant,
-//! hardware and hostname. That much lets it have an answer again that nobody has used, or what a person decided for
+//! Such a caller proves nothing but its token, so it is recognised by all that it says of itself together, and from where:
+//! site, grant, hardware, hostname and network. That much lets it have an answer again that nobody has used, or what a person decided for
 //! just this claimant, once. It never takes a machine that has a key.
 
 use muster_model::{
@@ -10,6 +10,7 @@ use muster_model::{
 
 use super::checks::REJOIN_AFTER;
 use super::{Asked, Facts, Known, Outcome, Request, admit};
+use crate::identity::after;
 use crate::plan::{MachineChange, Plan};
 
 /// The machine and the bearer key of an answer that was lost. The key was derived for this very claimant and asked for
@@ -40,16 +41,10 @@ fn is_at_work_without_a_key(machine: &Machine) -> bool {
     machine.key.is_none() && matches!(machine.state, MachineState::Active(_))
 }
 
-/// The newest hold by which a person let this claimant in, as all of site, grant, hardware and hostname say. The holds
-/// are those of its hardware.
+/// The newest hold by which a person let this claimant in. The holds are those of its hardware.
 pub fn approval<'h>(request: &Request, grant: Option<GrantId>, holds: &'h [Hold]) -> Option<&'h Hold> {
     let claimant = &request.claimant;
-    let newest = holds.iter().find(|hold| {
-        hold.is_by(claimant)
-            && grant.is_some()
-            && hold.grant == grant
-            && same_name(&hold.claimant.hostname, &claimant.hostname)
-    });
+    let newest = holds.iter().find(|hold| hold.is_by(claimant) && grant.is_some() && hold.grant == grant);
     newest.filter(|hold| claimant.key.is_none() && matches!(hold.state, HoldState::Approved { .. }))
 }
 
@@ -69,7 +64,8 @@ pub(super) fn approved<'f>(request: &Request, facts: &'f Facts) -> Option<&'f Kn
 
 /// The claimant has its bearer key, and the approval is used up.
 pub(super) fn collect(asked: &Asked<'_>, known: Known) -> Plan<Outcome> {
-    let machine = Machine { enrolled_at: Some(asked.now()), ..known.machine };
+    let machine =
+        Machine { enrolled_at: Some(after(known.machine.enrolled_at, asked.now())), ..known.machine };
     let changes = vec![MachineChange::Update(machine.clone()).into()];
     admit::enrolled(asked, machine, changes, "credential.reserve", "hold_collected")
 }

@@ -16,9 +16,9 @@ pub use keyless::approval;
 pub use proof::ShownKey;
 
 use muster_model::{
-    Account, Claim, Claimant, Credential, CredentialId, CredentialKind, Grant, GrantId, Hold, HoldId,
-    HoldReason, KeyFingerprint, KeyRecord, Machine, MachineId, MachineState, Presence, PublicKey, Refusal,
-    Site, SiteCode, SiteUse,
+    Account, Claim, Claimant, Credential, CredentialId, CredentialKind, Grant, GrantId, GrantKind, Hold,
+    HoldId, HoldReason, KeyFingerprint, KeyRecord, Machine, MachineId, MachineState, Presence, PublicKey,
+    Refusal, Site, SiteCode, SiteUse,
 };
 
 use checks::Standing;
@@ -157,8 +157,8 @@ fn judge(request: &Request, facts: Facts, fresh: &Fresh) -> Result<Plan<Outcome>
         about,
         ..
     } = facts;
-    // Found by the secret alone: one that asks on other hardware asks something else.
-    holds.retain(|hold| hold.claimant.verifier.is_none() || hold.is_by(&request.claimant));
+    // Found by the secret or the hardware alone: who asks on other hardware, or under another name, asks something else.
+    holds.retain(|hold| hold.is_by(&request.claimant));
     let in_its_name = in_its_name.as_ref();
     let asked = Asked { request, way: &way, site_use, holds: &holds, in_its_name, about: &about, fresh };
 
@@ -200,6 +200,10 @@ pub(crate) struct Way {
 impl Way {
     fn is_for(&self, machine: &Machine) -> bool {
         self.pending.as_ref().is_some_and(|pending| pending.id == machine.id)
+    }
+
+    fn is_by_site_key(&self) -> bool {
+        self.grant.as_ref().is_some_and(|grant| matches!(grant.kind, GrantKind::SiteKey { .. }))
     }
 
     /// Whether a person must approve whoever comes in by it. A bare request shows nothing, so somebody must look.

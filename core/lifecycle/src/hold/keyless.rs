@@ -89,7 +89,7 @@ fn may_collect(machine: &Machine) -> bool {
 
 /// Whether nobody became the machine since this hold was approved, by a key or by another hold.
 fn is_as_approved(machine: &Machine, at: Timestamp) -> bool {
-    machine.key.is_none() && machine.enrolled_at.is_some_and(|enrolled| enrolled <= at)
+    machine.key.is_none() && machine.enrolled_at == Some(at)
 }
 
 fn again(machine: Machine, credential: Credential) -> Plan<Outcome> {

@@ -1,6 +1,8 @@
 //! A caller without a key collects what a person decided: once, again and again, and never what ended.
 
-use muster_model::{Active, CredentialState, EndReason, KeyFingerprint, SecretId, SignedDuration, Verifier};
+use muster_model::{
+    Active, CredentialState, EndReason, KeyFingerprint, SecretId, SignedDuration, Timestamp, Verifier,
+};
 
 use super::*;
 use crate::tests::fixtures::*;
@@ -56,6 +58,32 @@ fn whoever_waits_without_a_key_waits_and_is_told_a_no() {
     assert_eq!(ask(Hold { expires_at: now(), ..waiting() }, None, None), gone());
     let refusal = Refusal::Rejected { reason: Some("who is this?".into()) };
     assert_eq!(ask(Hold { state: rejected(), ..waiting() }, None, None).err(), Some(refusal));
+}
+
+/// Two approvals may fall into one millisecond, and servers' clocks differ.
+#[test]
+fn of_two_who_were_approved_as_one_machine_only_the_last_collects() {
+    let known = |machine: &Machine| Known {
+        presence: Default::default(),
+        ..crate::tests::fixtures::known(machine.clone(), None)
+    };
+    let approve_as = |machine: &Machine, now: Timestamp| {
+        let hold = Hold { existing: Some(machine.id), reason: HoldReason::KeyMismatch, ..waiting() };
+        let facts = Facts { hold: Some(hold), existing: Some(known(machine)), ..Facts::default() };
+        let context = Context { now, ..by_operator() };
+        let plan = approve(facts, Some(Choice::Same), machine_id(9), &context).expect("it is open");
+        let becomes = plan.changes().iter().find_map(|change| match change {
+            Change::Machine(MachineChange::Update(machine)) => Some(machine.clone()),
+            _ => None,
+        });
+        (plan.outcome().clone(), becomes.expect("the machine changes"))
+    };
+    for behind in [SignedDuration::ZERO, SignedDuration::from_secs(5)] {
+        let (first, once) = approve_as(&keyless(), now());
+        let (second, twice) = approve_as(&once, now() - behind);
+        assert_eq!(ask(first, Some(twice.clone()), None), gone());
+        assert!(ask(second, Some(twice), None).is_ok());
+    }
 }
 
 #[test]

@@ -126,6 +126,16 @@ fn a_pause_by_an_operator_stays_and_a_revocation_ends_by_a_new_invite() {
     assert_eq!(back(SuspendCause::Revoked(None)), "active");
 }
 
+/// It comes back by its nick, which an operator may have barred.
+#[test]
+fn a_software_agent_does_not_come_back_by_an_invite() {
+    let mut agent = scene();
+    let kind = muster_model::MachineKind::SoftwareAgent;
+    agent.facts.pending =
+        Some(Machine { key: None, kind, state: suspended(SuspendCause::Revoked(None)), ..machine(3) });
+    assert_eq!(ask(&agent, &[]), Err(Refusal::NotEntitled { cause: "machine_not_pending" }));
+}
+
 #[test]
 fn a_token_of_many_machines_is_no_invite() {
     let mut scene = scene();

@@ -272,7 +272,7 @@ impl World {
     fn site_use(&self, site: SiteId) -> SiteUse {
         let machines = self.live().filter(|machine| machine.site == site).count() as u64;
         let open = self.holds.values().filter(|hold| hold.site == site && hold.is_open(self.now));
-        SiteUse { machines, open_holds: open.count() as u64 }
+        SiteUse { machines, open_holds: open.count() as u64, from_network: 0 }
     }
 
     pub(crate) fn live(&self) -> impl Iterator<Item = &Machine> {

@@ -173,17 +173,18 @@ impl<S: Store> App<S> {
     /// An agent was heard of in a channel. A machine speaks for itself alone.
     ///
     /// # Errors
-    /// [`Refusal::NotFound`] for an agent or a channel out of reach, [`Refusal::IdentityMismatch`].
+    /// [`Refusal::NotFound`] for an agent or a channel out of reach.
     pub async fn agent_present(&self, nick: &Nick, channel: &str, origin: &Origin) -> Result<(), Error> {
         let reach = self.reach(&origin.caller);
         if muster_model::engagement::wrong_channel(channel).is_some() || !reach.names(channel) {
             return Err(Refusal::NotFound { what: "channel" }.into());
         }
         let agent = self.agent_of(nick, origin).await?;
+        // To a machine nobody else is there: which nicks are taken is not its business.
         if let Caller::Machine(machine) = &origin.caller
             && machine.machine != agent.machine
         {
-            return Err(self.refuse(origin, "agent.present", Refusal::IdentityMismatch).await);
+            return Err(self.refuse(origin, "agent.present", Refusal::NotFound { what: "agent" }).await);
         }
         self.heard_of(&agent);
         Ok(())

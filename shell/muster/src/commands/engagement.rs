@@ -127,7 +127,7 @@ pub(crate) async fn run(context: &Context, verb: Engagement) -> Result {
             let request: SetEngagement =
                 serde_json::from_str(&text).map_err(|error| unread(&args.file, &error))?;
             let client = context.client().await?;
-            let machine = machine::resolve(&client, args.machine).await?;
+            let machine = machine::resolve_agent(&client, args.machine).await?;
             context.out.show(&client.set_engagement(&machine, &request).await?)
         }
         Engagement::Verify(args) => verify(context, args).await,
@@ -141,7 +141,7 @@ pub(crate) async fn run(context: &Context, verb: Engagement) -> Result {
 
 async fn show(context: &Context, args: Show) -> Result {
     let client = context.client().await?;
-    let machine = machine::resolve(&client, args.machine).await?;
+    let machine = machine::resolve_agent(&client, args.machine).await?;
     let shown = client.engagement(&machine, &EngagementQuery { audience: args.audience }).await?;
     match args.jws {
         true => context.out.text(&format!("{}\n", shown.jws)),

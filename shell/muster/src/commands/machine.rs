@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use muster_client::{Client, collect};
-use muster_model::MachineId;
+use muster_model::{MachineId, MachineKind};
 use muster_wire::ListQuery;
 use muster_wire::machine::{CreateMachine, CreatedMachine, Machine as Shape, MachineDetail, Revoke, Revoked};
 
@@ -177,12 +177,21 @@ async fn ls(client: &Client, args: &Ls) -> Result<muster_wire::Page<Shape>> {
 
 /// The identifier of the machine that is meant: itself, or the one machine of that name.
 pub(super) async fn resolve(client: &Client, text: String) -> Result<String> {
+    resolve_if(client, text, |_| true).await
+}
+
+/// The same among software agents: other machines may be called as one of them is.
+pub(super) async fn resolve_agent(client: &Client, text: String) -> Result<String> {
+    resolve_if(client, text, |machine| machine.kind == MachineKind::SoftwareAgent.as_str()).await
+}
+
+async fn resolve_if(client: &Client, text: String, fits: impl Fn(&Shape) -> bool) -> Result<String> {
     if text.starts_with(MachineId::PREFIX) && text.parse::<MachineId>().is_ok() {
         return Ok(text);
     }
     let query = ListQuery { search: Some(text.clone()), limit: Some(1000), ..ListQuery::default() };
     let machines = client.machines(&query).await?.items;
-    pick(&text, machines.into_iter().filter(|machine| machine.name == text).collect())
+    pick(&text, machines.into_iter().filter(|machine| machine.name == text && fits(machine)).collect())
 }
 
 /// A retired machine gives way to a living one of the same name.

@@ -1,5 +1,7 @@
 //! The store that the configuration names, behind one type: everything else in this room works on [`AnyStore`].
 
+use std::net::IpAddr;
+
 use muster_lifecycle::{Plan, Remembered};
 use muster_model::{
     AccessToken, AccessTokenId, Account, AccountId, AccountName, AuditId, Credential, CredentialId,
@@ -131,6 +133,7 @@ queries!(Reads {
     keys_of_machine(tenant: TenantId, machine: MachineId) -> Vec<KeyRecord>;
     presence(tenant: TenantId, machine: MachineId) -> Presence;
     hold(tenant: TenantId, id: HoldId) -> Option<Hold>;
+    holds_from(tenant: TenantId, site: SiteId, network: IpAddr, now: Timestamp) -> u64;
     holds_by_key(tenant: TenantId, key: KeyFingerprint) -> Vec<Hold>;
     holds_by_hardware(tenant: TenantId, id: &HardwareId) -> Vec<Hold>;
     holds_by_verifier(tenant: TenantId, verifier: &Verifier) -> Vec<Hold>;

@@ -103,7 +103,7 @@ impl Compat {
     async fn answer(self, mut request: Request) -> Response {
         let found = self.0.iter().find_map(|wire| Some((wire, start(request.uri().path(), wire.roots)?)));
         let Some((wire, start)) = found else {
-            return Failure::from(Refusal::NotFound { what: "route" }).into_response();
+            return unknown(request.uri().path()).into_response();
         };
         *request.uri_mut() = without_prefix(request.uri(), start);
         let Ok(response) = wire.router.clone().oneshot(request).await;
@@ -146,6 +146,21 @@ fn start(path: &str, roots: &[&str]) -> Option<usize> {
         })
     };
     slashes.find(begins)
+}
+
+/// A path that no wire knows. A proxy that rewrites paths may have made it of one at which clients take "not found" for the
+/// end of what they are.
+fn unknown(path: &str) -> Failure {
+    let mut segments = path.rsplit('/');
+    let ends_somebody = match segments.next() {
+        Some("connect" | "heartbeat") => true,
+        Some(_) => segments.next() == Some("register-requests"),
+        None => false,
+    };
+    match ends_somebody {
+        true => Error::Stale.into(),
+        false => Refusal::NotFound { what: "route" }.into(),
+    }
 }
 
 fn without_prefix(uri: &Uri, start: usize) -> Uri {

@@ -26,7 +26,11 @@ async fn asks(face: &Face, key: &str, hostname: &str) -> Answer {
 
 /// A key of the site, as this wire makes it.
 async fn rotated(face: &Face) -> Value {
-    let answer = face.admin(bare("POST", "/api/sites/default/enrollment-key/rotate")).await;
+    rotated_at(face, "default").await
+}
+
+async fn rotated_at(face: &Face, site: &str) -> Value {
+    let answer = face.admin(bare("POST", &format!("/api/sites/{site}/enrollment-key/rotate"))).await;
     assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
     answer.json()
 }
@@ -145,14 +149,33 @@ async fn a_key_of_another_site_takes_no_machine_and_learns_nothing_of_its_site()
 #[tokio::test]
 async fn a_re_image_by_policy_is_200_and_ends_every_older_key() {
     let face = Face::new().await;
-    let key = site_key(&face).await;
-    let first = asks(&face, &key, "WS-01").await.json();
+    face.world.site("plant", |site| site.reimage = Some("same_name".to_owned())).await;
+    let key = text(&rotated_at(&face, "plant").await["key"]);
+    let asks = async |hostname: &str| {
+        enroll(&face, recorded(&key, "muid_test", hostname).replace("default", "plant")).await
+    };
+    let first = asks("WS-01").await.json();
     face.world.clock.advance(SignedDuration::from_hours(2));
-    let second = asks(&face, &key, "WS-01").await;
+    let second = asks("WS-01").await;
     assert_eq!((second.status, &second.json()["disposition"]), (StatusCode::OK, &json!("reuse")));
     assert_eq!(second.json()["machine_id"], first["machine_id"]);
     assert!(!is_active(&face, &text(&first["key"])).await);
     assert!(is_active(&face, &text(&second.json()["key"])).await);
+}
+
+/// A relay may tell of a machine once a day: that nobody heard of it is no sign that it is gone. So a site's key alone
+/// takes no machine, unless the site's policy says so.
+#[tokio::test]
+async fn a_site_key_takes_no_machine_that_nobody_heard_of_lately() {
+    let face = Face::new().await;
+    let key = site_key(&face).await;
+    let first = asks(&face, &key, "WS-01").await.json();
+    assert!(is_active(&face, &text(&first["key"])).await);
+    face.world.clock.advance(SignedDuration::from_hours(48));
+    for hostname in ["WS-01", "pwn"] {
+        assert_eq!(asks(&face, &key, hostname).await.status, StatusCode::ACCEPTED, "{hostname}");
+    }
+    assert!(is_active(&face, &text(&first["key"])).await);
 }
 
 #[tokio::test]

@@ -166,6 +166,12 @@ async fn keys_of_this_wire_are_all_that_it_reaches_and_a_lost_rotation_is_given_
     assert_eq!(reader.asks(get("/compat/v1/status")).await.status, StatusCode::OK);
     assert_eq!(admin.asks(delete(&id)).await.status, StatusCode::NO_CONTENT);
     assert_eq!(error(&admin.asks(marked()).await).0, 404);
+    let of = |team: &str| post("/v1/api-keys", &json!({"name": "ci", "scopes": ["agents"], "team": team}));
+    assert_eq!(admin.asks(of("red")).await.status, StatusCode::CREATED);
+    assert_eq!(admin.asks(of("Red")).await.status, StatusCode::CREATED);
+    assert_eq!(admin.asks(of("reds")).await.status, StatusCode::CREATED);
+    let within = error(&admin.asks(of("red-blue")).await);
+    assert_eq!(within, (400, "team would share channels with the team Red".to_owned()));
     for life in ["8761h", "-1h", "0s", "soon"] {
         let wished = json!({"name": "ci", "scopes": ["read"], "expires_in": life});
         assert_eq!(error(&admin.asks(post("/v1/api-keys", &wished)).await).0, 400, "{life}");
@@ -178,7 +184,7 @@ async fn q_36_what_is_sent_is_bounded_and_told_as_its_clients_read_it() {
     let relay = Client::with(&face, &["agents"]).await;
     let large = json!({"nick": "w-one", "channels": ["x".repeat(70_000)]});
     assert_eq!(error(&relay.asks(post("/v1/agents/register", &large)).await).0, 413);
-    let many = json!({"nick": "w-one", "channels": vec!["#a"; 2000]});
+    let many = json!({"nick": "w-one", "channels": vec!["#a"; 4000]});
     assert_eq!(error(&relay.asks(post("/v1/agents/register", &many)).await).0, 400);
     let wrong = relay.asks(post(&format!("{NICK}/adopt"), &json!({"type": "emperor"}))).await;
     assert_eq!(error(&wrong).0, 400);

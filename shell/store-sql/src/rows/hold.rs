@@ -1,5 +1,7 @@
 //! Holds.
 
+use std::net::IpAddr;
+
 use muster_lifecycle::HoldChange;
 use muster_model::{
     Actor, Claimant, GrantId, HardwareId, Hold, HoldId, HoldReason, HoldState, KeyFingerprint, MachineId,
@@ -116,8 +118,11 @@ pub(crate) async fn by_hardware<E: Engine>(
     id: &HardwareId,
 ) -> Result<Vec<Hold>, StoreError> {
     const SQL: &str = select!(
-        "WHERE tenant_id = ?1 AND hardware_id = ?2 AND fingerprint IS NULL AND verifier IS NULL
-            ORDER BY id DESC LIMIT 16"
+        "WHERE tenant_id = ?1 AND id IN (
+            SELECT id FROM holds
+                WHERE tenant_id = ?1 AND hardware_id = ?2 AND fingerprint IS NULL AND verifier IS NULL
+                ORDER BY CASE state WHEN 'open' THEN 1 ELSE 0 END, id DESC LIMIT 16)
+            ORDER BY id DESC"
     );
     sql::many(db, "read the holds of hardware", SQL, &values![tenant.as_bytes(), id.as_str()], parse).await
 }
@@ -150,7 +155,12 @@ pub(crate) async fn about<E: Engine>(
     tenant: TenantId,
     machine: MachineId,
 ) -> Result<Vec<Hold>, StoreError> {
-    const SQL: &str = select!("WHERE tenant_id = ?1 AND existing = ?2 ORDER BY id DESC LIMIT 16");
+    const SQL: &str = select!(
+        "WHERE tenant_id = ?1 AND id IN (
+            SELECT id FROM holds WHERE tenant_id = ?1 AND existing = ?2
+                ORDER BY CASE state WHEN 'open' THEN 1 ELSE 0 END, id DESC LIMIT 16)
+            ORDER BY id DESC"
+    );
     sql::many(
         db,
         "read the holds about a machine",
@@ -159,6 +169,27 @@ pub(crate) async fn about<E: Engine>(
         parse,
     )
     .await
+}
+
+/// Addresses are kept as text, so networks are told apart here; a site has few open holds.
+pub(crate) async fn count_from<E: Engine>(
+    db: &mut E,
+    tenant: TenantId,
+    site: SiteId,
+    network: IpAddr,
+    now: Timestamp,
+) -> Result<u64, StoreError> {
+    const SQL: &str = "SELECT id, source FROM holds
+        WHERE tenant_id = ?1 AND site_id = ?2 AND state = 'open' AND expires_at > ?3 AND grant_id IS NULL";
+    let values = values![tenant.as_bytes(), site.as_bytes(), millis(now)];
+    let parse = |row: &dyn Row| {
+        let mut cells = Cells::of(&HOLDS, row);
+        cells.id("id", HoldId::from_bytes)?;
+        cells.opt_address("source")
+    };
+    let sources = sql::many(db, "count the holds of a network", SQL, &values, parse).await?;
+    let here = sources.into_iter().flatten().filter(|source| muster_model::network(*source) == network);
+    Ok(here.count() as u64)
 }
 
 pub(crate) async fn page<E: Engine>(

@@ -97,7 +97,11 @@ pub(crate) async fn usage<E: Engine>(
             WHERE tenant_id = ?1 AND site_id = ?2 AND state = 'open' AND expires_at > ?3) AS open_holds";
     let parse = |row: &dyn Row| {
         let mut cells = Cells::of(&SITES, row);
-        Ok(SiteUse { machines: cells.get("machines")?, open_holds: cells.get("open_holds")? })
+        Ok(SiteUse {
+            machines: cells.get("machines")?,
+            open_holds: cells.get("open_holds")?,
+            from_network: 0,
+        })
     };
     let values = values![tenant.as_bytes(), site.as_bytes(), millis(now)];
     let used = sql::one(db, "count what a site holds", SQL, &values, parse).await?;

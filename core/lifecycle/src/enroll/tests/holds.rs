@@ -19,7 +19,7 @@ fn a_hold_repeated_is_the_same_hold_and_writes_and_spends_nothing() {
     let mut scene = collision();
     scene.grant().uses = Uses::Capped { limit: 3, used: 1 };
     scene.facts.holds = vec![waiting()];
-    scene.facts.site_use = SiteUse { machines: 0, open_holds: 10 };
+    scene.facts.site_use = SiteUse { machines: 0, open_holds: 10, from_network: 0 };
     let plan = scene.plan();
     assert_eq!(held(&plan), &waiting());
     assert!(plan.is_unchanged());
@@ -201,11 +201,22 @@ fn a_request_tells_how_often_was_asked_in_its_name() {
     assert_eq!(asked_by(&second).asked, 1, "what was asked elsewhere is not counted here");
 }
 
+/// Anybody may ask without a grant: one network must not take the places of all.
+#[test]
+fn requests_of_one_network_stay_within_a_part_of_the_places() {
+    let mut scene = by_secret(3);
+    scene.site().hold_cap = 160;
+    scene.facts.site_use = SiteUse { machines: 0, open_holds: 9, from_network: 9 };
+    assert_eq!(held(&scene.plan()).asked, 1);
+    scene.facts.site_use.from_network = 10;
+    assert_eq!(scene.decide().err(), Some(Refusal::TooManyHolds));
+}
+
 #[test]
 fn requests_in_one_name_stay_within_their_share_of_the_places() {
     let mut scene = by_secret(3);
     scene.facts.in_its_name = Some(Hold { state: rejected(), ..asked_by(&by_secret(2)) });
     scene.site().hold_cap = 10;
-    scene.facts.site_use = SiteUse { machines: 0, open_holds: 5 };
+    scene.facts.site_use = SiteUse { machines: 0, open_holds: 5, from_network: 0 };
     assert_eq!(scene.decide().err(), Some(Refusal::TooManyHolds));
 }

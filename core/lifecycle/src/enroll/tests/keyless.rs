@@ -55,6 +55,36 @@ fn an_answer_that_was_lost_is_given_again_and_nothing_is_written() {
 }
 
 #[test]
+fn what_a_person_approved_is_for_this_claimant_from_this_network_alone() {
+    assert!(enrolled(&let_in().plan()).1.is_open());
+    let spoil: [fn(&mut Scene); 2] = [
+        |scene| scene.request.claimant.hostname = Some(text("evil")),
+        |scene| scene.request.claimant.source = Some("192.0.2.66".parse().expect("an address")),
+    ];
+    for spoil in spoil {
+        let mut scene = let_in();
+        spoil(&mut scene);
+        is_held(&scene);
+    }
+}
+
+/// Somebody else who says the same hardware is turned away: that is no word about this claimant.
+#[test]
+fn a_rejection_is_of_who_asked_and_not_of_its_hardware() {
+    let mut scene = Scene::keyless();
+    scene.request.claimant.hardware_id = Some(text("hw_9"));
+    let mut impostor = hold(HoldReason::Approval, None);
+    impostor.claimant =
+        muster_model::Claimant { hostname: Some(text("evil")), ..scene.request.claimant.clone() };
+    (impostor.state, impostor.grant) = (rejected(), Some(scene.grant().id));
+    scene.facts.holds = vec![impostor.clone()];
+    enrolled(&scene.plan());
+    impostor.claimant = scene.request.claimant.clone();
+    scene.facts.holds = vec![impostor];
+    assert!(matches!(scene.decide().err(), Some(Refusal::Rejected { .. })));
+}
+
+#[test]
 fn whoever_says_anything_else_does_not_get_the_answer_of_another() {
     let mut scene = asks_again();
     scene.facts.derived = None;

@@ -174,13 +174,32 @@ fn row_4b_a_keyless_claim_never_takes_a_machine_that_has_a_key() {
 }
 
 #[test]
-fn row_4b_a_machine_without_a_key_gets_one_on_probation() {
-    let mut scene = Scene::new().on_hardware_of(keyless_machine());
+fn row_4b_a_machine_comes_back_as_what_it_was() {
+    let spoil: [fn(&mut Scene); 3] = [
+        // With a key, where it had none: it has its bearer key for that.
+        |scene| *gone(scene) = keyless_machine(),
+        |scene| gone(scene).machine.kind = muster_model::MachineKind::Worker,
+        // A person let it in, who was shown no grant.
+        |scene| gone(scene).machine.grant = None,
+    ];
+    for spoil in spoil {
+        let mut scene = returning();
+        spoil(&mut scene);
+        is_held(&scene);
+    }
+}
+
+/// Who has no key is heard of by others at most, and a site's key lies in every installer.
+#[test]
+fn row_4b_a_sites_key_takes_no_keyless_machine_unless_the_site_says_so() {
+    let mut scene = keyless_returning();
+    scene.site().reimage = ReimagePolicy::KeylessOnly;
+    assert_eq!(told(&scene.plan()), ("machine.rejoin", "keyless_only"));
+    scene.grant().kind = GrantKind::SiteKey { version: 1, fingerprint: Some([0; 2]) };
+    scene.grant().uses = Uses::Unlimited;
+    is_held(&scene);
     scene.site().reimage = ReimagePolicy::OfflineOnly;
-    let plan = scene.plan();
-    assert_eq!(enrolled(&plan).0.key, Some(key(2)));
-    assert_eq!(ended(&plan).len(), 2);
-    assert!(matches!(enrolled(&plan).0.state, MachineState::Suspended(_)));
+    assert_eq!(told(&scene.plan()), ("machine.rejoin", "offline_only"));
 }
 
 #[test]

@@ -76,7 +76,10 @@ async fn a_key_that_a_service_was_shown_is_given_to_nobody_again() {
 #[tokio::test]
 async fn a_re_use_ends_every_older_key_in_the_same_transaction() {
     let world = World::new().await;
-    let token = site_key(&world).await;
+    world.site("plant", |site| site.reimage = Some("same_name".to_owned())).await;
+    let plant = "plant".parse().expect("a code");
+    let token = world.app.rotate_key(&plant, None, &world.admin()).await.expect("a key").key;
+    let asks = |token: &str, hostname: &str| KeylessClaim { site: plant.clone(), ..asks(token, hostname) };
     let first = enrolled(ask(&world, asks(&token, "WS-01")).await.expect("let in"));
     world.clock.advance(hours(2));
     let writes = world.writes();
@@ -85,6 +88,8 @@ async fn a_re_use_ends_every_older_key_in_the_same_transaction() {
     assert_eq!((&second.machine.id, second.machine.generation), (&first.machine.id, 2));
     assert_eq!(refusal(world.app.by_secret(&key(&first)).await), Refusal::Revoked);
     assert!(world.app.by_secret(&key(&second)).await.is_ok());
+    world.clock.advance(hours(2));
+    assert_eq!(held(ask(&world, asks(&token, "WS-02")).await.expect("held")).reason, "key_mismatch");
 }
 
 #[tokio::test]

@@ -14,9 +14,12 @@ use muster_wire::{FieldErrors, Fields};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::limits::{parse_json, read_body};
+use crate::limits::{JsonLimits, parse_json, read_body};
 use crate::problem::{Failure, Unreadable};
 use crate::state::ServerState;
+
+/// As many values as a list of all that are deleted by one request has, and some more.
+const NODES: usize = 2_000;
 
 /// A JSON body, whatever its type is said to be.
 pub(super) struct Json<T>(pub(super) T);
@@ -29,7 +32,8 @@ impl<T: DeserializeOwned, S: Store> FromRequest<ServerState<S>> for Json<T> {
         let (parts, body) = request.into_parts();
         let unreadable = |error| Unreadable(error).into_response();
         let bytes = read_body(&parts, body, limits).await.map_err(unreadable)?;
-        parse_json(&bytes, &limits.json).map(Self).map_err(unreadable)
+        let json = JsonLimits { nodes: NODES, ..limits.json };
+        parse_json(&bytes, &json).map(Self).map_err(unreadable)
     }
 }
 
