@@ -18,7 +18,7 @@ use utoipa::openapi::security::SecurityRequirement;
 use utoipa::openapi::{Components, OpenApi};
 
 pub(crate) use guard::{COOKIE, bearer, is_loopback, pay, session, signed_header, stated};
-pub(crate) use input::{Body, Key, Named, NoBody, OptionalBody, Params, wrong_field};
+pub(crate) use input::{Body, Key, LongBody, Named, NoBody, OptionalBody, Params, wrong_field};
 pub(crate) use wrap::wrapped;
 
 use crate::state::ServerState;

@@ -1,6 +1,7 @@
 //! Before a handler runs: who calls, and may they do this?
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Once;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -221,10 +222,19 @@ fn local<S: Store>(state: &ServerState<S>, uid: u32) -> Caller {
 }
 
 fn counted<S>(state: &ServerState<S>, peer: &Peer, headers: &HeaderMap) -> Option<IpAddr> {
-    match source_of(peer, headers, &state.shared.config.trusted_proxies) {
+    let proxies = &state.shared.config.trusted_proxies;
+    let source = match source_of(peer, headers, proxies) {
         Source::Address(address) => Some(address),
         Source::Local => None,
+    };
+    // Whoever comes through such a proxy seems to be this host, and is not counted at all.
+    if source.is_some_and(|address| is_loopback(&address)) && headers.contains_key("x-forwarded-for") {
+        static TOLD: Once = Once::new();
+        TOLD.call_once(|| {
+            tracing::warn!("requests come through a proxy on this host that is not among trusted_proxies");
+        });
     }
+    source
 }
 
 /// Work for callers who have shown nothing is bounded by source. Loopback is the host itself, or a proxy that should

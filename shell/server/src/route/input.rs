@@ -11,15 +11,21 @@ use muster_model::{AccessTokenId, GrantId, HoldId, MachineId, Refusal, SiteCode}
 use muster_wire::{FieldError, FieldErrors};
 use serde::de::DeserializeOwned;
 
-use crate::limits::{check_media_type, parse_json, read_body, read_json};
+use crate::limits::{BodyLimits, JsonLimits, check_media_type, parse_json, read_body, read_json};
 use crate::problem::{Failure, Unreadable};
 use crate::state::ServerState;
 
 /// Longest idempotency key taken, in characters.
 const MAX_KEY: usize = 64;
 
+/// Values of a [`LongBody`].
+const LONG: usize = 20_000;
+
 /// A JSON body.
 pub(crate) struct Body<T>(pub(crate) T);
+
+/// A JSON body with as many values as clients send that list what they have; its bytes are bounded as those of others.
+pub(crate) struct LongBody<T>(pub(crate) T);
 
 /// A JSON body that may be left out.
 pub(crate) struct OptionalBody<T>(pub(crate) T);
@@ -65,6 +71,18 @@ impl<T: DeserializeOwned, S: Store> FromRequest<ServerState<S>> for Body<T> {
     async fn from_request(request: Request, state: &ServerState<S>) -> Result<Self, Response> {
         let (parts, body) = request.into_parts();
         let read = read_json(&parts, body, &state.shared.config.body).await;
+        read.map(Self).map_err(|error| Unreadable(error).into_response())
+    }
+}
+
+impl<T: DeserializeOwned, S: Store> FromRequest<ServerState<S>> for LongBody<T> {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, state: &ServerState<S>) -> Result<Self, Response> {
+        let limits = state.shared.config.body;
+        let limits = BodyLimits { json: JsonLimits { nodes: LONG, ..limits.json }, ..limits };
+        let (parts, body) = request.into_parts();
+        let read = read_json(&parts, body, &limits).await;
         read.map(Self).map_err(|error| Unreadable(error).into_response())
     }
 }

@@ -19,7 +19,7 @@ use muster_wire::enroll::EnrollAnswer;
 
 use super::Wire;
 use crate::problem::{Failed, Failure};
-use crate::route::{Body, Named, Routes, bearer};
+use crate::route::{LongBody, Named, Routes, bearer};
 use crate::state::ServerState;
 use shapes::{Polled, RegisterRequest, Requested};
 
@@ -53,7 +53,7 @@ fn told(failed: Failed) -> Response {
 async fn register<S: Store>(
     State(state): State<ServerState<S>>,
     Extension(origin): Extension<Origin>,
-    Body(request): Body<RegisterRequest>,
+    LongBody(request): LongBody<RegisterRequest>,
 ) -> Result<Json<Requested>, Failure> {
     let site = state.shared.config.request_site.as_ref();
     match state.app.enroll(request.into_enrollment(site), &origin).await? {

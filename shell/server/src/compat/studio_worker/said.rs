@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::shapes::Capabilities;
-use crate::limits::{JsonLimits, parse_json};
+use crate::limits::{BodyError, JsonBreach, JsonLimits, parse_json};
 
 /// The longest frame taken, in bytes: a batch of log lines or a result in JSON.
 pub(super) const MAX_FRAME: usize = 256 * 1024;
@@ -71,7 +71,12 @@ pub(super) enum End {
 impl Heard {
     pub(super) fn of(message: &Message) -> Self {
         match message {
-            Message::Text(text) => parse_json(text.as_bytes(), &LIMITS).map_or(Self::Wrong, Self::Frame),
+            Message::Text(text) => match parse_json(text.as_bytes(), &LIMITS) {
+                Ok(said) => Self::Frame(said),
+                // A bound of ours is no fault of the client, which would stop for good.
+                Err(BodyError::Bounds { breach: JsonBreach::Nodes { .. }, .. }) => Self::Frame(Said::Other),
+                Err(_) => Self::Wrong,
+            },
             Message::Binary(_) => Self::Wrong,
             Message::Ping(_) | Message::Pong(_) | Message::Close(_) => Self::Control,
         }
@@ -168,6 +173,8 @@ mod tests {
             assert_eq!(heard(wrong), Heard::Wrong, "{wrong}");
         }
         assert_eq!(Heard::of(&Message::Binary(vec![1].into())), Heard::Wrong);
+        let long = format!(r#"{{"type":"heartbeat","capabilities":{{"x":[{}0]}}}}"#, "0,".repeat(20_000));
+        assert_eq!(heard(&long), Heard::Frame(Said::Other), "a bound of ours stops no worker");
     }
 
     #[test]
