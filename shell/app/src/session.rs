@@ -83,7 +83,8 @@ impl<S: Store> App<S> {
         }
     }
 
-    /// By what a caller without a key is known again while a person decides: its invite and all that it says of itself.
+    /// By what a caller without a key is known again while a person decides: its invite and all that it says of itself. With a
+    /// zero byte in it, so that it is no secret that anybody can show in a header.
     fn claimed(&self, shown: &Secret, fields: &EnrollFields) -> Verifier {
         let mut said = Sha256::new().chain_update(shown.reveal());
         for (name, value) in fields.attributes.iter() {
@@ -339,10 +340,7 @@ impl Decision for Refresh {
     type Outcome = Outcome;
 
     async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<Facts, StoreError> {
-        match reads.credential_by_secret(self.shown).await? {
-            Some(token) => around(token, reads).await,
-            None => Ok(Facts::default()),
-        }
+        selected(self.shown, reads).await
     }
 
     fn decide(&self, facts: Facts) -> Result<Plan<Outcome>, Refusal> {
@@ -364,10 +362,7 @@ impl Decision for ShownElsewhere {
     type Outcome = ();
 
     async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<Facts, StoreError> {
-        match reads.credential_by_secret(self.shown).await? {
-            Some(token) => around(token, reads).await,
-            None => Ok(Facts::default()),
-        }
+        selected(self.shown, reads).await
     }
 
     fn decide(&self, facts: Facts) -> Result<Plan<()>, Refusal> {
@@ -415,6 +410,14 @@ impl Decision for FirstUse {
 
     fn decide(&self, facts: Facts) -> Result<Plan<()>, Refusal> {
         refresh::first_use(&facts, &self.context)
+    }
+}
+
+/// What must be known of the token that a secret selects.
+async fn selected<R: Reads + Unscoped>(shown: SecretId, reads: &mut R) -> Result<Facts, StoreError> {
+    match reads.credential_by_secret(shown).await? {
+        Some(token) => around(token, reads).await,
+        None => Ok(Facts::default()),
     }
 }
 

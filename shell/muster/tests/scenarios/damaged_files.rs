@@ -72,6 +72,8 @@ fn a_server_with_a_damaged_file_refuses_to_start_and_changes_nothing() {
         ("ca/root-a.key", Harm::Emptied),
         ("ca/root-a.crt", Harm::Cut),
         ("ca/jwt.key", Harm::Gone),
+        ("ca/callers.crt", Harm::Gone),
+        ("ca/callers.key", Harm::Overwritten),
         ("ca/seal.key", Harm::Gone),
         ("ca/issuing.key", Harm::Opened),
     ] {

@@ -24,6 +24,11 @@
 //! | 17 its table of tokens is never tidied | at most two of a family are open (`refresh::tests`); ended ones are history, as certificates are |
 //! | 18 a heartbeat says nothing | `a_host_is_online_while_it_beats_and_the_steady_state_costs_no_write` |
 //!
+//! What a server must do for it: 201, 200 and 204 exactly, all fields and the key in its form, `a_host_registers_beats_and_refreshes_…`;
+//! 404, 401 and 403 for what they mean to it, `a_heartbeat_is_answered_404_…`, `a_suspended_host_…`, `a_revoked_host_…`; what passes is
+//! 503, `trouble_with_the_store_…`; a refresh that is repeated, `a_lost_refresh_answer_…`; a token that is good until the first
+//! heartbeat, `a_lost_register_answer_…`; no load while nothing changes, `a_host_is_online_while_it_beats_…`.
+//!
 //! Whom hosts let in: `a_host_is_given_the_authority_of_callers_and_no_other`; C. S on both stores.
 
 use axum::body::Body;

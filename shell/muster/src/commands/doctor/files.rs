@@ -311,6 +311,8 @@ mod tests {
             "ca/issuing.crt",
             "ca/root-a.key",
             "ca/root-b.crt",
+            "ca/callers.key",
+            "ca/callers.crt",
             "ca/jwt.key",
         ] {
             let path = temp.0.join(name);
