@@ -8,45 +8,16 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
+
+pub use crate::downstream::Fault;
+use crate::downstream::{self, Downstream, http};
 
 /// The token that opens the API.
 pub const TOKEN: &str = "ergo-token";
 /// The password of the IRC operators `muster` and `weak`. The latter may neither suspend nor kill.
 pub const OPER: &str = "oper-password";
-
-/// What goes wrong with a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
-    /// Nothing is done and nothing answered.
-    Silent,
-    /// It is done; the answer is lost.
-    AnswerLost,
-    /// It is done; the answer never comes.
-    AnswerNever,
-    /// Nothing is done; 500.
-    Broken,
-    /// It is done; 500.
-    BrokenAfter,
-    /// Nothing is done: somebody changed the account at the same time.
-    Raced,
-    /// Nothing is wrong.
-    None,
-}
-
-impl Fault {
-    /// Every fault.
-    pub const ALL: [Self; 7] = [
-        Self::Silent,
-        Self::AnswerLost,
-        Self::AnswerNever,
-        Self::Broken,
-        Self::BrokenAfter,
-        Self::Raced,
-        Self::None,
-    ];
-}
 
 /// An account of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -163,27 +134,15 @@ impl FakeErgo {
 
     async fn answer(self, stream: TcpStream) -> std::io::Result<()> {
         let mut stream = BufReader::new(stream);
-        let mut head = String::new();
-        while !head.ends_with("\r\n\r\n") {
-            if stream.read_line(&mut head).await? == 0 {
-                return Ok(());
-            }
-        }
-        let lower = head.to_ascii_lowercase();
-        let length = lower.split("content-length: ").nth(1).and_then(|rest| rest.lines().next());
-        let mut body = vec![0; length.and_then(|n| n.trim().parse().ok()).unwrap_or(0)];
-        stream.read_exact(&mut body).await?;
+        let Some((head, body)) = downstream::request(&mut stream).await? else { return Ok(()) };
         let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
         let is_let_in = head.contains(&format!("Bearer {TOKEN}\r\n"));
         let (fault, answer) = self.state().call(&path, is_let_in, &body);
-        let text = match (fault, answer) {
-            (Fault::Silent | Fault::AnswerNever, _) => return std::future::pending().await,
-            (Fault::AnswerLost, _) => return Ok(()),
-            (Fault::Broken | Fault::BrokenAfter, _) => http(500, "text/plain", "broken"),
-            (_, Ok(answer)) => http(200, "application/json", &answer.to_string()),
-            (_, Err((status, text))) => http(status, "text/plain", text),
+        let text = match answer {
+            Ok(answer) => http(200, "application/json", &answer.to_string()),
+            Err((status, text)) => http(status, "text/plain", text),
         };
-        stream.get_mut().write_all(text.as_bytes()).await
+        fault.answer(stream.get_mut(), &text).await
     }
 
     async fn talk(self, stream: TcpStream) -> std::io::Result<()> {
@@ -212,6 +171,24 @@ impl FakeErgo {
     }
 }
 
+impl Downstream for FakeErgo {
+    fn fail(&self, faults: &[Fault]) {
+        self.state().faults.extend(faults);
+    }
+
+    fn make(&self, name: &str, passphrase: &str) {
+        self.make(name, passphrase);
+    }
+
+    fn lets_in(&self, name: &str, passphrase: &str) -> bool {
+        self.lets_in(name, passphrase)
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.state().accounts.keys().cloned().collect()
+    }
+}
+
 type Answered = Result<Value, (u16, &'static str)>;
 
 impl State {
@@ -229,16 +206,20 @@ impl State {
         match fault {
             Fault::Silent | Fault::Broken => return (fault, Ok(Value::Null)),
             Fault::Raced => return (fault, Ok(json!({"success": false, "errorCode": "UNKNOWN_ERROR"}))),
-            Fault::AnswerLost | Fault::AnswerNever | Fault::BrokenAfter | Fault::None => {}
+            Fault::Twice => drop(self.carried_out(path, &name, passphrase.clone())),
+            _ => {}
         }
-        let answer = match path {
-            "/v1/ns/saregister" => Ok(self.register(&name, passphrase)),
-            "/v1/ns/passwd" => Ok(self.change(&name, passphrase)),
-            "/v1/ns/info" => Ok(self.info(&name)),
-            "/v1/check_auth" => Ok(self.check(&name, &passphrase)),
+        (fault, self.carried_out(path, &name, passphrase))
+    }
+
+    fn carried_out(&mut self, path: &str, name: &str, passphrase: String) -> Answered {
+        match path {
+            "/v1/ns/saregister" => Ok(self.register(name, passphrase)),
+            "/v1/ns/passwd" => Ok(self.change(name, passphrase)),
+            "/v1/ns/info" => Ok(self.info(name)),
+            "/v1/check_auth" => Ok(self.check(name, &passphrase)),
             _ => Err((404, "404 page not found\n")),
-        };
-        (fault, answer)
+        }
     }
 
     fn register(&mut self, name: &str, passphrase: String) -> Value {
@@ -334,11 +315,4 @@ impl State {
 
 fn notices(texts: &[String]) -> String {
     texts.iter().map(|text| format!(":NickServ!NickServ@localhost NOTICE m :{text}\r\n")).collect()
-}
-
-fn http(status: u16, kind: &str, body: &str) -> String {
-    let length = body.len();
-    format!(
-        "HTTP/1.1 {status} -\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
-    )
 }

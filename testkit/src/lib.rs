@@ -5,10 +5,14 @@
 pub mod balancer;
 mod clock;
 #[cfg(feature = "downstream")]
+pub mod downstream;
+#[cfg(feature = "downstream")]
 pub mod ergo;
 mod ids;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+#[cfg(feature = "downstream")]
+pub mod receiver;
 #[cfg(feature = "reference")]
 pub mod reference;
 mod things;

@@ -4,11 +4,11 @@
 use muster_lifecycle::Context;
 use muster_model::text::DisplayName;
 use muster_model::{
-    AccessKind, AccessToken, Active, Actor, Attributes, Claimant, Credential, CredentialKind,
-    CredentialState, Entry, Grant, GrantKind, GrantState, Hold, HoldReason, HoldState, KeyAlgorithm,
-    KeyRecord, KeyStanding, Labels, Machine, MachineKind, MachineState, Object, Operator, OperatorRole,
-    PublicKey, Reason, ReimagePolicy, SecretHash, SecretId, SignedDuration, Site, Tenant, TenantId,
-    Timestamp, Uses,
+    AccessKind, AccessToken, Account, Active, Actor, Attributes, Claimant, Credential, CredentialKind,
+    CredentialState, Delivery, Entry, Grant, GrantKind, GrantState, Hold, HoldReason, HoldState,
+    KeyAlgorithm, KeyRecord, KeyStanding, Labels, Machine, MachineKind, MachineState, Object, Operator,
+    OperatorRole, Provenance, PublicKey, Reason, ReimagePolicy, SecretHash, SecretId, SignedDuration, Site,
+    Tenant, TenantId, Timestamp, Uses, Wanted,
 };
 
 use crate::{Ids, counted_bytes};
@@ -201,6 +201,23 @@ impl Kit {
             expires_at: at(86_400),
             ended_at: None,
             scope: None,
+        }
+    }
+
+    /// An account that is to be made.
+    pub fn account(&self, machine: &Machine) -> Account {
+        Account {
+            id: self.ids.next(),
+            tenant: self.tenant,
+            machine: machine.id,
+            provisioner: text("irc"),
+            name: text("w-two"),
+            wanted: Wanted::Live,
+            version: 1,
+            secret: 1,
+            provenance: Provenance::Unknown,
+            delivery: Delivery::Due { at: at(0), attempts: 0, last: None },
+            created_at: at(0),
         }
     }
 

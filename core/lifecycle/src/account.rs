@@ -11,6 +11,11 @@ use muster_model::{
 
 use crate::plan::{AccountChange, Change, Context, Plan};
 
+mod auto;
+
+pub use auto::{Candidate, Rule, Wish};
+pub(crate) use auto::{of_agent, on_admission};
+
 /// The longest wait between two tries.
 const LONGEST: i64 = 300_000;
 
@@ -110,16 +115,30 @@ pub fn follow(
     credentials_end: bool,
     now: Timestamp,
 ) -> Vec<Change> {
+    moved(accounts, state, credentials_end, now).into_iter().map(Change::from).collect()
+}
+
+/// The accounts of a machine in this state, each under a new passphrase.
+pub(crate) fn turned(accounts: &[Account], state: &MachineState, now: Timestamp) -> Vec<AccountChange> {
+    moved(accounts, state, true, now)
+}
+
+fn moved(
+    accounts: &[Account],
+    state: &MachineState,
+    credentials_end: bool,
+    now: Timestamp,
+) -> Vec<AccountChange> {
     let wanted = wanted_for(state);
-    let moved = |account: &Account| {
+    let change = |account: &Account| {
         let stays = account.wanted == wanted && !credentials_end;
         if account.wanted == Wanted::Removed || stays {
             return None;
         }
         let secret = account.secret + u32::from(credentials_end);
-        Some(AccountChange::Update(again(Account { wanted, secret, ..account.clone() }, now)).into())
+        Some(AccountChange::Update(again(Account { wanted, secret, ..account.clone() }, now)))
     };
-    accounts.iter().filter_map(moved).collect()
+    accounts.iter().filter_map(change).collect()
 }
 
 /// Whether this state of a machine is one that ended its credentials.
@@ -128,6 +147,23 @@ pub(crate) fn ends_passphrases(state: &MachineState) -> bool {
         state,
         MachineState::Retired(_) | MachineState::Suspended(Suspended { cause: SuspendCause::Revoked(_), .. })
     )
+}
+
+/// The account whose passphrase a software agent is told: the first one in this order of provisioners.
+///
+/// # Errors
+/// [`Refusal::AccountForeign`] where somebody else's account stands in its way: its passphrase would open nothing.
+pub(crate) fn shown<'a>(
+    accounts: &'a [Account],
+    order: &[ProvisionerName],
+) -> Result<Option<&'a Account>, Refusal> {
+    let of = |name: &ProvisionerName| {
+        accounts.iter().find(|account| account.provisioner == *name && account.wanted != Wanted::Removed)
+    };
+    match order.iter().find_map(of) {
+        Some(Account { delivery: Delivery::Conflict { .. }, .. }) => Err(Refusal::AccountForeign),
+        shown => Ok(shown),
+    }
 }
 
 /// Gives an account a new passphrase; the one before ends.
@@ -287,9 +323,10 @@ fn late(account: Account, learned: bool, context: &Context) -> Plan<Account> {
 
 fn failed(account: Account, attempts: u32, mishap: Mishap, retry: Retry, context: &Context) -> Plan<Account> {
     let (kind, said) = (mishap.kind, mishap.text.clone());
-    // What is to be locked is still open there, so that is tried for as long as it takes.
-    let is_open = account.wanted != Wanted::Live;
-    let gives_up = kind == MishapKind::Refused || (attempts >= retry.attempts && !is_open);
+    // What is to be locked is still open there, so that is tried for as long as it takes; and a replica that knows nothing of a
+    // provisioner must not end the orders for the others that do.
+    let goes_on = account.wanted != Wanted::Live || kind == MishapKind::NotConfigured;
+    let gives_up = kind == MishapKind::Refused || (attempts >= retry.attempts && !goes_on);
     let (action, delivery) = match gives_up {
         true => ("account.dead", Delivery::Dead { at: context.now, attempts, last: mishap }),
         false => {

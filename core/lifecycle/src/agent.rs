@@ -6,11 +6,12 @@
 use muster_model::engagement::Amendment;
 use muster_model::text::{Skill, Team};
 use muster_model::{
-    Active, AgentRole, Credential, CredentialId, CredentialKind, EndReason, Engagement, EngagementVersion,
-    Labels, Machine, MachineId, MachineKind, MachineName, MachineState, Nick, Object, Refusal, SecretHash,
-    SecretId, Site, SoftwareAgent, SuspendCause, Suspended,
+    Account, Active, AgentRole, Credential, CredentialId, CredentialKind, EndReason, Engagement,
+    EngagementVersion, Labels, Machine, MachineId, MachineKind, MachineName, MachineState, Nick, Object,
+    ProvisionerName, Refusal, SecretHash, SecretId, Site, SoftwareAgent, SuspendCause, Suspended,
 };
 
+use crate::account::{self, Candidate};
 use crate::credential::{end_all, reserve};
 use crate::machine;
 use crate::plan::{AgentChange, Change, Context, CredentialChange, MachineChange, Plan};
@@ -46,6 +47,26 @@ pub struct NewAgent {
     pub credential: Option<NewBearer>,
 }
 
+/// The accounts that software agents have in other systems.
+#[derive(Debug, Clone, Default)]
+pub struct Accounts {
+    /// Those that this agent may have without anybody ordering them.
+    pub candidates: Vec<Candidate>,
+    /// The provisioners, the first of which gives the passphrase that the agent is told.
+    pub order: Vec<ProvisionerName>,
+}
+
+/// What was read to register a software agent.
+#[derive(Debug, Clone, Default)]
+pub struct Room {
+    /// The machine that has its nick.
+    pub holder: Option<Machine>,
+    /// The site.
+    pub site: Option<Site>,
+    /// The accounts it may have.
+    pub accounts: Accounts,
+}
+
 /// A bearer key that was drawn.
 #[derive(Debug, Clone, Copy)]
 pub struct NewBearer {
@@ -75,6 +96,8 @@ pub struct Engaged {
     pub version: EngagementVersion,
     /// Its machine.
     pub machine: Machine,
+    /// Its accounts in other systems.
+    pub accounts: Vec<Account>,
 }
 
 /// What is to be changed of a software agent.
@@ -144,42 +167,55 @@ impl Reach {
     }
 }
 
-/// Makes a software agent: its machine, at work from now on, with a bearer key where one was drawn.
+/// Makes a software agent: its machine, at work from now on, and its accounts in other systems. Where it has none, it
+/// shows the bearer key that was drawn for it.
 ///
 /// # Errors
 /// [`Refusal::OutsideTeam`] and [`Refusal::ScopeMissing`] for what the caller may not give, [`Refusal::NameTaken`] where
-/// an agent has the nick, [`Refusal::NickBarred`] where its holder was revoked, [`Refusal::NotFound`] for the site.
+/// an agent has the nick or a machine the account, [`Refusal::NickBarred`] where its holder was revoked,
+/// [`Refusal::AccountForeign`], [`Refusal::NotFound`] for the site.
 pub fn register(
     new: NewAgent,
-    holder: Option<&Machine>,
-    site: Option<Site>,
+    room: Room,
     reach: &Reach,
     context: &Context,
     terms: &Terms,
 ) -> Result<Plan<Engaged>, Refusal> {
     let team = reach.team(new.team.clone())?;
     reach.allows(new.role, &new.engagement, None)?;
-    match holder.map(|machine| &machine.state) {
-        None => {}
-        Some(state) if is_over(state) => return Err(Refusal::NickBarred),
-        Some(_) => return Err(Refusal::NameTaken { what: "agent" }),
-    }
-    let site = site.ok_or(Refusal::NotFound { what: "site" })?;
+    nick_is_free(room.holder.as_ref())?;
+    let site = room.site.ok_or(Refusal::NotFound { what: "site" })?;
     let action = if new.credential.is_some() { "agent.register" } else { "agent.adopt" };
-    let made = made(new.clone(), team, &site, context);
+    let mut made = made(new.clone(), team, &site, context);
+    let Accounts { candidates, order } = room.accounts;
+    let adopted = new.credential.is_none();
+    let accounts = account::of_agent(candidates, &made.agent, &made.machine, &site.code, adopted, context)?;
+    made.accounts = accounts.iter().map(|change| change.account().clone()).collect();
+    let has_account = !adopted && account::shown(&made.accounts, &order)?.is_some();
+    let bearer = new.credential.filter(|_| !has_account);
     let mut changes: Vec<Change> = vec![
         MachineChange::Create(made.machine.clone()).into(),
         AgentChange::Register(made.agent.clone()).into(),
         AgentChange::Engage(made.version.clone()).into(),
     ];
-    changes.extend(new.credential.map(|bearer| bearer.reserved(&made.machine, context, terms)));
+    changes.extend(accounts.into_iter().map(Change::from));
+    changes.extend(bearer.map(|bearer| bearer.reserved(&made.machine, context, terms)));
     let mut entry = context.entry(action, Object::Machine(made.machine.id), made.agent.role.as_str());
     entry.detail = told(&made.agent);
     Ok(Plan::new(made, changes, entry))
 }
 
+/// Whether nobody has a nick, by the machine of the agent that has it.
+fn nick_is_free(holder: Option<&Machine>) -> Result<(), Refusal> {
+    match holder.map(|machine| &machine.state) {
+        None => Ok(()),
+        Some(state) if is_over(state) => Err(Refusal::NickBarred),
+        Some(_) => Err(Refusal::NameTaken { what: "agent" }),
+    }
+}
+
 /// Whether nobody may be this machine any more.
-fn is_over(state: &MachineState) -> bool {
+pub(crate) fn is_over(state: &MachineState) -> bool {
     match state {
         MachineState::Retired(_) => true,
         MachineState::Suspended(Suspended { cause, .. }) => matches!(cause, SuspendCause::Revoked(_)),
@@ -224,7 +260,7 @@ fn made(new: NewAgent, team: Option<Team>, site: &Site, context: &Context) -> En
         freed_at: None,
     };
     let version = version_of(&agent, new.engagement, context);
-    Engaged { agent, version, machine }
+    Engaged { agent, version, machine, accounts: Vec::new() }
 }
 
 fn version_of(agent: &SoftwareAgent, engagement: Engagement, context: &Context) -> EngagementVersion {
@@ -248,12 +284,12 @@ impl NewBearer {
 /// An agent that is there, within reach and not over.
 fn living(facts: Facts, reach: &Reach) -> Result<(Engaged, Vec<Credential>), Refusal> {
     let missing = Refusal::NotFound { what: "agent" };
-    let Facts { of_machine: machine::Facts { machine, agent, credentials, .. }, version } = facts;
+    let Facts { of_machine: machine::Facts { machine, agent, credentials, accounts, .. }, version } = facts;
     let (Some(machine), Some(agent), Some(version)) = (machine, agent, version) else { return Err(missing) };
     if is_over(&machine.state) || agent.freed_at.is_some() || !reach.holds(&agent) {
         return Err(missing);
     }
-    Ok((Engaged { agent, version, machine }, credentials))
+    Ok((Engaged { agent, version, machine, accounts }, credentials))
 }
 
 /// Changes what an agent is and is to do: one version more. What is so already changes nothing.
@@ -262,7 +298,7 @@ fn living(facts: Facts, reach: &Reach) -> Result<(Engaged, Vec<Credential>), Ref
 /// [`Refusal::NotFound`] for one that is over or out of reach; [`Refusal::OutsideTeam`], [`Refusal::ScopeMissing`].
 pub fn change(facts: Facts, wish: &Wish, reach: &Reach, context: &Context) -> Result<Plan<Engaged>, Refusal> {
     let (known, _) = living(facts, reach)?;
-    let Engaged { agent, version, machine } = known.clone();
+    let Engaged { agent, version, machine, accounts } = known.clone();
     let team = match &wish.team {
         // Whoever is bound to a team neither takes an agent out of it nor into another.
         Some(None) if reach.team.is_some() => return Err(Refusal::OutsideTeam),
@@ -287,7 +323,7 @@ pub fn change(facts: Facts, wish: &Wish, reach: &Reach, context: &Context) -> Re
     entry.detail = told(&agent);
     let changes =
         vec![AgentChange::Update(agent.clone()).into(), AgentChange::Engage(version.clone()).into()];
-    Ok(Plan::new(Engaged { agent, version, machine }, changes, entry))
+    Ok(Plan::new(Engaged { agent, version, machine, accounts }, changes, entry))
 }
 
 /// Gives a machine that is a software agent by kind its nick and its engagement.
@@ -298,7 +334,7 @@ pub fn change(facts: Facts, wish: &Wish, reach: &Reach, context: &Context) -> Re
 pub fn engage(
     new: NewAgent,
     machine: Option<Machine>,
-    holder: Option<&Machine>,
+    room: Room,
     context: &Context,
 ) -> Result<Plan<Engaged>, Refusal> {
     let machine = machine.ok_or(Refusal::NotFound { what: "machine" })?;
@@ -308,11 +344,8 @@ pub fn engage(
     if is_over(&machine.state) {
         return Err(Refusal::WrongState { verb: "engage", state: machine.state.as_str() });
     }
-    match holder.map(|holder| &holder.state) {
-        None => {}
-        Some(state) if is_over(state) => return Err(Refusal::NickBarred),
-        Some(_) => return Err(Refusal::NameTaken { what: "agent" }),
-    }
+    nick_is_free(room.holder.as_ref())?;
+    let site = room.site.ok_or(Refusal::NotFound { what: "site" })?;
     let agent = SoftwareAgent {
         tenant: machine.tenant,
         machine: machine.id,
@@ -326,19 +359,25 @@ pub fn engage(
     let version = version_of(&agent, new.engagement, context);
     let mut entry = context.entry("agent.engage", Object::Machine(machine.id), agent.role.as_str());
     entry.detail = told(&agent);
-    let changes =
+    let candidates = room.accounts.candidates;
+    let accounts = account::of_agent(candidates, &agent, &machine, &site.code, false, context)?;
+    let mut changes: Vec<Change> =
         vec![AgentChange::Register(agent.clone()).into(), AgentChange::Engage(version.clone()).into()];
-    Ok(Plan::new(Engaged { agent, version, machine }, changes, entry))
+    changes.extend(accounts.iter().cloned().map(Change::from));
+    let accounts = accounts.iter().map(|change| change.account().clone()).collect();
+    Ok(Plan::new(Engaged { agent, version, machine, accounts }, changes, entry))
 }
 
-/// Another bearer key in the place of all it had. Whoever is connected by an older one is cut off.
+/// Something else to show in the place of all it had: another passphrase for each of its accounts, and where it has none,
+/// another bearer key. Whoever is connected by an older key is cut off.
 ///
 /// # Errors
 /// [`Refusal::NotFound`] for one that is over or out of reach; [`Refusal::WrongState`] for one that is paused or has not
-/// begun.
+/// begun; [`Refusal::NameTaken`] and [`Refusal::AccountForeign`] where the account it is to have is somebody else's.
 pub fn rotate(
     facts: Facts,
     bearer: NewBearer,
+    room: Room,
     reach: &Reach,
     context: &Context,
     terms: &Terms,
@@ -348,12 +387,24 @@ pub fn rotate(
         return Err(Refusal::WrongState { verb: "rotate", state: known.machine.state.as_str() });
     }
     let machine = Machine { generation: known.machine.generation + 1, ..known.machine };
+    let site = room.site.ok_or(Refusal::NotFound { what: "site" })?;
+    let Accounts { mut candidates, order } = room.accounts;
+    let has = |wish: &account::Wish| {
+        known.accounts.iter().any(|account| account.provisioner == wish.rule.provisioner)
+    };
+    candidates.retain(|candidate| !has(&candidate.wish));
+    let mut accounts = account::turned(&known.accounts, &machine.state, context.now);
+    accounts.extend(account::of_agent(candidates, &known.agent, &machine, &site.code, false, context)?);
+    let own: Vec<Account> = accounts.iter().map(|change| change.account().clone()).collect();
+    let bearer = if account::shown(&own, &order)?.is_some() { None } else { Some(bearer) };
     let mut changes = end_all(&credentials, EndReason::Superseded, context.now);
     changes.push(MachineChange::Update(machine.clone()).into());
-    changes.push(bearer.reserved(&machine, context, terms));
+    changes.extend(accounts.into_iter().map(Change::from));
+    changes.extend(bearer.map(|bearer| bearer.reserved(&machine, context, terms)));
     let mut entry = context.entry("agent.rotate", Object::Machine(machine.id), "rotated");
-    entry.detail = vec![("nick", known.agent.nick.to_string()), ("credential", bearer.id.to_string())];
-    Ok(Plan::new(Engaged { machine, ..known }, changes, entry))
+    entry.detail = vec![("nick", known.agent.nick.to_string())];
+    entry.detail.extend(bearer.map(|bearer| ("credential", bearer.id.to_string())));
+    Ok(Plan::new(Engaged { machine, accounts: own, ..known }, changes, entry))
 }
 
 /// Revokes an agent: what it shows, and its right to come back under its nick.

@@ -7,7 +7,7 @@ use muster_model::{
     Machine, MachineId, MachineState, Object, PublicKey, ReasonText, Refusal, Site,
 };
 
-use crate::account;
+use crate::account::{self, Wish};
 use crate::credential;
 use crate::enroll::{Known, Outcome, key_still_counts};
 use crate::identity::{self, Newcomer};
@@ -74,6 +74,7 @@ pub fn approve(
     facts: Facts,
     choice: Option<Choice>,
     machine: MachineId,
+    accounts: &[Wish],
     context: &Context,
 ) -> Result<Plan<Hold>, Refusal> {
     let Facts { hold, site, grant, pending, by_key, existing, by_hardware } = facts;
@@ -96,7 +97,7 @@ pub fn approve(
         (Choice::New, _) => {
             let site = site.ok_or(Refusal::NotFound { what: "site" })?;
             let claimant = &hold.claimant;
-            Newcomer { context, machine, claimant, site: &site, grant: grant.as_ref(), hardware_id }
+            Newcomer { context, machine, claimant, site: &site, grant: grant.as_ref(), hardware_id, accounts }
                 .into_machine(pending.filter(|pending| matches!(pending.state, MachineState::Pending(_))))?
         }
     };

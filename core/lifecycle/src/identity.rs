@@ -8,7 +8,7 @@ use muster_model::{
     Timestamp,
 };
 
-use crate::account;
+use crate::account::{self, Wish};
 use crate::credential::end_all;
 use crate::enroll::Known;
 use crate::plan::{Change, Context, KeyChange, MachineChange};
@@ -22,6 +22,8 @@ pub(crate) struct Newcomer<'a> {
     pub(crate) site: &'a Site,
     pub(crate) grant: Option<&'a Grant>,
     pub(crate) hardware_id: Option<HardwareId>,
+    /// The accounts that machines may have without anybody ordering them.
+    pub(crate) accounts: &'a [Wish],
 }
 
 impl Newcomer<'_> {
@@ -38,6 +40,7 @@ impl Newcomer<'_> {
         };
         let mut changes: Vec<Change> = vec![record.into()];
         changes.extend(register(self.claimant, &machine));
+        changes.extend(account::on_admission(self.accounts, &machine, &self.site.code, self.context));
         Ok((machine, changes))
     }
 

@@ -238,9 +238,17 @@ pub enum AccessChange {
 pub enum AccountChange {
     /// A new one.
     Create(Account),
-    /// The whole record as it is from now on; tenant, identifier, machine, provisioner and name stay, and the version
-    /// never falls.
+    /// The whole record as it is from now on; tenant, identifier, provisioner and name stay, and the version never falls.
     Update(Account),
+}
+
+impl AccountChange {
+    /// The record as it is from now on.
+    pub fn account(&self) -> &Account {
+        match self {
+            Self::Create(account) | Self::Update(account) => account,
+        }
+    }
 }
 
 /// A change of what is remembered to recognise a repeated request.

@@ -75,6 +75,9 @@ pub enum Refusal {
         /// The noun.
         what: &'static str,
     },
+    /// In the other system there is an account of that name which Muster did not make.
+    #[error("the account of that name is somebody else's")]
+    AccountForeign,
     /// The nick's holder was revoked, and no operator has freed it.
     #[error("the nick belongs to an agent that was revoked")]
     NickBarred,
@@ -137,6 +140,7 @@ impl Refusal {
             Self::ChoiceNeeded => "choice_needed",
             Self::ChoiceUnavailable { .. } => "choice_unavailable",
             Self::NameTaken { .. } => "name_taken",
+            Self::AccountForeign => "account_foreign",
             Self::NickBarred => "nick_barred",
             Self::OutsideTeam => "outside_team",
             Self::ScopeMissing { .. } => "insufficient_scope",

@@ -52,12 +52,14 @@ pub struct AccountSecret {
 }
 
 /// A request to make an account for a machine.
-#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields, default)]
 pub struct CreateAccount {
     /// Who makes it: the name of a provisioner in the configuration.
+    #[schema(required)]
     pub provisioner: String,
     /// What it is to be called there: letters, digits and ``-_.[]\`^{}|~``.
+    #[schema(required)]
     pub name: String,
 }
 
@@ -103,6 +105,11 @@ pub struct Drift {
     pub found: String,
     /// Whether it is being brought back.
     pub mended: bool,
+}
+
+/// Whether what a look found is brought back.
+pub fn is_mended(found: &str) -> bool {
+    matches!(found, "missing" | "passphrase" | "open")
 }
 
 impl From<&muster_model::Account> for Account {

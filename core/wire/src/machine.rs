@@ -61,7 +61,7 @@ pub struct Machine {
     pub enrolled_at: Option<Timestamp>,
 }
 
-/// A machine with its credentials.
+/// A machine with its credentials and accounts.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct MachineDetail {
     /// The machine.
@@ -71,6 +71,9 @@ pub struct MachineDetail {
     pub words: Vec<String>,
     /// Its credentials, the newest first, at most 50.
     pub credentials: Vec<Credential>,
+    /// Its accounts in other systems that are not removed, at most 64.
+    #[serde(default)]
+    pub accounts: Vec<crate::account::Account>,
 }
 
 /// A credential, as people see it.

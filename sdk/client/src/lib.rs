@@ -7,6 +7,7 @@
 //! Invariant: nothing secret is sent before the server has proved to be the pinned one.
 
 mod access;
+mod accounts;
 mod audit;
 mod callers;
 mod engagements;

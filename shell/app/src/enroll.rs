@@ -146,6 +146,7 @@ impl<S: Store> App<S> {
             hold: draw!(ports),
             credential: draw!(ports),
             terms: self.terms(),
+            accounts: self.wishes(),
         };
         let bearer = Bearer::new(self.inner.pepper.clone(), named.form, &claim, &claimant);
         let credential = match &claimant.key {

@@ -1,5 +1,6 @@
 //! Operators look at holds and decide them; those who wait collect the decision.
 
+use muster_lifecycle::account::Wish;
 use muster_lifecycle::enroll::Outcome;
 use muster_lifecycle::hold::{self, Choice, CollectFacts, Facts};
 use muster_lifecycle::{Context, Plan, Terms};
@@ -84,8 +85,9 @@ impl<S: Store> App<S> {
             wire::Choice::New => Choice::New,
         });
         let context = self.context(origin);
-        let decision =
-            Approve { app: self.clone(), hold: id, choice, machine: draw!(&*self.inner.ports), context };
+        let machine = draw!(&*self.inner.ports);
+        let accounts = self.wishes();
+        let decision = Approve { app: self.clone(), hold: id, choice, machine, accounts, context };
         self.settle(origin, decision).await?;
         self.hold(id, origin).await
     }
@@ -148,6 +150,7 @@ struct Approve<S> {
     hold: HoldId,
     choice: Option<Choice>,
     machine: MachineId,
+    accounts: Vec<Wish>,
     context: Context,
 }
 
@@ -196,7 +199,7 @@ impl<S: Store> Decision for Approve<S> {
     }
 
     fn decide(&self, facts: Facts) -> Result<Plan<Hold>, Refusal> {
-        hold::approve(facts, self.choice, self.machine, &self.context)
+        hold::approve(facts, self.choice, self.machine, &self.accounts, &self.context)
     }
 }
 

@@ -64,6 +64,8 @@ pub use mark::{Mark, MarkError};
 pub use mode::Mode;
 /// What becomes of an order, as a connector tells it.
 pub use muster_lifecycle::account::Outcome as Delivered;
+/// Which machines have accounts in other systems without anybody ordering them.
+pub use muster_lifecycle::account::Rule as AccountRule;
 pub use nonce::Nonces;
 pub use ports::Ports;
 pub use presence::{Channel, ChannelOrder, Registry};

@@ -62,11 +62,13 @@ impl<S: Store> App<S> {
         let mut reads = self.reader().await?;
         let row = reads.machine_row(tenant, id).await?.ok_or(Refusal::NotFound { what: "machine" })?;
         let credentials = reads.credentials(tenant, id, SHOWN).await?;
+        let accounts = reads.accounts_of_machine(tenant, id).await?;
         let now = self.now();
         Ok(wire::MachineDetail {
             words: muster_wire::words(row.machine.key),
             machine: self.view(row),
             credentials: credentials.iter().map(|credential| views::credential(credential, now)).collect(),
+            accounts: accounts.iter().map(Into::into).collect(),
         })
     }
 

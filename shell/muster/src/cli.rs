@@ -84,6 +84,9 @@ pub(crate) enum Command {
     /// Engagements: what software agents are to do, and the proof of it.
     #[command(subcommand)]
     Engagement(commands::engagement::Engagement),
+    /// Accounts that machines have in other systems.
+    #[command(subcommand)]
+    Provision(commands::provision::Provision),
     /// Sites and their enrollment keys.
     #[command(subcommand)]
     Site(commands::site::Site),

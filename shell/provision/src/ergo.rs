@@ -112,17 +112,13 @@ impl Ergo {
     }
 
     async fn fits(&self, name: &AccountName, passphrase: &Passphrase) -> Result<bool, Mishap> {
-        Ok(self.with_passphrase("/v1/check_auth", name, passphrase).await?.success)
+        said_no(&self.with_passphrase("/v1/check_auth", name, passphrase).await?).map(|no| !no)
     }
 
-    /// Whether there is such an account. A failure without a code is how Ergo says that there is none.
+    /// Whether there is such an account.
     async fn is_there(&self, name: &AccountName) -> Result<bool, Mishap> {
         let answer = self.call("/v1/ns/info", serde_json::json!({ "accountName": name.as_str() })).await?;
-        match (answer.success, &answer.error_code) {
-            (true, _) => Ok(true),
-            (false, None) => Ok(false),
-            (false, Some(_)) => understood(&answer).map(|_| false),
-        }
+        said_no(&answer).map(|no| !no)
     }
 
     /// Gives the account this passphrase, making it where there is none.
@@ -203,6 +199,15 @@ impl Provisioner for Ergo {
 
     fn look<'a>(&'a self, order: &'a Order) -> Doing<'a, Result<Found, Mishap>> {
         Box::pin(self.look(order))
+    }
+}
+
+/// Whether a question was answered by no. That is a failure without a code; with one, nothing is known.
+fn said_no(answer: &Answer) -> Result<bool, Mishap> {
+    match (answer.success, &answer.error_code) {
+        (true, _) => Ok(false),
+        (false, None) => Ok(true),
+        (false, Some(_)) => understood(answer).map(|_| true),
     }
 }
 

@@ -56,6 +56,10 @@ fn describe() {
         "Time to answer a request."
     );
     metrics::describe_counter!("muster_refusals_total", "Decided refusals by code.");
+    metrics::describe_counter!(
+        "muster_provision_total",
+        "Orders to other systems by provisioner and what became of them."
+    );
     metrics::describe_counter!("muster_connections_total", "Connections by transport and how they ended.");
     metrics::describe_gauge!("muster_connections_open", "Connections open now, by transport.");
     metrics::describe_gauge!("muster_machines_online", "Machines that hold a channel now.");

@@ -187,6 +187,12 @@ fn refusal_row(refusal: &Refusal) -> Row {
             "There is one of that name already.",
             "Choose another name, or use the one there is.",
         ),
+        Refusal::AccountForeign => (
+            StatusCode::CONFLICT,
+            Stop,
+            "In the other system there is an account of that name which Muster did not make.",
+            "muster provision ls --state conflict shows it; an admin may adopt it.",
+        ),
         Refusal::NickBarred => (
             StatusCode::FORBIDDEN,
             Stop,

@@ -62,6 +62,8 @@ CREATE TABLE accounts (
 ) WITH (fillfactor = 70);
 CREATE TRIGGER machines_are_there AFTER INSERT ON accounts REFERENCING NEW TABLE AS fresh
     FOR EACH STATEMENT EXECUTE FUNCTION machines_are_there();
+CREATE TRIGGER machines_are_still_there AFTER UPDATE ON accounts REFERENCING NEW TABLE AS fresh
+    FOR EACH STATEMENT EXECUTE FUNCTION machines_are_there();
 CREATE UNIQUE INDEX accounts_named ON accounts (provisioner, folded, tenant_id) WHERE wanted <> 'removed';
 CREATE INDEX accounts_of_machine ON accounts (machine_id, id);
 CREATE INDEX accounts_due ON accounts (at, id) WHERE delivery = 'due';

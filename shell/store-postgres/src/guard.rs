@@ -139,21 +139,21 @@ macro_rules! under {
     }};
 }
 
-/// Reads a row whose owner it tells itself: read, lock, read again. Where the lock was there before, once is enough.
+/// Reads a row whose owner it tells itself: read, lock, read again, until the owner that it tells is the one whose lock is
+/// held: an account may have gone to another machine in between. Where the lock was there before, once is enough.
 macro_rules! owned {
-    ($self:ident, $tenant:expr, $owner:expr, $($read:tt)+) => {
-        match $self.view.$($read)+.await? {
-            Some(found) => {
-                let number = $owner(&found).number($tenant);
-                if $self.locks.has(number, Strength::Exclusive) {
-                    Ok(Some(found))
-                } else {
-                    under(&mut $self.locks, number, Strength::Exclusive, $self.view.$($read)+).await
-                }
+    ($self:ident, $tenant:expr, $owner:expr, $($read:tt)+) => {{
+        let mut found = $self.view.$($read)+.await?;
+        loop {
+            let Some(number) = found.as_ref().map($owner).map(|owner| owner.number($tenant)) else {
+                break Ok(None);
+            };
+            if $self.locks.has(number, Strength::Exclusive) {
+                break Ok(found);
             }
-            None => Ok(None),
+            found = under(&mut $self.locks, number, Strength::Exclusive, $self.view.$($read)+).await?;
         }
-    };
+    }};
 }
 
 impl Guarded<'_> {

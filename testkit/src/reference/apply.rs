@@ -382,12 +382,13 @@ impl Tables {
             AccountChange::Update(account) => {
                 let what = "change an account";
                 holds(account.tenant == tenant, what, "it is of another tenant")?;
+                let has_machine = self.machines.contains_key(&(tenant, account.machine));
+                holds(has_machine, what, "there is no such machine")?;
                 self.account_fits(tenant, &account, what)?;
                 let row = known(&mut self.accounts, &(tenant, account.id), what)?;
                 let fits = account.version >= row.version && account.secret >= row.secret;
                 holds(fits, what, "it is older")?;
                 *row = Account {
-                    machine: row.machine,
                     provisioner: row.provisioner.clone(),
                     name: row.name.clone(),
                     created_at: row.created_at,

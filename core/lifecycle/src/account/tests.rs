@@ -207,6 +207,16 @@ fn what_is_refused_for_good_is_given_up_at_once() {
     assert_eq!(becomes(&settle(&account(), 1, &failure(MishapKind::Refused))).standing(), "dead");
 }
 
+/// One replica may know a provisioner that another one does not know yet.
+#[test]
+fn an_order_that_this_server_knows_no_provisioner_for_is_never_given_up() {
+    let mut account = account();
+    for _ in 0..50 {
+        account = becomes(&settle(&account, 1, &failure(MishapKind::NotConfigured)));
+    }
+    assert_eq!(account.standing(), "pending");
+}
+
 #[test]
 fn waits_are_spread_between_a_second_and_five_minutes() {
     for attempts in [1, 2, 8, 9, 40, u32::MAX] {

@@ -44,9 +44,12 @@ fn of_red() -> Reach {
     Reach { team: team("Red"), operators: false, ..anybody() }
 }
 
+fn room() -> Room {
+    Room { site: Some(site(1)), ..Room::default() }
+}
+
 fn registered(new: NewAgent) -> (Engaged, Vec<Credential>) {
-    let plan =
-        register(new, None, Some(site(1)), &anybody(), &context(), &Terms::default()).expect("registered");
+    let plan = register(new, room(), &anybody(), &context(), &Terms::default()).expect("registered");
     let reserved = |change: &Change| match change {
         Change::Credential(CredentialChange::Reserve(credential)) => Some(credential.clone()),
         _ => None,
@@ -56,11 +59,12 @@ fn registered(new: NewAgent) -> (Engaged, Vec<Credential>) {
 }
 
 fn facts((known, credentials): (Engaged, Vec<Credential>)) -> Facts {
-    let Engaged { agent, version, machine } = known;
+    let Engaged { agent, version, machine, accounts } = known;
     let of_machine = machine::Facts {
         machine: Some(machine),
         credentials,
         agent: Some(agent),
+        accounts,
         ..machine::Facts::default()
     };
     Facts { of_machine, version: Some(version) }
@@ -84,13 +88,12 @@ fn missing<O: std::fmt::Debug>(result: Result<Plan<O>, Refusal>) {
 
 #[test]
 fn an_agent_is_registered_with_its_machine_its_engagement_and_its_key_at_once() {
-    let plan = register(new("w-two"), None, Some(site(1)), &anybody(), &context(), &Terms::default());
+    let plan = register(new("w-two"), room(), &anybody(), &context(), &Terms::default());
     let plan = plan.expect("registered");
     assert_eq!(rows(&plan), ["machine made active", "agent w-two", "engagement 1", "credential reserved"]);
     assert_eq!(told(&plan), ("agent.register", "worker"));
     let adopted = NewAgent { credential: None, ..new("w-two") };
-    let plan =
-        register(adopted, None, Some(site(1)), &anybody(), &context(), &Terms::default()).expect("adopted");
+    let plan = register(adopted, room(), &anybody(), &context(), &Terms::default()).expect("adopted");
     assert_eq!(rows(&plan), ["machine made active", "agent w-two", "engagement 1"]);
     assert_eq!(told(&plan), ("agent.adopt", "worker"));
 }
@@ -99,8 +102,14 @@ fn an_agent_is_registered_with_its_machine_its_engagement_and_its_key_at_once() 
 fn a_nick_that_somebody_holds_is_taken_and_that_of_somebody_revoked_is_barred() {
     let refused = |holder: MachineState| {
         let holder = in_state(holder);
-        register(new("W-TWO"), Some(&holder), Some(site(1)), &anybody(), &context(), &Terms::default())
-            .expect_err("refused")
+        register(
+            new("W-TWO"),
+            Room { holder: Some(holder), ..room() },
+            &anybody(),
+            &context(),
+            &Terms::default(),
+        )
+        .expect_err("refused")
     };
     let since = now();
     assert_eq!(refused(MachineState::Active(Active { since })), Refusal::NameTaken { what: "agent" });
@@ -113,7 +122,7 @@ fn a_nick_that_somebody_holds_is_taken_and_that_of_somebody_revoked_is_barred() 
 fn only_an_admin_makes_an_agent_that_acts_as_an_operator() {
     let operator = NewAgent { role: AgentRole::Operator, ..new("boss") };
     let reach = Reach { operators: false, ..anybody() };
-    let result = register(operator.clone(), None, Some(site(1)), &reach, &context(), &Terms::default());
+    let result = register(operator.clone(), room(), &reach, &context(), &Terms::default());
     assert_eq!(result.expect_err("refused"), Refusal::ScopeMissing { scope: "admin" });
     let (known, _) = registered(operator);
     let wish = Wish { role: Some(AgentRole::Operator), ..Wish::default() };
@@ -126,7 +135,7 @@ fn only_an_admin_makes_an_agent_that_acts_as_an_operator() {
 
 #[test]
 fn a_caller_of_a_team_gives_its_own_team_and_its_own_channels() {
-    let by_red = |new: NewAgent| register(new, None, Some(site(1)), &of_red(), &context(), &Terms::default());
+    let by_red = |new: NewAgent| register(new, room(), &of_red(), &context(), &Terms::default());
     let plan = by_red(new("w-two")).expect("in its team");
     assert_eq!(plan.outcome().agent.team, team("Red"));
     assert!(by_red(NewAgent { team: team("RED"), ..new("w-two") }).is_ok());
@@ -145,7 +154,7 @@ fn an_agent_of_another_team_is_not_there() {
     let blue = || facts(registered(NewAgent { team: team("blue"), ..new("w-two") }));
     let terms = Terms::default();
     missing(change(blue(), &Wish::default(), &of_red(), &context()));
-    missing(rotate(blue(), bearer(9), &of_red(), &context(), &terms));
+    missing(rotate(blue(), bearer(9), room(), &of_red(), &context(), &terms));
     missing(revoke(blue(), &of_red(), &context()));
     missing(delete(blue(), &of_red(), &context()));
     missing(blocked(blue(), "help".to_owned(), &of_red(), &context()));
@@ -176,7 +185,8 @@ fn a_change_is_one_version_more_and_none_where_nothing_changes() {
 
 #[test]
 fn a_rotation_ends_what_was_shown_before_and_whoever_was_connected_by_it() {
-    let plan = rotate(facts(registered(new("w-two"))), bearer(9), &anybody(), &context(), &Terms::default());
+    let plan =
+        rotate(facts(registered(new("w-two"))), bearer(9), room(), &anybody(), &context(), &Terms::default());
     let plan = plan.expect("rotated");
     assert_eq!(rows(&plan), ["credential superseded", "machine active", "credential reserved"]);
     assert_eq!(ended(&plan), [(credential_id(7), EndReason::Superseded)]);
@@ -192,7 +202,7 @@ fn a_revoked_agent_is_neither_rotated_nor_changed_and_revoking_it_again_changes_
         let machine = Machine { state: revoked(), ..known.0.machine.clone() };
         facts((Engaged { machine, ..known.0.clone() }, Vec::new()))
     };
-    missing(rotate(over(), bearer(9), &anybody(), &context(), &Terms::default()));
+    missing(rotate(over(), bearer(9), room(), &anybody(), &context(), &Terms::default()));
     missing(change(over(), &Wish::default(), &anybody(), &context()));
     assert!(revoke(over(), &anybody(), &context()).expect("again").is_unchanged());
     let plan = delete(over(), &anybody(), &context()).expect("deleted");
@@ -222,8 +232,8 @@ fn an_operator_frees_a_barred_nick_and_never_that_of_a_living_agent() {
 fn a_machine_of_another_kind_gets_no_nick() {
     let (known, _) = registered(new("w-two"));
     let host = Machine { kind: MachineKind::Host, ..known.machine.clone() };
-    let refused = engage(new("w-two"), Some(host), None, &context()).expect_err("a host");
+    let refused = engage(new("w-two"), Some(host), room(), &context()).expect_err("a host");
     assert_eq!(refused, Refusal::WrongKind { expected: "software_agent" });
-    let plan = engage(new("w-two"), Some(known.machine), None, &context()).expect("engaged");
+    let plan = engage(new("w-two"), Some(known.machine), room(), &context()).expect("engaged");
     assert_eq!(rows(&plan), ["agent w-two", "engagement 1"]);
 }

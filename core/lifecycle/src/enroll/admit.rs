@@ -28,6 +28,7 @@ pub(super) fn arrive(asked: &Asked<'_>) -> Result<Plan<Outcome>, Refusal> {
         site: &asked.way.site,
         grant: asked.way.grant.as_ref(),
         hardware_id: asked.request.claimant.hardware_id.clone(),
+        accounts: &asked.fresh.accounts,
     };
     let (machine, mut changes) = newcomer.into_machine(asked.way.pending.clone())?;
     changes.extend(spend(asked));

@@ -24,6 +24,7 @@ use muster_model::{
 use checks::Standing;
 pub(crate) use checks::key_still_counts;
 
+use crate::account::Wish;
 use crate::plan::{Context, Plan};
 use crate::terms::Terms;
 
@@ -58,6 +59,8 @@ pub struct Fresh {
     pub credential: CredentialId,
     /// Lifetimes in force.
     pub terms: Terms,
+    /// The accounts that machines may have without anybody ordering them.
+    pub accounts: Vec<Wish>,
 }
 
 /// What was read for an enrollment.

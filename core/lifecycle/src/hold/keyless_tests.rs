@@ -71,7 +71,7 @@ fn of_two_who_were_approved_as_one_machine_only_the_last_collects() {
         let hold = Hold { existing: Some(machine.id), reason: HoldReason::KeyMismatch, ..waiting() };
         let facts = Facts { hold: Some(hold), existing: Some(known(machine)), ..Facts::default() };
         let context = Context { now, ..by_operator() };
-        let plan = approve(facts, Some(Choice::Same), machine_id(9), &context).expect("it is open");
+        let plan = approve(facts, Some(Choice::Same), machine_id(9), &[], &context).expect("it is open");
         let becomes = plan.changes().iter().find_map(|change| match change {
             Change::Machine(MachineChange::Update(machine)) => Some(machine.clone()),
             _ => None,

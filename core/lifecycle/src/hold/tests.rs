@@ -26,7 +26,7 @@ fn elsewhere() -> Facts {
 }
 
 fn decide(facts: &Facts, choice: Option<Choice>) -> Result<Plan<Hold>, Refusal> {
-    approve(facts.clone(), choice, machine_id(200), &by_operator())
+    approve(facts.clone(), choice, machine_id(200), &[], &by_operator())
 }
 
 fn machine_of(plan: &Plan<Hold>) -> &Machine {

@@ -245,6 +245,7 @@ pub(crate) fn fresh(now: Timestamp) -> Fresh {
         hold: hold_id(200),
         credential: credential_id(200),
         terms: Terms::default(),
+        accounts: Vec::new(),
     }
 }
 

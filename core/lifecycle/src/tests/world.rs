@@ -206,6 +206,7 @@ impl World {
             hold: HoldId::from_bytes(self.draw()),
             credential: CredentialId::from_bytes(self.draw()),
             terms: self.terms,
+            accounts: Vec::new(),
         };
         let plan = enroll::decide(request, self.facts(request), &fresh)?;
         self.apply(&plan);
@@ -342,7 +343,7 @@ impl World {
             grant,
         };
         let machine = MachineId::from_bytes(self.draw());
-        self.settle(hold::approve(facts, choice, machine, context))
+        self.settle(hold::approve(facts, choice, machine, &[], context))
     }
 
     fn collect(&mut self, at: u8, context: &Context) -> Result<(), Refusal> {

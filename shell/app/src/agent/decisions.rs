@@ -1,9 +1,12 @@
 //! What is read for an act on a software agent, and the plain function that decides.
 
-use muster_lifecycle::agent::{self, Engaged, Facts, NewAgent, NewBearer, Reach};
+use muster_lifecycle::account::{Candidate, Wish};
+use muster_lifecycle::agent::{self, Accounts, Engaged, Facts, NewAgent, NewBearer, Reach, Room};
 use muster_lifecycle::repeat::{self, Mark};
 use muster_lifecycle::{Context, Plan, Remembered, Terms, machine};
-use muster_model::{Machine, MachineId, Nick, Object, Refusal, Site, SiteId, SoftwareAgent, TenantId};
+use muster_model::{
+    AccountName, Machine, MachineId, Nick, Object, ProvisionerName, Refusal, SiteId, SoftwareAgent, TenantId,
+};
 use muster_store::{Decision, Reads, Store, StoreError, Unscoped};
 
 use crate::App;
@@ -39,11 +42,55 @@ async fn by_nick<R: Reads + Unscoped>(
     }
 }
 
+/// Who gives software agents accounts in other systems.
+pub(super) struct Serving {
+    pub(super) wishes: Vec<Wish>,
+    pub(super) order: Vec<ProvisionerName>,
+}
+
+impl Serving {
+    /// What there is for an agent of this nick.
+    async fn accounts<R: Reads + Unscoped>(
+        &self,
+        reads: &mut R,
+        tenant: TenantId,
+        nick: &Nick,
+    ) -> Result<Accounts, StoreError> {
+        let mut candidates = Vec::with_capacity(self.wishes.len());
+        let name: Option<AccountName> = nick.as_str().parse().ok();
+        for (wish, name) in self.wishes.iter().zip(std::iter::repeat(name.as_ref()).flatten()) {
+            let named = match reads.account_named(tenant, &wish.rule.provisioner, name).await? {
+                Some(account) => {
+                    reads.machine(tenant, account.machine).await?.map(|holder| (account, holder))
+                }
+                None => None,
+            };
+            candidates.push(Candidate { wish: wish.clone(), named });
+        }
+        Ok(Accounts { candidates, order: self.order.clone() })
+    }
+
+    /// The same, with the site of the machine.
+    async fn room<R: Reads + Unscoped>(
+        &self,
+        reads: &mut R,
+        tenant: TenantId,
+        nick: &Nick,
+        machine: Option<&Machine>,
+    ) -> Result<Room, StoreError> {
+        let site = match machine {
+            Some(machine) => reads.site(tenant, machine.site).await?,
+            None => None,
+        };
+        Ok(Room { holder: None, site, accounts: self.accounts(reads, tenant, nick).await? })
+    }
+}
+
 fn engaged(facts: Facts) -> Result<Engaged, Refusal> {
-    let Facts { of_machine: machine::Facts { machine, agent, .. }, version } = facts;
+    let Facts { of_machine: machine::Facts { machine, agent, accounts, .. }, version } = facts;
     let known = machine.zip(agent).zip(version);
     let ((machine, agent), version) = known.ok_or(Refusal::NotFound { what: "agent" })?;
-    Ok(Engaged { agent, version, machine })
+    Ok(Engaged { agent, version, machine, accounts })
 }
 
 pub(super) struct RegisterAgent {
@@ -51,6 +98,7 @@ pub(super) struct RegisterAgent {
     pub(super) site: SiteId,
     pub(super) reach: Reach,
     pub(super) mark: Option<Mark>,
+    pub(super) serving: Serving,
     pub(super) context: Context,
     pub(super) terms: Terms,
 }
@@ -58,8 +106,7 @@ pub(super) struct RegisterAgent {
 pub(super) struct RegisterFacts {
     remembered: Option<Remembered>,
     earlier: Facts,
-    holder: Option<Machine>,
-    site: Option<Site>,
+    room: Room,
 }
 
 impl Decision for RegisterAgent {
@@ -91,21 +138,24 @@ impl Decision for RegisterAgent {
                 Some(agent) => facts_of(reads, tenant, agent).await?,
                 None => Facts::default(),
             },
-            holder: match holder {
-                Some(holder) => reads.machine(tenant, holder.machine).await?,
-                None => None,
+            room: Room {
+                holder: match holder {
+                    Some(holder) => reads.machine(tenant, holder.machine).await?,
+                    None => None,
+                },
+                site: reads.site(tenant, self.site).await?,
+                accounts: self.serving.accounts(reads, tenant, &self.new.nick).await?,
             },
-            site: reads.site(tenant, self.site).await?,
         })
     }
 
     fn decide(&self, facts: RegisterFacts) -> Result<Plan<Engaged>, Refusal> {
-        let RegisterFacts { remembered, earlier, holder, site } = facts;
+        let RegisterFacts { remembered, earlier, room } = facts;
         if repeat::earlier(self.mark.as_ref(), remembered.as_ref())?.is_some() {
             return engaged(earlier).map(Plan::unchanged);
         }
         let new = self.new.clone();
-        let plan = agent::register(new, holder.as_ref(), site, &self.reach, &self.context, &self.terms)?;
+        let plan = agent::register(new, room, &self.reach, &self.context, &self.terms)?;
         let object = self.new.machine.to_string();
         Ok(repeat::remember(plan, self.mark.as_ref(), object, &self.context))
     }
@@ -116,23 +166,26 @@ pub(super) struct RotateAgent {
     pub(super) bearer: NewBearer,
     pub(super) reach: Reach,
     pub(super) mark: Option<Mark>,
+    pub(super) serving: Serving,
     pub(super) context: Context,
     pub(super) terms: Terms,
 }
 
 impl Decision for RotateAgent {
     const NAME: &'static str = "agent.rotate";
-    type Facts = (Option<Remembered>, Facts);
+    type Facts = (Option<Remembered>, Facts, Room);
     type Outcome = Engaged;
 
     async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<Self::Facts, StoreError> {
         let tenant = self.context.tenant;
         let remembered = recalled(reads, tenant, self.mark.as_ref(), Some(self.bearer.secret)).await?;
-        Ok((remembered, by_nick(reads, tenant, &self.nick).await?))
+        let facts = by_nick(reads, tenant, &self.nick).await?;
+        let room = self.serving.room(reads, tenant, &self.nick, facts.of_machine.machine.as_ref()).await?;
+        Ok((remembered, facts, room))
     }
 
-    fn decide(&self, (remembered, facts): Self::Facts) -> Result<Plan<Engaged>, Refusal> {
-        let plan = agent::rotate(facts.clone(), self.bearer, &self.reach, &self.context, &self.terms)?;
+    fn decide(&self, (remembered, facts, room): Self::Facts) -> Result<Plan<Engaged>, Refusal> {
+        let plan = agent::rotate(facts.clone(), self.bearer, room, &self.reach, &self.context, &self.terms)?;
         if repeat::earlier(self.mark.as_ref(), remembered.as_ref())?.is_some() {
             return engaged(facts).map(Plan::unchanged);
         }
@@ -189,12 +242,13 @@ where
 /// Gives a machine its first engagement.
 pub(super) struct SetNew {
     pub(super) new: NewAgent,
+    pub(super) serving: Serving,
     pub(super) context: Context,
 }
 
 impl Decision for SetNew {
     const NAME: &'static str = "agent.engage";
-    type Facts = (Option<Machine>, Option<Machine>, Option<SoftwareAgent>);
+    type Facts = (Option<Machine>, Room, Option<SoftwareAgent>);
     type Outcome = Engaged;
 
     fn object(&self) -> Object {
@@ -208,14 +262,16 @@ impl Decision for SetNew {
             None => None,
         };
         let machine = reads.machine(tenant, self.new.machine).await?;
-        Ok((machine, holder, reads.software_agent(tenant, self.new.machine).await?))
+        let room = self.serving.room(reads, tenant, &self.new.nick, machine.as_ref()).await?;
+        let room = Room { holder, ..room };
+        Ok((machine, room, reads.software_agent(tenant, self.new.machine).await?))
     }
 
-    fn decide(&self, (machine, holder, agent): Self::Facts) -> Result<Plan<Engaged>, Refusal> {
+    fn decide(&self, (machine, room, agent): Self::Facts) -> Result<Plan<Engaged>, Refusal> {
         if agent.is_some() {
             return Err(Refusal::NameTaken { what: "agent" });
         }
-        agent::engage(self.new.clone(), machine, holder.as_ref(), &self.context)
+        agent::engage(self.new.clone(), machine, room, &self.context)
     }
 }
 

@@ -1,7 +1,8 @@
 //! Software agents: registering and adopting them, rotating what they show, changing what they are to do, ending them.
 //!
-//! An agent is named by its nick here and by its machine elsewhere. What it shows is a bearer key of its machine; accounts
-//! of other systems follow from the changes and are nothing that is done here.
+//! An agent is named by its nick here and by its machine elsewhere. What it shows is the passphrase of its account in another
+//! system where it has one, else a bearer key of its machine. Nothing is done in the other system here: the order is written
+//! with the change, and nobody waits for it.
 
 mod decisions;
 mod view;
@@ -20,7 +21,7 @@ use crate::App;
 use crate::caller::{Caller, Origin};
 use crate::error::Error;
 use crate::ports::draw;
-use decisions::{AgentAct, FreeNick, RegisterAgent, RotateAgent, SetNew};
+use decisions::{AgentAct, FreeNick, RegisterAgent, RotateAgent, Serving, SetNew};
 pub use view::{AgentSeen, RegisteredAgent};
 
 /// So many agents are read at a time.
@@ -57,11 +58,12 @@ impl<S: Store> App<S> {
         }
     }
 
-    /// Registers a software agent and gives it a bearer key; or, where it shows something else, takes it as it is.
+    /// Registers a software agent and gives it what it shows: the passphrase of its account in another system, else a bearer
+    /// key; or, where it shows something already, takes it as it is.
     ///
     /// # Errors
     /// [`Refusal::NameTaken`], [`Refusal::NickBarred`], [`Refusal::OutsideTeam`], [`Refusal::ScopeMissing`],
-    /// [`Refusal::IdempotencyMismatch`]; a wrong field where there are several sites and none is configured.
+    /// [`Refusal::AccountForeign`], [`Refusal::IdempotencyMismatch`]; a wrong field where there are several sites and none is configured.
     pub async fn register_agent(
         &self,
         wished: WishedAgent,
@@ -84,20 +86,31 @@ impl<S: Store> App<S> {
             credential: secret.as_ref().map(|secret| self.bearer(secret)),
         };
         let reach = self.reach(&origin.caller);
-        let decision = RegisterAgent { new, site, reach, mark, context, terms: self.terms() };
+        let serving = self.serving();
+        let decision = RegisterAgent { new, site, reach, mark, serving, context, terms: self.terms() };
         let engaged = self.settle(origin, decision).await?;
         self.heard_of(&engaged.agent);
-        Ok(self.registered(&engaged, secret.map(|secret| secret.reveal())))
+        Ok(self.registered(&engaged, secret.map(|secret| self.shown_by(&engaged, &secret))))
+    }
+
+    /// Who gives software agents accounts in other systems.
+    fn serving(&self) -> Serving {
+        Serving { wishes: self.wishes(), order: self.provisioners().names().cloned().collect() }
+    }
+
+    /// What an agent shows: the passphrase of its account, or the bearer key where it has none.
+    fn shown_by(&self, engaged: &Engaged, bearer: &Secret) -> String {
+        self.told_passphrase(&engaged.accounts).unwrap_or_else(|| bearer.reveal())
     }
 
     fn bearer(&self, secret: &Secret) -> NewBearer {
         NewBearer { id: draw!(&*self.inner.ports), secret: secret.id(), hash: self.inner.pepper.hash(secret) }
     }
 
-    /// Another bearer key in the place of all that an agent had.
+    /// Something else to show in the place of all that an agent had.
     ///
     /// # Errors
-    /// [`Refusal::NotFound`] for one that is over or out of reach, [`Refusal::WrongState`],
+    /// [`Refusal::NotFound`] for one that is over or out of reach, [`Refusal::WrongState`], [`Refusal::AccountForeign`],
     /// [`Refusal::IdempotencyMismatch`].
     pub async fn rotate_agent(
         &self,
@@ -108,10 +121,10 @@ impl<S: Store> App<S> {
         let mark = self.mark(origin, idempotency_key, &format!("agent.rotate {}", nick.folded()));
         let secret = self.secret(SecretKind::Bearer, mark.as_ref());
         let (reach, context) = (self.reach(&origin.caller), self.context(origin));
-        let decision =
-            RotateAgent { nick, bearer: self.bearer(&secret), reach, mark, context, terms: self.terms() };
+        let (bearer, serving) = (self.bearer(&secret), self.serving());
+        let decision = RotateAgent { nick, bearer, reach, mark, serving, context, terms: self.terms() };
         let engaged = self.settle(origin, decision).await?;
-        Ok(self.registered(&engaged, Some(secret.reveal())))
+        Ok(self.registered(&engaged, Some(self.shown_by(&engaged, &secret))))
     }
 
     /// Revokes an agent. Asking again changes nothing.
@@ -329,7 +342,7 @@ impl<S: Store> App<S> {
             engagement: fields.engagement.unwrap_or_default(),
             credential: None,
         };
-        self.settle(origin, SetNew { new, context: self.context(origin) }).await
+        self.settle(origin, SetNew { new, serving: self.serving(), context: self.context(origin) }).await
     }
 
     /// Allows the nick of an agent that was revoked to be registered again.

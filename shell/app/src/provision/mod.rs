@@ -3,10 +3,12 @@
 mod port;
 mod work;
 
-use muster_lifecycle::account::{self, NewAccount};
+use std::collections::BTreeMap;
+
+use muster_lifecycle::account::{self, NewAccount, Rule, Wish};
 use muster_lifecycle::repeat::{self, Mark};
 use muster_lifecycle::{Context, Plan, Remembered};
-use muster_model::{Account, AccountId, MachineId, Object, Refusal};
+use muster_model::{Account, AccountId, MachineId, Object, ProvisionerName, Refusal};
 use muster_store::{AccountFilter, Decision, Lists, PageRequest, Reads, Store, StoreError, Unscoped};
 use muster_wire::account as wire;
 use muster_wire::{ListQuery, Page};
@@ -62,6 +64,10 @@ impl<S: Store> App<S> {
         request: wire::CreateAccount,
         origin: &Origin,
     ) -> Result<wire::AccountSecret, Error> {
+        let tenant = self.tenant_of(&origin.caller);
+        if self.reader().await?.machine(tenant, machine).await?.is_none() {
+            return Err(Refusal::NotFound { what: "machine" }.into());
+        }
         let fields = wire::CreateAccountFields::try_from(request)?;
         if self.provisioners().get(&fields.provisioner).is_none() {
             return Err(Error::field("provisioner", "is not in the configuration of this server"));
@@ -127,8 +133,9 @@ impl<S: Store> App<S> {
         let page = binding.page(request.cursor.as_deref(), Some(LOOKED_AT))?;
         let listed = self.to_look_at(origin, page).await?;
         let mut answer = wire::Reconciled { dry_run: request.dry_run, ..Default::default() };
+        let mut gone = BTreeMap::new();
         for account in &listed.items {
-            if let Some(drift) = self.look_into(account, request.dry_run, origin).await? {
+            if let Some(drift) = self.look_into(account, request.dry_run, &mut gone, origin).await? {
                 answer.drifted.push(drift);
             }
         }
@@ -147,24 +154,32 @@ impl<S: Store> App<S> {
         Ok(self.reader().await?.accounts(tenant, &filter, page).await?)
     }
 
-    /// What is not as it is wanted. What is due or waits for an operator is no drift.
+    /// What is not as it is wanted. What is due or waits for an operator is no drift. Who was not reached once is not asked
+    /// again for the others.
     async fn look_into(
         &self,
         account: &Account,
         dry_run: bool,
+        gone: &mut BTreeMap<ProvisionerName, &'static str>,
         origin: &Origin,
     ) -> Result<Option<wire::Drift>, Error> {
         if !matches!(account.standing(), "live" | "locked") || !account.provenance.is_ours() {
             return Ok(None);
         }
         let Some(provisioner) = self.provisioners().get(&account.provisioner) else { return Ok(None) };
-        let found = match provisioner.look(&self.order(account)).await {
-            Ok(Found::AsWanted) => return Ok(None),
-            Ok(Found::Otherwise(found)) => found,
-            Ok(Found::Untold) => "not_told",
-            Err(mishap) => mishap.kind.as_str(),
+        let found = match gone.get(&account.provisioner) {
+            Some(found) => *found,
+            None => match provisioner.look(&self.order(account)).await {
+                Ok(Found::AsWanted) => return Ok(None),
+                Ok(Found::Otherwise(found)) => found,
+                Ok(Found::Untold) => "not_told",
+                Err(mishap) => {
+                    gone.insert(account.provisioner.clone(), mishap.kind.as_str());
+                    mishap.kind.as_str()
+                }
+            },
         };
-        let mended = matches!(found, "missing" | "passphrase" | "open") && !dry_run;
+        let mended = wire::is_mended(found) && !dry_run;
         if mended {
             let seen = account.version;
             self.act_on(account.id, origin, "account.drift", move |account, context| {
@@ -173,6 +188,19 @@ impl<S: Store> App<S> {
             .await?;
         }
         Ok(Some(wire::Drift { account: account.into(), found: found.to_owned(), mended }))
+    }
+
+    /// The accounts that a machine may have from now on without anybody ordering them.
+    pub(crate) fn wishes(&self) -> Vec<Wish> {
+        let wish = |rule: &Rule| Wish { rule: rule.clone(), account: draw!(&*self.inner.ports) };
+        self.provisioners().rules().map(wish).collect()
+    }
+
+    /// The passphrase that a software agent with these accounts is told, if one of them has a connector.
+    pub(crate) fn told_passphrase(&self, accounts: &[Account]) -> Option<String> {
+        let of = |name: &ProvisionerName| accounts.iter().find(|account| account.provisioner == *name);
+        let account = self.provisioners().names().find_map(of)?;
+        Some(account.passphrase(&self.inner.pepper).reveal().to_owned())
     }
 
     /// The account with its passphrase, which is the same whenever it is asked for.

@@ -4,12 +4,11 @@
 //! two orders. A connector never changes an account that is not ours: one that an order does not call
 //! [`ours`](Order::ours) it may make, and otherwise recognises by a passphrase that Muster gave it, or leaves alone.
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use muster_lifecycle::account::Outcome;
+use muster_lifecycle::account::{Outcome, Rule};
 use muster_model::{
     AccountId, AccountName, MachineId, Mishap, Passphrase, ProvisionerName, Timestamp, Wanted,
 };
@@ -62,40 +61,63 @@ pub enum Found {
     Untold,
 }
 
-/// The connectors by the names that they have in the configuration.
+/// The connectors, by the names that they have in the configuration. Of several accounts, the passphrase of the first
+/// one here is what a software agent is told.
 #[derive(Clone, Default)]
-pub struct Provisioners {
-    /// After so many tries in vain nobody tries any more.
-    pub attempts: u32,
-    by_name: BTreeMap<ProvisionerName, Arc<dyn Provisioner>>,
+pub struct Provisioners(Vec<Served>);
+
+#[derive(Clone)]
+struct Served {
+    name: ProvisionerName,
+    connector: Arc<dyn Provisioner>,
+    attempts: u32,
+    rule: Option<Rule>,
 }
 
 impl Provisioners {
-    /// None yet.
-    pub fn new(attempts: u32) -> Self {
-        Self { attempts, by_name: BTreeMap::new() }
+    /// One more. After `attempts` tries in vain an account of it waits for an operator.
+    #[must_use]
+    pub fn with(mut self, name: ProvisionerName, connector: Arc<dyn Provisioner>, attempts: u32) -> Self {
+        self.0.push(Served { name, connector, attempts, rule: None });
+        self
     }
 
-    /// One more.
+    /// Gives machines accounts without anybody ordering them.
     #[must_use]
-    pub fn with(mut self, name: ProvisionerName, provisioner: Arc<dyn Provisioner>) -> Self {
-        self.by_name.insert(name, provisioner);
+    pub fn ruled(mut self, rule: Rule) -> Self {
+        for served in self.0.iter_mut().filter(|served| served.name == rule.provisioner) {
+            served.rule = Some(rule.clone());
+        }
         self
     }
 
     /// The connector of that name.
     pub fn get(&self, name: &ProvisionerName) -> Option<&Arc<dyn Provisioner>> {
-        self.by_name.get(name)
+        self.served(name).map(|served| &served.connector)
     }
 
     /// Their names.
     pub fn names(&self) -> impl Iterator<Item = &ProvisionerName> {
-        self.by_name.keys()
+        self.0.iter().map(|served| &served.name)
+    }
+
+    /// Which machines have accounts without anybody ordering them.
+    pub(crate) fn rules(&self) -> impl Iterator<Item = &Rule> {
+        self.0.iter().filter_map(|served| served.rule.as_ref())
+    }
+
+    /// After how many tries in vain an account of it waits for an operator.
+    pub(crate) fn attempts(&self, name: &ProvisionerName) -> u32 {
+        self.served(name).map_or(u32::MAX, |served| served.attempts)
+    }
+
+    fn served(&self, name: &ProvisionerName) -> Option<&Served> {
+        self.0.iter().find(|served| served.name == *name)
     }
 }
 
 impl std::fmt::Debug for Provisioners {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_set().entries(self.by_name.keys()).finish()
+        f.debug_set().entries(self.names()).finish()
     }
 }

@@ -48,7 +48,7 @@ impl<S: Store> App<S> {
     }
 
     pub(crate) fn provisioners(&self) -> &Provisioners {
-        self.inner.provisioners.get_or_init(|| Provisioners::new(1))
+        self.inner.provisioners.get_or_init(Provisioners::default)
     }
 
     /// Carries out what is due, if nobody else does so now.
@@ -134,7 +134,7 @@ impl<S: Store> App<S> {
 
     async fn settle_outcome(&self, account: &Account, outcome: Outcome) -> Result<(), Error> {
         let random = u64::from_be_bytes(self.inner.ports.random());
-        let limit = self.provisioners().attempts;
+        let limit = self.provisioners().attempts(&account.provisioner);
         let decision = Settled {
             account: account.clone(),
             outcome,

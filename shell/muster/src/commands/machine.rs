@@ -322,7 +322,11 @@ impl Human for MachineDetail {
             ]
         });
         let credentials = table(["CREDENTIAL", "KIND", "STATE", "GENERATION", "ENDS"], credentials);
-        [facts(&self.machine, &self.words, now), String::new(), credentials].join("\n")
+        let mut parts = vec![facts(&self.machine, &self.words, now), String::new(), credentials];
+        if !self.accounts.is_empty() {
+            parts.extend([String::new(), super::provision::short_table(&self.accounts)]);
+        }
+        parts.join("\n")
     }
 }
 

@@ -20,6 +20,7 @@ pub(crate) mod login_link;
 pub(crate) mod machine;
 pub(crate) mod man;
 mod progress;
+pub(crate) mod provision;
 pub(crate) mod replica;
 pub(crate) mod restore;
 pub(crate) mod serve;
@@ -71,6 +72,7 @@ fn run(context: &Context, command: Command) -> Result<ExitCode> {
         Command::Machine(verb) => ask(context, machine::run(context, verb))?,
         Command::Hold(verb) => ask(context, hold::run(context, verb))?,
         Command::Engagement(verb) => ask(context, engagement::run(context, verb))?,
+        Command::Provision(verb) => ask(context, provision::run(context, verb))?,
         Command::Site(verb) => ask(context, site::run(context, verb))?,
         Command::Grant(verb) => ask(context, grant::run(context, verb))?,
         Command::Invite(verb) => ask(context, invite::run(context, verb))?,

@@ -9,13 +9,13 @@ use zeroize::Zeroizing;
 
 use super::founded::{Founded, Kind};
 use super::home::unopened;
+use super::secret;
 use crate::config::Database;
-use crate::failure::{Exit, Failure, Result};
+use crate::failure::Result;
 use crate::output::{Human, details};
 
 /// What the service manager calls the password.
 const CREDENTIAL: &str = "muster-database-password";
-const MAX_PASSWORD: u64 = 4096;
 /// Connections that neither read nor write: one listens, one is held for what comes up.
 const OTHERS: usize = 2;
 
@@ -153,24 +153,9 @@ fn password(database: &Database) -> Result<Option<Zeroizing<String>>> {
     let credential = std::env::var_os("CREDENTIALS_DIRECTORY").map(|dir| Path::new(&dir).join(CREDENTIAL));
     let file = credential.filter(|path| path.exists()).or_else(|| database.password_file.clone());
     match file {
-        Some(path) => read_password(&path).map(Some),
+        Some(path) => secret::read(&path, "password").map(Some),
         None => Ok(database.url.password().map(|password| Zeroizing::new(password.to_owned()))),
     }
-}
-
-/// Its text never enters an error.
-fn read_password(path: &Path) -> Result<Zeroizing<String>> {
-    use std::io::Read;
-    let failed =
-        || Failure::new(Exit::Config, format!("the password file {} cannot be used", path.display()));
-    let file = std::fs::File::open(path).map_err(|error| failed().because(&error))?;
-    let mut text = Zeroizing::new(String::with_capacity(MAX_PASSWORD as usize + 1));
-    file.take(MAX_PASSWORD).read_to_string(&mut text).map_err(|error| failed().because(&error))?;
-    let password = Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned());
-    if password.is_empty() {
-        return Err(failed().cause("it is empty"));
-    }
-    Ok(password)
 }
 
 #[cfg(test)]

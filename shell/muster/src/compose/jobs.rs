@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use muster_app::{App, StoreError};
+use muster_app::{App, Error, Round, StoreError};
 use muster_issuer::ServerName;
 use muster_model::Timestamp;
 use muster_server::metrics::Metrics;
@@ -25,6 +25,8 @@ const KEEP: u32 = 3;
 /// Between two hints that are followed: a busy deployment gives them all the time.
 const CALM: Duration = Duration::from_millis(100);
 const PRUNE: Duration = Duration::from_secs(600);
+/// What is wanted in other systems is looked for so often.
+const PROVISION: Duration = Duration::from_secs(1);
 
 /// What the jobs work on.
 pub(crate) struct Jobs {
@@ -115,6 +117,26 @@ pub(crate) async fn prune(app: App<AnyStore>, mut draining: Draining) {
                 Ok(0) | Err(StoreError::Fenced { .. }) => {}
                 Ok(rows) => tracing::debug!(rows, "deleted what was old enough"),
                 Err(error) => told("cannot delete what is old enough", Err(error)),
+            },
+        }
+    }
+}
+
+/// Carries out what is wanted in other systems. What it is doing when the server stops is given up: an order is the same
+/// twice.
+pub(crate) async fn provision(app: App<AnyStore>, mut draining: Draining) {
+    let mut ticks = every(PROVISION);
+    loop {
+        tokio::select! {
+            _ = draining.started() => break,
+            _ = ticks.tick() => tokio::select! {
+                _ = draining.started() => break,
+                done = app.provision() => match done {
+                    Ok(round) if round == Round::default() => {}
+                    Ok(round) => tracing::debug!(?round, "brought other systems up to date"),
+                    Err(Error::Store(error)) => told("cannot work on accounts", Err(error)),
+                    Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "cannot work on accounts"),
+                },
             },
         }
     }

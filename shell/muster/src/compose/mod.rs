@@ -8,11 +8,14 @@ mod jobs;
 pub(crate) mod moving;
 pub(crate) mod payload_key;
 mod ports;
+mod provision;
 mod running;
+mod secret;
 mod seen;
 mod store;
 mod tls;
 
 pub(crate) use home::{Home, unusable};
 pub(crate) use ports::SystemPorts;
+pub(crate) use provision::provisioners;
 pub(crate) use running::{Running, start};

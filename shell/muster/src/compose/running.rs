@@ -21,7 +21,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use super::jobs::{self, Jobs};
 use super::seen::Seen;
 use super::store::AnyStore;
-use super::{Home, SystemPorts, home, payload_key, tls};
+use super::{Home, SystemPorts, home, payload_key, provisioners, tls};
 use crate::config::Config;
 use crate::failure::{Exit, Failure, Result};
 
@@ -57,6 +57,7 @@ pub(crate) async fn start(home: Home, config: &Config) -> Result<Running> {
         .compat
         .agents(payload_key::brought(&home.dir)?)
         .map_err(|wrong| Failure::new(Exit::Config, wrong))?;
+    let provisioners = provisioners(config)?;
     let founded = found(&home.store, &SystemPorts, &home.pepper, settings.hold_cap)
         .await
         .map_err(|error| home::not_founded(&home.dir, &error))?;
@@ -65,6 +66,7 @@ pub(crate) async fn start(home: Home, config: &Config) -> Result<Running> {
     let tenant = founded.tenant;
     let ports = Box::new(SystemPorts);
     let app = App::new(Parts { store: store.clone(), authority, pepper, ports, settings, tenant });
+    app.provide(provisioners);
     let seen = joined(&app, seen).await?;
     let state = ServerState::new(app.clone(), http(config, founded.admin, metrics.clone())?);
     let mut running = Running {
@@ -132,6 +134,7 @@ impl Running {
         self.watch = Some(tokio::spawn(jobs::watch(self.app.clone(), seen, self.draining())));
         self.tasks.spawn(jobs::heed(self.app.clone(), self.draining()));
         self.tasks.spawn(jobs::prune(self.app.clone(), self.draining()));
+        self.tasks.spawn(jobs::provision(self.app.clone(), self.draining()));
     }
 
     /// Metrics on a listener of their own, over plain HTTP.

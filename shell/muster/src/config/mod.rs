@@ -8,6 +8,7 @@ mod compat;
 mod database;
 mod limits;
 mod load;
+mod provision;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -20,6 +21,7 @@ pub(crate) use compat::Compat;
 pub(crate) use database::{Database, DatabaseUrl, NotAnAddress};
 pub(crate) use limits::Limits;
 pub(crate) use load::Loaded;
+pub(crate) use provision::{Kind, Operator, Provisioner, Provisioners};
 
 /// The configuration file of Muster.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -36,6 +38,8 @@ pub(crate) struct Config {
     pub(crate) credentials: Credentials,
     /// Existing clients that are served without any change.
     pub(crate) compat: Compat,
+    /// Other systems in which machines have accounts.
+    pub(crate) provisioners: Provisioners,
     /// What it writes to its log.
     pub(crate) log: Log,
     /// Which server the command line manages from another host.
@@ -186,7 +190,9 @@ mod tests {
     #[test]
     fn the_schema_names_every_section_and_refuses_unknown_keys() {
         let schema = schema();
-        for section in ["server", "database", "limits", "credentials", "compat", "log", "client"] {
+        for section in
+            ["server", "database", "limits", "credentials", "compat", "provisioners", "log", "client"]
+        {
             assert!(schema["properties"][section].is_object(), "{section}");
         }
         assert_eq!(schema["additionalProperties"], false);

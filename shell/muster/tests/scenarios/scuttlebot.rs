@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use crate::support::{Answer, Server, database, text};
 
 /// What `scuttlectl` and the relays speak: one request, one connection, a bearer token, no escaping.
-struct Wire {
+pub(crate) struct Wire {
     address: String,
     token: String,
 }
@@ -53,28 +53,28 @@ impl Wire {
         parsed(&bytes)
     }
 
-    fn get(&self, path: &str) -> Answer {
+    pub(crate) fn get(&self, path: &str) -> Answer {
         self.send("GET", path, false, "")
     }
 
     /// `scuttlectl` says that its body is JSON even where it has none.
-    fn post(&self, path: &str, body: &str) -> Answer {
+    pub(crate) fn post(&self, path: &str, body: &str) -> Answer {
         self.send("POST", path, true, body)
     }
 
     /// The relay's client says nothing of a body that it has not.
-    fn bare(&self, method: &str, path: &str) -> Answer {
+    pub(crate) fn bare(&self, method: &str, path: &str) -> Answer {
         self.send(method, path, false, "")
     }
 
-    fn refused(&self, method: &str, path: &str, body: &str) -> (u16, String) {
+    pub(crate) fn refused(&self, method: &str, path: &str, body: &str) -> (u16, String) {
         let answer = self.send(method, path, true, body);
         assert_eq!(answer.header("content-type"), Some("application/json"), "{}", answer.text());
         (answer.status, text(&answer.json()["error"]))
     }
 
     /// The status that the native interface gives to whoever shows this passphrase.
-    fn shown(server: &Server, passphrase: &str) -> u16 {
+    pub(crate) fn shown(server: &Server, passphrase: &str) -> u16 {
         let header = format!("Bearer {passphrase}");
         server.http().send("GET", "/v1/machines/self", &[("authorization", &header)], b"").status
     }
@@ -96,7 +96,7 @@ fn parsed(bytes: &[u8]) -> Answer {
     }
 }
 
-const PLAIN: [&str; 2] = ["--compat-listen", "127.0.0.1:0"];
+pub(crate) const PLAIN: [&str; 2] = ["--compat-listen", "127.0.0.1:0"];
 
 /// Runs a story on a server with its database in a file, and on one with PostgreSQL where the machine has it.
 fn on_each(story: fn(&mut Server)) {
@@ -106,7 +106,7 @@ fn on_each(story: fn(&mut Server)) {
     story(&mut Server::configured(&config, &PLAIN));
 }
 
-fn admin(server: &Server) -> Wire {
+pub(crate) fn admin(server: &Server) -> Wire {
     Wire::of(server, &text(&server.muster(&["token", "create", "--role", "admin"])["secret"]))
 }
 
@@ -117,7 +117,7 @@ fn key(admin: &Wire, body: &str) -> Wire {
     admin.with(&text(&made.json()["token"]))
 }
 
-fn agents_key(admin: &Wire) -> Wire {
+pub(crate) fn agents_key(admin: &Wire) -> Wire {
     key(admin, r#"{"expires_in":"720h","name":"relay","scopes":["agents","chat","read"]}"#)
 }
 

@@ -68,30 +68,6 @@ async fn somebody_elses_account_is_a_conflict_and_never_changed_until_it_is_adop
     assert_eq!(scene.shown(&made.account).await.state, "live");
 }
 
-/// Weaknesses 6 and 9: a lost answer, and Ergo's answer to two changes at once.
-#[tokio::test]
-async fn whatever_is_lost_on_the_way_one_account_is_made_and_it_is_ours() {
-    for first in Fault::ALL {
-        for second in Fault::ALL {
-            let fake = FakeErgo::start().await;
-            fake.make(FOREIGN.0, FOREIGN.1);
-            let scene = Scene::with(ergo(&fake, false)).await;
-            fake.fail([first, second]);
-            let made = scene.create("w-two").await;
-            scene.settle().await;
-            let shown = scene.shown(&made.account).await;
-            assert_eq!(
-                (shown.state.as_str(), shown.provenance.as_str()),
-                ("live", "made"),
-                "{first:?} {second:?}"
-            );
-            assert!(fake.lets_in("w-two", &made.passphrase), "{first:?} {second:?}");
-            assert_eq!(fake.accounts().len(), 2);
-            assert!(fake.lets_in(FOREIGN.0, FOREIGN.1));
-        }
-    }
-}
-
 /// What was made by an order whose answer was lost is locked as well: no orphan.
 #[tokio::test]
 async fn an_account_whose_making_was_never_confirmed_is_locked_with_its_machine() {

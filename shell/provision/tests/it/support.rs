@@ -10,7 +10,7 @@ use muster_wire::account::{Account, AccountSecret, CreateAccount};
 use muster_wire::grant::CreateGrant;
 
 /// So long a call may take in a test where the other system never answers.
-const CALL: Duration = Duration::from_millis(300);
+pub(crate) const CALL: Duration = Duration::from_millis(300);
 
 pub(crate) fn ergo(fake: &FakeErgo, operator: bool) -> Ergo {
     ergo_with(fake, operator.then_some("muster"))
@@ -39,8 +39,8 @@ pub(crate) struct Scene {
 impl Scene {
     pub(crate) async fn with(provisioner: impl Provisioner) -> Self {
         let world = World::new().await;
-        let provisioners = Provisioners::new(5).with("irc".parse().expect("a name"), Arc::new(provisioner));
-        world.app.provide(provisioners);
+        let name = "irc".parse().expect("a name");
+        world.app.provide(Provisioners::default().with(name, Arc::new(provisioner), 5));
         let machine = a_machine(&world).await;
         Self { world, machine }
     }

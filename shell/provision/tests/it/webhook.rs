@@ -6,13 +6,14 @@ use muster_provision::{Webhook, WebhookSettings};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use super::support::Scene;
+use super::support::{CALL, Scene};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
-fn webhook(url: String, allowed: fn(IpAddr) -> bool) -> Webhook {
+pub(crate) fn webhook(url: String, allowed: fn(IpAddr) -> bool) -> Webhook {
     let (secret, allowed) = (SECRET.to_owned().into(), Box::new(allowed));
-    Webhook::new(WebhookSettings { url, secret, roots: None, allowed, call: None }).expect("a connector")
+    let call = Some(CALL);
+    Webhook::new(WebhookSettings { url, secret, roots: None, allowed, call }).expect("a connector")
 }
 
 /// Answers each call with the next status, and gives what it was asked.

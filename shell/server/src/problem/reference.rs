@@ -36,6 +36,7 @@ fn every_refusal() -> Vec<Refusal> {
         Refusal::ChoiceNeeded,
         Refusal::ChoiceUnavailable { choice: "" },
         Refusal::NameTaken { what: "" },
+        Refusal::AccountForeign,
         Refusal::NickBarred,
         Refusal::OutsideTeam,
         Refusal::ScopeMissing { scope: "" },

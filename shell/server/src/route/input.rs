@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use muster_app::Store;
 use muster_app::{Error, SiteRef};
-use muster_model::{AccessTokenId, GrantId, HoldId, MachineId, Refusal, SiteCode};
+use muster_model::{AccessTokenId, AccountId, GrantId, HoldId, MachineId, Refusal, SiteCode};
 use muster_wire::{FieldError, FieldErrors};
 use serde::de::DeserializeOwned;
 
@@ -56,6 +56,7 @@ macro_rules! nouns {
 nouns! {
     AccessTokenId = "token",
     GrantId = "grant",
+    AccountId = "account",
     HoldId = "hold",
     MachineId = "machine",
     SiteCode = "site",

@@ -1,6 +1,7 @@
 //! The list of routes: every path that the server answers, with the action it needs.
 
 mod access;
+mod account;
 mod audit;
 mod caller;
 mod channel;
@@ -82,7 +83,7 @@ pub fn openapi<S: Store>() -> (OpenApi, Vec<Mounted>) {
 
 fn routes<S: Store>(state: Option<ServerState<S>>) -> Routes<S> {
     let routes = Routes::new(state, Document::openapi());
-    engagements(access(sites(management(machines_themselves(open_to_all(routes))))))
+    accounts(engagements(access(sites(management(machines_themselves(open_to_all(routes)))))))
 }
 
 /// What anybody may ask. A reviewed list: whatever is added here is reachable without any credential.
@@ -164,4 +165,17 @@ fn engagements<S: Store>(routes: Routes<S>) -> Routes<S> {
         .add::<engagement::__path_show, _, _>(Read, engagement::show::<S>)
         .add::<engagement::__path_set, _, _>(Operate, engagement::set::<S>)
         .add::<engagement::__path_free, _, _>(Operate, engagement::free::<S>)
+}
+
+/// What machines have in other systems. Whoever adopts takes what is perhaps a person's: that is for admins.
+fn accounts<S: Store>(routes: Routes<S>) -> Routes<S> {
+    routes
+        .add::<account::__path_list, _, _>(Read, account::list::<S>)
+        .add::<account::__path_show, _, _>(Read, account::show::<S>)
+        .add::<account::__path_create, _, _>(Operate, account::create::<S>)
+        .add::<account::__path_rotate, _, _>(Operate, account::rotate::<S>)
+        .add::<account::__path_retry, _, _>(Operate, account::retry::<S>)
+        .add::<account::__path_adopt, _, _>(Administer, account::adopt::<S>)
+        .add::<account::__path_remove, _, _>(Operate, account::remove::<S>)
+        .add::<account::__path_reconcile, _, _>(Operate, account::reconcile::<S>)
 }

@@ -1,9 +1,14 @@
 //! What is taken as a body: fields, media types, sizes, depth.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use http::{Request, StatusCode};
+use muster_app::{Delivered, Doing, Found, Order, Provisioner, Provisioners};
+use muster_model::Mishap;
 use muster_server::serve::Peer;
 use muster_testkit::world::{Device, held, leaf};
+use muster_wire::account::CreateAccount;
 use serde_json::{Value, json};
 
 use crate::face::{Answer, Face, OWN_UID, bare, local, post, post_as, stranger, with, with_certificate};
@@ -26,11 +31,17 @@ fn well_formed(path: &str, face_token: &str) -> Value {
         "/v1/holds/{hold}/approve" => json!({"as": "new"}),
         "/v1/machines/{machine}/revoke" => json!({"dry_run": true}),
         "/v1/machines/{machine}/engagement" => json!({"nick": "w-two"}),
+        "/v1/machines/{machine}/accounts" => json!({"provisioner": "hook", "name": "w-two"}),
+        "/v1/accounts/reconcile" => json!({"dry_run": true}),
         "/v1/nicks/free" => json!({"nick": "w-two"}),
         "/v1/machines/{machine}/suspend" | "/v1/machines/{machine}/retire" | "/v1/holds/{hold}/reject" => {
             json!({"reason": "because"})
         }
-        "/v1/machines/{machine}/resume"
+        "/v1/accounts/{account}/rotate"
+        | "/v1/accounts/{account}/retry"
+        | "/v1/accounts/{account}/adopt"
+        | "/v1/accounts/{account}/remove"
+        | "/v1/machines/{machine}/resume"
         | "/v1/sites/{site}/rotate-key"
         | "/v1/grants/{grant}/revoke"
         | "/v1/tokens/{token}/revoke"
@@ -52,9 +63,24 @@ pub(crate) struct Stage {
     token: String,
 }
 
+/// Another system that does whatever it is asked.
+struct Obedient;
+
+impl Provisioner for Obedient {
+    fn deliver<'a>(&'a self, _: &'a Order) -> Doing<'a, Delivered> {
+        Box::pin(async { Delivered::Reached { ours: true } })
+    }
+
+    fn look<'a>(&'a self, _: &'a Order) -> Doing<'a, Result<Found, Mishap>> {
+        Box::pin(async { Ok(Found::AsWanted) })
+    }
+}
+
 impl Stage {
     pub(crate) async fn new() -> Self {
         let face = Face::new().await;
+        let hook = "hook".parse().expect("a name");
+        face.world.app.provide(Provisioners::default().with(hook, Arc::new(Obedient), 1));
         let enrolled = face.world.enroll(&Device::new("web-1")).await;
         let der = leaf(enrolled.credential.certificate.as_deref().expect("a certificate"));
         let hold = held(face.world.ask(Device::new("web-2").by_request()).await.expect("held"));
@@ -63,7 +89,11 @@ impl Stage {
         let token: muster_wire::access::CreateToken =
             serde_json::from_value(json!({"name": "ci"})).expect("a request");
         let api = face.world.app.create_token(token, None, &admin).await.expect("a token");
+        let account = CreateAccount { provisioner: "hook".to_owned(), name: "web-1".to_owned() };
+        let machine = enrolled.machine.id.parse().expect("an identifier");
+        let account = face.world.app.create_account(machine, account, &admin).await.expect("an account");
         let ids = vec![
+            ("{account}", account.account.id),
             ("{machine}", enrolled.machine.id),
             ("{hold}", hold.hold),
             ("{grant}", grant.grant.id),
@@ -117,6 +147,8 @@ async fn the_examples_are_taken() {
         let no_agent = matches!(path.as_str(), "/v1/machines/{machine}/engagement" | "/v1/nicks/free")
             && [StatusCode::FORBIDDEN, StatusCode::NOT_FOUND].contains(&answer.status);
         let nothing_to_accept = path == "/v1/restore/accept" && answer.status == StatusCode::CONFLICT;
+        let nothing_to_accept = nothing_to_accept
+            || path == "/v1/accounts/{account}/adopt" && answer.status == StatusCode::CONFLICT;
         let taken = answer.status.is_success() || refused_for_its_content || nothing_to_accept || no_agent;
         assert!(taken, "{path}: {answer:?}");
     }

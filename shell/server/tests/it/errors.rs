@@ -116,6 +116,7 @@ fn the_table_of_problems() {
         "404 not_found Stop",
         "405 wrong_method Stop",
         "408 too_slow Retry",
+        "409 account_foreign Stop",
         "409 choice_needed Stop",
         "409 choice_unavailable Stop",
         "409 idempotency_mismatch Stop",

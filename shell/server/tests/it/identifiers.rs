@@ -3,10 +3,10 @@
 use http::{Request, StatusCode};
 use muster_app::Action;
 use muster_lifecycle::{
-    AccessChange, Change, Context, CredentialChange, GrantChange, HoldChange, MachineChange, Plan,
-    SiteChange, TenantChange,
+    AccessChange, AccountChange, Change, Context, CredentialChange, GrantChange, HoldChange, MachineChange,
+    Plan, SiteChange, TenantChange,
 };
-use muster_model::{AccessTokenId, GrantId, HoldId, MachineId, Refusal};
+use muster_model::{AccessTokenId, AccountId, GrantId, HoldId, MachineId, Refusal};
 use muster_store::{Decision, Reads, Store, StoreError, Unscoped};
 use muster_testkit::Kit;
 use muster_testkit::world::Device;
@@ -41,13 +41,14 @@ async fn of_another_tenant(face: &Face) -> Vec<(&'static str, String)> {
     let kit = Kit::numbered(9);
     let (site, operator) = (kit.site(), kit.operator());
     let (machine, hold, grant) = (kit.machine(&site), kit.hold(&site), kit.grant(&site));
-    let token = kit.access_token(&operator);
+    let (token, account) = (kit.access_token(&operator), kit.account(&machine));
     let tenant = muster_model::Tenant { id: kit.tenant, ..kit.tenant() };
     let ids = vec![
         ("machine", machine.id.to_string()),
         ("hold", hold.id.to_string()),
         ("grant", grant.id.to_string()),
         ("token", token.id.to_string()),
+        ("account", account.id.to_string()),
         ("site", site.code.to_string()),
     ];
     let credential = kit.credential(&machine);
@@ -55,6 +56,7 @@ async fn of_another_tenant(face: &Face) -> Vec<(&'static str, String)> {
         TenantChange::Create(tenant).into(),
         SiteChange::Create(site).into(),
         MachineChange::Create(machine).into(),
+        AccountChange::Create(account).into(),
         CredentialChange::Reserve(credential).into(),
         HoldChange::Open(hold).into(),
         GrantChange::Create(grant).into(),
@@ -72,6 +74,7 @@ fn unknown(noun: &str) -> String {
         "hold" => HoldId::new(5, [5; 10]).to_string(),
         "grant" => GrantId::new(5, [5; 10]).to_string(),
         "token" => AccessTokenId::new(5, [5; 10]).to_string(),
+        "account" => AccountId::new(5, [5; 10]).to_string(),
         _ => "nowhere".to_owned(),
     }
 }

@@ -3,7 +3,7 @@
 use axum::body::Body;
 use http::{Method, Request, StatusCode};
 use muster_app::{Action, Caller, MachineCaller, OperatorCaller, Proof};
-use muster_model::{AccessTokenId, CredentialId, GrantId, HoldId, MachineId, OperatorRole};
+use muster_model::{AccessTokenId, AccountId, CredentialId, GrantId, HoldId, MachineId, OperatorRole};
 use muster_server::Mounted;
 use muster_server::serve::Peer;
 use muster_testkit::world::{Device, FaultyStore, leaf};
@@ -63,6 +63,7 @@ pub(crate) fn filled(path: &str) -> String {
         .replace("{hold}", &HoldId::new(1, [1; 10]).to_string())
         .replace("{grant}", &GrantId::new(1, [1; 10]).to_string())
         .replace("{token}", &AccessTokenId::new(1, [1; 10]).to_string())
+        .replace("{account}", &AccountId::new(1, [1; 10]).to_string())
         .replace("{site}", "no-such-site")
         .replace("{tag}", "no-such-tag")
         .replace("{key}", &CredentialId::new(1, [1; 10]).to_string())

@@ -205,7 +205,7 @@ async fn insert<E: Engine>(db: &mut E, account: &Account) -> Result<(), StoreErr
 async fn update<E: Engine>(db: &mut E, tenant: TenantId, account: &Account) -> Result<(), StoreError> {
     const SQL: &str =
         "UPDATE accounts SET wanted = ?3, version = ?4, secret = ?5, provenance = ?6, delivery = ?7,
-            at = ?8, attempts = ?9, mishap = ?10, mishap_text = ?11
+            at = ?8, attempts = ?9, mishap = ?10, mishap_text = ?11, machine_id = ?12
         WHERE tenant_id = ?1 AND id = ?2 AND version <= ?4 AND secret <= ?5";
     let delivery = DeliveryColumns::of(&account.delivery);
     let values = values![
@@ -220,6 +220,7 @@ async fn update<E: Engine>(db: &mut E, tenant: TenantId, account: &Account) -> R
         delivery.attempts,
         delivery.mishap,
         delivery.text,
+        account.machine.as_bytes(),
     ];
     sql::run_one(db, "change an account", SQL, &values).await
 }

@@ -97,6 +97,27 @@ pub async fn one_account_of_a_name_until_it_is_removed<F: Fixture>(fixture: &F) 
     assert_eq!(reads.account(things.tenant, first.id).await.expect("an answer"), Some(removed));
 }
 
+/// Whoever comes after a machine that is over may have its account.
+pub async fn an_account_goes_over_to_another_machine<F: Fixture>(fixture: &F) {
+    let store = fixture.store();
+    let (things, site) = Things::in_store(store, 1).await;
+    let (first, second) = (things.machine(&site), things.machine(&site));
+    let account = things.account(&first);
+    write(store, &things, vec![created(&first), created(&second), create(&account)]).await;
+    let moved = Account { machine: second.id, version: 2, secret: 2, ..account.clone() };
+    write(store, &things, vec![update(&moved)]).await;
+    write_wrong(
+        store,
+        &things,
+        vec![update(&Account { machine: things.machine(&site).id, version: 3, ..moved.clone() })],
+    )
+    .await;
+    let mut reads = reader(fixture).await;
+    assert_eq!(reads.accounts_of_machine(things.tenant, first.id).await.expect("accounts"), []);
+    let of_second = reads.accounts_of_machine(things.tenant, second.id).await.expect("accounts");
+    assert_eq!(of_second, [moved]);
+}
+
 /// What is due is found in the order in which it became so, in any tenant, and nothing that is done or given up.
 pub async fn accounts_that_are_due_are_those_that_wait_longest<F: Fixture>(fixture: &F) {
     let store = fixture.store();

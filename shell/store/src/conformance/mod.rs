@@ -138,6 +138,7 @@ macro_rules! conformance {
             i_1_many_callers_make_one_machine_of_one_hardware
 
             an_account_is_never_older
+            an_account_goes_over_to_another_machine
             one_account_of_a_name_until_it_is_removed
             accounts_that_are_due_are_those_that_wait_longest
             accounts_are_listed_by_machine_and_standing

@@ -16,6 +16,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use crate::clock;
+use crate::compose::provisioners;
 use crate::config::Config;
 use crate::context::{Context, Target};
 use crate::failure::Result;
@@ -93,6 +94,7 @@ async fn local(context: &Context, config: &Config, listen: SocketAddr, checks: &
             checks.push(server::port(listen));
         }
         if place == Place::Server {
+            checks.extend(accounts(config));
             checks.extend(database::check(&dir, &config.database, running).await);
             checks.push(files::whole_server(&dir, running));
             // Whoever runs the server shows by running it that the owner is right.
@@ -105,6 +107,20 @@ async fn local(context: &Context, config: &Config, listen: SocketAddr, checks: &
     if agent.is_dir() {
         agent::check(&agent, &context.agent_run(&agent), clock::now(), checks).await;
     }
+}
+
+/// Whether the server could reach out to other systems, as far as files tell. Nobody is asked.
+fn accounts(config: &Config) -> Option<Check> {
+    if config.provisioners.is_empty() {
+        return None;
+    }
+    Some(match provisioners(config) {
+        Ok(all) => {
+            let names: Vec<String> = all.names().map(ToString::to_string).collect();
+            Check::ok("provisioners", names.join(", "))
+        }
+        Err(failure) => Check::of("provisioners", &failure),
+    })
 }
 
 /// Below the directory of a host: its own agent's.

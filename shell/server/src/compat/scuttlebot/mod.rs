@@ -87,7 +87,11 @@ fn sentence(failed: &Failed) -> String {
             format!("insufficient scope: requires {scope}")
         }
         "not_found" => format!("{} not found", detail.strip_prefix("no such ").unwrap_or("it")),
+        "name_taken" if detail.contains("account") => {
+            "the account of that nick belongs to another machine".to_owned()
+        }
         "name_taken" => "agent already registered".to_owned(),
+        "account_foreign" => "the account of that nick is somebody else's; an admin may adopt it".to_owned(),
         "malformed" if !failed.errors().is_empty() => {
             let wrong = failed.errors().iter().map(|error| format!("{} {}", error.path, error.message));
             wrong.collect::<Vec<_>>().join("; ")
