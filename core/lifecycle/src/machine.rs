@@ -102,9 +102,13 @@ pub fn invite(
     new: NewGrant,
     context: &Context,
 ) -> Result<Plan<(Machine, Grant)>, Refusal> {
-    let Facts { machine, grants, .. } = facts;
+    let Facts { machine, grants, agent, .. } = facts;
     let machine = found(machine)?;
     let cannot = |state| Err(Refusal::WrongState { verb: "invite", state });
+    // A software agent comes back by its nick.
+    if agent.is_some() {
+        return cannot("software_agent");
+    }
     match &machine.state {
         MachineState::Retired(_) => return cannot("retired"),
         MachineState::Active(_) | MachineState::Suspended(_) if machine.key.is_some() => {

@@ -233,9 +233,10 @@ impl<S: Store> App<S> {
     pub async fn create_invited(
         &self,
         request: wire::CreateMachine,
+        idempotency_key: Option<&str>,
         origin: &Origin,
     ) -> Result<(wire::Machine, Secret), Error> {
-        let (created, token) = self.create_with_token(request, None, origin).await?;
+        let (created, token) = self.create_with_token(request, idempotency_key, origin).await?;
         Ok((created.machine, token))
     }
 

@@ -210,7 +210,7 @@ async fn at_a_gate(face: &Face) -> (String, String) {
         expires_in: Some(3600),
     };
     let (machine, token) =
-        face.world.app.create_invited(host, &face.world.admin()).await.expect("a machine made ahead");
+        face.world.app.create_invited(host, None, &face.world.admin()).await.expect("a machine made ahead");
     (machine.id, token.reveal())
 }
 
@@ -519,6 +519,33 @@ async fn guesses_are_limited_and_hosts_behind_one_address_are_not() {
     let large = format!(r#"{{"refresh_token":"{}"}}"#, "x".repeat(100_000));
     let large = face.stranger(post_as("/v1/hosts/register", "application/json", large)).await;
     assert!(matches!(large.status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::TOO_MANY_REQUESTS));
+}
+
+#[tokio::test]
+async fn a_lost_answer_makes_no_second_host_and_a_site_is_the_configured_one() {
+    let world = muster_testkit::world::World::new().await;
+    world.site("plant", |_| {}).await;
+    let face = Face::of(world, |config| config.request_site = Some("plant".parse().expect("a code")));
+    let ask = |key: &str| with(post("/v1/hosts", &json!({"type": "regular"})), "idempotency-key", key);
+    let made = face.admin(ask("once")).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
+    assert_eq!(face.admin(ask("once")).await.json()["registration_token"], made.json()["registration_token"]);
+    assert_ne!(face.admin(ask("twice")).await.json()["host"]["id"], made.json()["host"]["id"]);
+    let machines = face.world.machines().await;
+    assert_eq!(machines.len(), 2);
+    assert!(machines.iter().all(|machine| machine.site == "plant"));
+}
+
+/// It would come back without its nick having been freed.
+#[tokio::test]
+async fn a_software_agent_is_no_host() {
+    let face = Face::new().await;
+    let agent = json!({"nick": "w-one", "channels": ["#general"]});
+    assert_eq!(face.admin(post("/v1/agents/register", &agent)).await.status, StatusCode::CREATED);
+    assert_eq!(face.admin(bare("/v1/agents/w-one/revoke")).await.status, StatusCode::NO_CONTENT);
+    let id = text(&face.admin(get("/v1/machines")).await.json()["items"][0]["id"]);
+    let refused = face.admin(bare(&format!("/v1/hosts/{id}/token"))).await;
+    assert_eq!((refused.status, refused.code().as_str()), (StatusCode::CONFLICT, "wrong_state"));
 }
 
 /// Every error is the envelope that the agent prints from.

@@ -3,15 +3,17 @@
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
+use data_encoding::HEXLOWER;
 use http::{StatusCode, header};
 use muster_app::{Error, Origin, Registered, Store};
 use muster_model::{MachineId, Refusal};
 use muster_wire::ListQuery;
 use muster_wire::machine::Machine;
+use sha2::{Digest, Sha256};
 
 use super::shapes::{self, CreateHost, Created, Envelope, Host, Preview, Refresh, Register, Said, Tag, tags};
 use crate::problem::Failure;
-use crate::route::{Body, Named, Params, pay, wrong_field};
+use crate::route::{Body, Key, Named, Params, pay, wrong_field};
 use crate::state::ServerState;
 
 /// Machines read at a time, and times that a list without pages reads.
@@ -114,12 +116,18 @@ pub(super) async fn list<S: Store>(
 pub(super) async fn create<S: Store>(
     State(state): State<ServerState<S>>,
     Extension(origin): Extension<Origin>,
+    Key(key): Key,
     Body(request): Body<CreateHost>,
 ) -> Result<(StatusCode, Json<Created>), Failure> {
     let by = origin.caller.operator()?.operator.to_string();
-    let name = state.app.request_id().replacen("req_", "host-", 1);
-    let machine = request.into_machine(name, by).map_err(Error::from)?;
-    let (machine, token) = state.app.create_invited(machine, &origin).await?;
+    // Repeated under the same key, it is the same host.
+    let name = match &key {
+        Some(key) => format!("host-{}", HEXLOWER.encode(&Sha256::digest(key)[..10])),
+        None => state.app.request_id().replacen("req_", "host-", 1),
+    };
+    let site = state.shared.config.request_site.as_ref();
+    let machine = request.into_machine(name, site, by).map_err(Error::from)?;
+    let (machine, token) = state.app.create_invited(machine, key.as_deref(), &origin).await?;
     Ok((
         StatusCode::CREATED,
         Json(Created { host: Host::from(&machine), registration_token: token.reveal() }),

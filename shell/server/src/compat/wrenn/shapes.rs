@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use muster_app::Session;
-use muster_model::Timestamp;
+use muster_model::{SiteCode, Timestamp};
 use muster_wire::enroll::{CredentialForm, EnrollRequest, by_token};
 use muster_wire::machine::{CreateMachine, Machine};
 use muster_wire::{FieldError, FieldErrors};
@@ -13,8 +13,10 @@ use serde::{Deserialize, Serialize};
 
 /// How long a registration token is good for, in seconds.
 pub(super) const TOKEN_LIFE: u32 = 3600;
-/// The labels that keep what this wire's operators say of a host.
-const SAID: [&str; 4] = ["type", "team_id", "provider", "availability_zone"];
+/// The labels that keep what this wire's operators say of a host, apart from those that others give it.
+const SAID: [&str; 4] = ["wrenn.type", "wrenn.team_id", "wrenn.provider", "wrenn.availability_zone"];
+/// The label that keeps who made a host.
+const CREATED_BY: &str = "wrenn.created_by";
 /// Before each tag, as a label.
 pub(super) const TAG: &str = "tag.";
 
@@ -163,7 +165,12 @@ impl Refresh {
 
 impl CreateHost {
     /// A machine by that name, with what is said of it as labels.
-    pub(super) fn into_machine(self, name: String, by: String) -> Result<CreateMachine, FieldErrors> {
+    pub(super) fn into_machine(
+        self,
+        name: String,
+        site: Option<&SiteCode>,
+        by: String,
+    ) -> Result<CreateMachine, FieldErrors> {
         if !matches!(self.kind.as_str(), "regular" | "byoc") {
             let message = "is not one of regular, byoc".to_owned();
             return Err(FieldErrors(vec![FieldError { path: "type".to_owned(), message }]));
@@ -174,9 +181,9 @@ impl CreateHost {
             .zip(said)
             .filter_map(|(name, value)| Some((name.to_owned(), value.filter(|value| !value.is_empty())?)))
             .collect();
-        labels.insert("created_by".to_owned(), by);
-        let kind = Some("host".to_owned());
-        let (site, hardware_id, role) = (None, None, None);
+        labels.insert(CREATED_BY.to_owned(), by);
+        let (site, kind) = (site.map(ToString::to_string), Some("host".to_owned()));
+        let (hardware_id, role) = (None, None);
         Ok(CreateMachine { name, site, kind, hardware_id, role, labels, expires_in: Some(TOKEN_LIFE) })
     }
 }
@@ -213,7 +220,7 @@ impl From<&Machine> for Host {
             address: said("address"),
             status: status(machine),
             last_heartbeat_at: machine.last_seen.map(seconds),
-            created_by: label("created_by").unwrap_or_default(),
+            created_by: label(CREATED_BY).unwrap_or_default(),
             created_at: seconds(machine.created_at),
             updated_at: seconds(
                 machine.enrolled_at.max(Some(machine.state_since)).unwrap_or(machine.created_at),
