@@ -152,6 +152,6 @@ async fn fleet<S: Kept>(world: &World<S>) -> Result<Fleet> {
 
 /// A key for the API that may look.
 async fn api_key<S: Kept>(world: &World<S>) -> Result<String> {
-    let request = CreateToken { name: "bench".to_owned(), role: None, expires_in: None };
+    let request = CreateToken { name: "bench".to_owned(), role: None, scopes: Vec::new(), expires_in: None };
     Ok(world.app.create_token(request, None, &world.admin).await?.secret)
 }

@@ -88,11 +88,13 @@ pub enum Scope {
     Read,
     /// Speak for an agent.
     Chat,
+    /// Ask whose key a machine shows.
+    Introspect,
 }
 
 /// A set of scopes. Its text form is their names, each once and in order, with a space between.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Scopes(u8);
+pub struct Scopes(u16);
 
 /// What sort of token it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -135,7 +137,7 @@ impl OperatorRole {
 
 impl Scope {
     /// Every scope.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Admin,
         Self::Agents,
         Self::Channels,
@@ -144,6 +146,7 @@ impl Scope {
         Self::Config,
         Self::Read,
         Self::Chat,
+        Self::Introspect,
     ];
 
     /// The name in wires and tables.
@@ -157,6 +160,7 @@ impl Scope {
             Self::Config => "config",
             Self::Read => "read",
             Self::Chat => "chat",
+            Self::Introspect => "introspect",
         }
     }
 
@@ -164,7 +168,7 @@ impl Scope {
     pub fn role(self) -> OperatorRole {
         match self {
             Self::Admin => OperatorRole::Admin,
-            Self::Read => OperatorRole::Viewer,
+            Self::Read | Self::Introspect => OperatorRole::Viewer,
             Self::Agents | Self::Channels | Self::Topology | Self::Bots | Self::Config | Self::Chat => {
                 OperatorRole::Operator
             }
@@ -257,7 +261,7 @@ mod tests {
         let role = |scope: Scope| Scopes::from_iter([scope]).role();
         let expected = Scope::ALL.map(|scope| match scope {
             Scope::Admin => OperatorRole::Admin,
-            Scope::Read => OperatorRole::Viewer,
+            Scope::Read | Scope::Introspect => OperatorRole::Viewer,
             _ => OperatorRole::Operator,
         });
         assert_eq!(Scope::ALL.map(role), expected);

@@ -1,8 +1,8 @@
 //! Operators' tokens and sessions.
 
 use jiff::Timestamp;
-use muster_model::OperatorRole;
 use muster_model::text::DisplayName;
+use muster_model::{OperatorRole, Scope, Scopes};
 use serde::{Deserialize, Serialize};
 
 use crate::{FieldErrors, Fields};
@@ -18,6 +18,9 @@ pub struct Token {
     pub name: String,
     /// `viewer`, `operator` or `admin`.
     pub role: String,
+    /// What alone it may do, where it is confined.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scopes: Vec<String>,
     /// Whose it is.
     pub operator: String,
     /// `live`, `expired` or `ended`.
@@ -39,6 +42,10 @@ pub struct CreateToken {
     /// `viewer`, `operator` or `admin`; `viewer` where nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,
+    /// What alone it may do, instead of a role: `introspect` for a relay that machines show their keys to; `read`, `agents`,
+    /// `chat`, `channels`, `topology`, `bots`, `config` or `admin` as on the wire of software agents.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scopes: Vec<String>,
     /// How long it is good for, in seconds: one minute to a year; one day where nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_in: Option<u32>,
@@ -51,6 +58,8 @@ pub struct CreateTokenFields {
     pub name: DisplayName,
     /// What it may do.
     pub role: OperatorRole,
+    /// What alone it may do.
+    pub scopes: Option<Scopes>,
     /// How long it is good for, in seconds.
     pub expires_in: u32,
 }
@@ -87,6 +96,12 @@ impl TryFrom<CreateToken> for CreateTokenFields {
         let name = fields.parse("name", &request.name);
         let role = fields.parse_opt("role", request.role.as_deref()).unwrap_or(OperatorRole::Viewer);
         let expires_in = crate::grant::lifetime(&mut fields, request.expires_in).unwrap_or(crate::grant::DAY);
-        fields.finish(name.map(|name| Self { name, role, expires_in }))
+        if request.role.is_some() && !request.scopes.is_empty() {
+            fields.wrong("scopes", "say what a token may do: there is no role beside them");
+        }
+        let scopes: Vec<Scope> =
+            request.scopes.iter().filter_map(|scope| fields.parse("scopes", scope)).collect();
+        let scopes = (!scopes.is_empty()).then(|| scopes.into_iter().collect());
+        fields.finish(name.map(|name| Self { name, role, scopes, expires_in }))
     }
 }

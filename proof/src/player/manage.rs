@@ -170,5 +170,10 @@ fn new_site([a, b, c]: [u8; 3]) -> CreateSite {
 
 fn new_token([a, b, _]: [u8; 3]) -> CreateToken {
     let role = ["viewer", "operator", "admin"][usize::from(a) % 3].to_owned();
-    CreateToken { name: format!("deploys {}", b % 4), role: Some(role), expires_in: Some(86_400) }
+    CreateToken {
+        name: format!("deploys {}", b % 4),
+        role: Some(role),
+        scopes: Vec::new(),
+        expires_in: Some(86_400),
+    }
 }

@@ -13,6 +13,7 @@ use muster_wire::{ListQuery, Page};
 
 use crate::App;
 use crate::act::recalled;
+use crate::api_key::ConfinedToken;
 use crate::caller::{Caller, Origin};
 use crate::error::Error;
 use crate::ports::draw;
@@ -31,6 +32,12 @@ impl<S: Store> App<S> {
     ) -> Result<wire::CreatedToken, Error> {
         let asked = format!("token.create {request:?}");
         let fields = wire::CreateTokenFields::try_from(request)?;
+        if let Some(scopes) = fields.scopes {
+            let wished =
+                ConfinedToken { name: fields.name, scopes, team: None, expires_in: fields.expires_in };
+            let (token, secret) = self.create_confined_token(wished, idempotency_key, origin).await?;
+            return Ok(wire::CreatedToken { token: views::token(&token, self.now()), secret });
+        }
         let maker = origin.caller.operator()?;
         let mark = self.mark(origin, idempotency_key, &asked);
         let secret = self.secret(SecretKind::Api, mark.as_ref());

@@ -212,7 +212,12 @@ impl Action {
     /// nothing there, for teams are known on that wire alone.
     fn is_within(self, operator: &OperatorCaller) -> bool {
         let Some(TokenScope { scopes, team }) = &operator.scope else { return true };
-        team.is_none() && (scopes.allow(Scope::Admin) || self == Self::Read && scopes.allow(Scope::Read))
+        let needed = match self {
+            Self::Read => Scope::Read,
+            Self::Introspect => Scope::Introspect,
+            _ => Scope::Admin,
+        };
+        team.is_none() && scopes.allow(needed)
     }
 
     /// Whether a caller may do this on the wire of software agents. A token that is bound to a team makes no tokens: they
@@ -328,6 +333,8 @@ mod tests {
             (operator(OperatorRole::Admin), "yyyyyyyyy-----"),
             (confined("read", None), "yy------y-----"),
             (confined("read", Some("red")), "y-------y-----"),
+            (confined("introspect", None), "y---y---------"),
+            (confined("introspect", Some("red")), "y-------------"),
             (confined("agents", None), "y----y--------"),
             (confined("agents read chat", Some("red")), "y----yy-y-----"),
             (confined("channels topology bots config", None), "y-------------"),

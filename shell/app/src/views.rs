@@ -137,6 +137,12 @@ pub(crate) fn token(token: &AccessToken, now: Timestamp) -> access::Token {
         kind: token.kind.as_str().to_owned(),
         name: token.name.to_string(),
         role: token.role.as_str().to_owned(),
+        scopes: token
+            .scope
+            .iter()
+            .flat_map(|scope| scope.scopes.iter())
+            .map(|one| one.as_str().to_owned())
+            .collect(),
         operator: token.operator.to_string(),
         state: state.to_owned(),
         created_at: token.created_at,

@@ -5,7 +5,7 @@ use muster_model::{OperatorRole, Refusal};
 use muster_testkit::world::World;
 use muster_wire::access::{CreateToken, Login};
 
-use crate::support::refusal;
+use crate::support::{refusal, wrong_fields};
 
 async fn link(world: &World) -> Login {
     let url = world.app.login_link(world.founded.admin).await.expect("a link");
@@ -14,7 +14,12 @@ async fn link(world: &World) -> Login {
 }
 
 fn token(role: &str) -> CreateToken {
-    CreateToken { name: "ci".to_owned(), role: Some(role.to_owned()), expires_in: Some(3600) }
+    CreateToken {
+        name: "ci".to_owned(),
+        role: Some(role.to_owned()),
+        scopes: Vec::new(),
+        expires_in: Some(3600),
+    }
 }
 
 fn is_nobody<T: std::fmt::Debug>(result: Result<T, muster_app::Error>) -> bool {
@@ -116,4 +121,21 @@ async fn a_secret_opens_only_what_it_was_made_for() {
     let shown =
         serde_json::to_string(&world.app.tokens(&Default::default(), &world.admin()).await.expect("a list"));
     assert!(!shown.expect("JSON").contains("mst_"), "Q-28: a list shows no secret");
+}
+
+#[tokio::test]
+async fn a_token_says_by_its_scopes_or_by_its_role_what_it_may_do_and_not_by_both() {
+    let world = World::new().await;
+    let wished = |role: Option<&str>, scopes: &[&str]| CreateToken {
+        name: "relay".to_owned(),
+        role: role.map(str::to_owned),
+        scopes: scopes.iter().map(|&scope| scope.to_owned()).collect(),
+        expires_in: None,
+    };
+    let admin = world.admin();
+    let make = |wished| world.app.create_token(wished, None, &admin);
+    let made = make(wished(None, &["introspect"])).await.expect("a token").token;
+    assert_eq!((made.role.as_str(), made.scopes), ("viewer", vec!["introspect".to_owned()]));
+    assert_eq!(wrong_fields(make(wished(Some("viewer"), &["introspect"])).await), ["scopes"]);
+    assert_eq!(wrong_fields(make(wished(None, &["introspect", "root"])).await), ["scopes"]);
 }

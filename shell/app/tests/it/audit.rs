@@ -102,7 +102,7 @@ async fn every_use_case_that_changes_something_is_told_and_repeating_it_is_not()
     app.revoke_grant(grant.grant.id.parse().expect("an identifier"), None, &admin).await?;
     ledger.told("grant.revoke").await;
 
-    let token = CreateToken { name: "ci".to_owned(), role: None, expires_in: None };
+    let token = CreateToken { name: "ci".to_owned(), role: None, scopes: Vec::new(), expires_in: None };
     let token = app.create_token(token, None, &admin).await?;
     ledger.told("token.create").await;
     app.revoke_token(token.token.id.parse().expect("an identifier"), &admin).await?;

@@ -45,7 +45,8 @@ async fn make(
             app.create_machine(request, key, origin).await.map(|made| json(serde_json::to_value(made)))
         }
         _ => {
-            let request = CreateToken { name: variant.to_owned(), role: None, expires_in: None };
+            let request =
+                CreateToken { name: variant.to_owned(), role: None, scopes: Vec::new(), expires_in: None };
             app.create_token(request, key, origin).await.map(|made| json(serde_json::to_value(made)))
         }
     }
@@ -118,8 +119,12 @@ async fn a_lost_commit_is_found_again_by_its_mark() {
 async fn a_caller_with_less_rights_does_not_get_the_answer_of_one_with_more() {
     let world = World::new().await;
     let admin = world.operator(OperatorRole::Admin);
-    let request =
-        |role: &str| CreateToken { name: "ci".to_owned(), role: Some(role.to_owned()), expires_in: None };
+    let request = |role: &str| CreateToken {
+        name: "ci".to_owned(),
+        role: Some(role.to_owned()),
+        scopes: Vec::new(),
+        expires_in: None,
+    };
     world.app.create_token(request("admin"), Some("k-1"), &admin).await.expect("made");
     let operator = world.operator(OperatorRole::Operator);
     let stolen = world.app.create_token(request("admin"), Some("k-1"), &operator).await;

@@ -35,6 +35,10 @@ pub(crate) struct Create {
     /// What it may do.
     #[arg(long, value_parser = ["viewer", "operator", "admin"])]
     role: Option<String>,
+    /// What alone it may do, instead of a role: introspect for a relay that machines show their keys to.
+    #[arg(long = "scope", value_name = "SCOPE", value_delimiter = ',', conflicts_with = "role",
+        value_parser = ["introspect", "read", "agents", "chat", "channels", "topology", "bots", "config", "admin"])]
+    scopes: Vec<String>,
     /// How long it is good for (15m, 24h, 7d); a day where nothing is said.
     #[arg(long, value_name = "DURATION", value_parser = parse_seconds)]
     expires: Option<u32>,
@@ -63,7 +67,8 @@ pub(crate) async fn run(context: &Context, verb: Token) -> Result {
         }
         Token::Create(args) => {
             let name = args.named.unwrap_or(args.name);
-            let request = CreateToken { name, role: args.role, expires_in: args.expires };
+            let request =
+                CreateToken { name, role: args.role, scopes: args.scopes, expires_in: args.expires };
             out.show(&client.create_token(&request).await?)
         }
         Token::Revoke(args) => out.show(&client.revoke_token(&args.id).await?),
@@ -100,6 +105,7 @@ impl Human for Shape {
             ("name", self.name.clone()),
             ("kind", self.kind.clone()),
             ("role", self.role.clone()),
+            ("scopes", self.scopes.join(" ")),
             ("operator", self.operator.clone()),
             ("state", self.state.clone()),
             ("expires", relative(now, self.expires_at)),

@@ -457,13 +457,18 @@ async fn a_relay_learns_whose_key_is_good_and_of_all_others_nothing() {
 #[tokio::test]
 async fn a_service_asks_by_a_token_and_a_stranger_or_a_machine_does_not() {
     let face = Face::new().await;
-    let token = CreateToken { name: "relay".into(), role: Some("viewer".into()), expires_in: None };
+    let scopes = vec!["introspect".to_owned()];
+    let token = CreateToken { name: "relay".into(), role: None, scopes, expires_in: None };
     let token = face.world.app.create_token(token, None, &face.world.admin()).await.expect("a token").secret;
     let key = site_key(&face).await;
     let cak = text(&asks(&face, &key, "WS-01").await.json()["key"]);
     let ask = |body: &str| post_as("/api/introspect", "application/x-www-form-urlencoded", body.to_owned());
     let by = |shown: &str| with(ask(&format!("token={cak}")), "authorization", &format!("Bearer {shown}"));
     assert_eq!(face.stranger(by(&token)).await.json()["active"], true);
+    for path in ["/v1/machines", "/v1/status", "/api/sites/default/enrollment-key"] {
+        let asked = face.stranger(with(get(path), "authorization", &format!("Bearer {token}"))).await;
+        assert_eq!(asked.status, StatusCode::FORBIDDEN, "{path}: it may ask that and nothing else");
+    }
     assert_eq!(face.stranger(by(&cak)).await.status, StatusCode::FORBIDDEN);
     assert_eq!(face.stranger(ask(&format!("token={cak}"))).await.status, StatusCode::UNAUTHORIZED);
     for odd in ["", "token", "token_type_hint=x", "token=a&token=b"] {

@@ -3,7 +3,9 @@
 use axum::body::Body;
 use http::{Method, Request, StatusCode};
 use muster_app::{Action, Caller, MachineCaller, OperatorCaller, Proof};
-use muster_model::{AccessTokenId, AccountId, CredentialId, GrantId, HoldId, MachineId, OperatorRole};
+use muster_model::{
+    AccessTokenId, AccountId, CredentialId, GrantId, HoldId, MachineId, OperatorRole, Scope, TokenScope,
+};
 use muster_server::Mounted;
 use muster_server::serve::Peer;
 use muster_testkit::world::{Device, FaultyStore, leaf};
@@ -78,6 +80,8 @@ enum Principal {
     Viewer,
     Operator,
     Admin,
+    /// A relay, whose token may ask whose key it was shown.
+    Relay,
     OwnUser,
     Root,
     ByCertificate,
@@ -87,12 +91,13 @@ enum Principal {
     Bearer,
 }
 
-const EVERYBODY: [Principal; 12] = [
+const EVERYBODY: [Principal; 13] = [
     Principal::Stranger,
     Principal::AnotherUser,
     Principal::Viewer,
     Principal::Operator,
     Principal::Admin,
+    Principal::Relay,
     Principal::OwnUser,
     Principal::Root,
     Principal::ByCertificate,
@@ -125,6 +130,7 @@ impl Principal {
             Self::Viewer => by_token(face, OperatorRole::Viewer).await,
             Self::Operator => by_token(face, OperatorRole::Operator).await,
             Self::Admin => by_token(face, OperatorRole::Admin).await,
+            Self::Relay => relay(face).await,
             Self::Bearer => bearer(face).await,
             Self::ByCertificate | Self::BySignature | Self::Suspended | Self::Expired => {
                 self.machine(face, method, path).await
@@ -184,10 +190,30 @@ fn operator(face: &Face, role: OperatorRole, local: bool) -> Caller {
 }
 
 async fn by_token(face: &Face, role: OperatorRole) -> Shown {
-    let token = CreateToken { name: "ci".to_owned(), role: Some(role.as_str().to_owned()), expires_in: None };
+    let token = CreateToken {
+        name: "ci".to_owned(),
+        role: Some(role.as_str().to_owned()),
+        scopes: Vec::new(),
+        expires_in: None,
+    };
     let made = face.world.app.create_token(token, None, &face.world.admin()).await.expect("a token");
     let header = ("authorization", format!("Bearer {}", made.secret));
     Shown { headers: vec![header], ..Shown::new(stranger(), operator(face, role, false)) }
+}
+
+async fn relay(face: &Face) -> Shown {
+    let token = CreateToken {
+        name: "relay".to_owned(),
+        role: None,
+        scopes: vec!["introspect".to_owned()],
+        expires_in: None,
+    };
+    let made = face.world.app.create_token(token, None, &face.world.admin()).await.expect("a token");
+    let header = ("authorization", format!("Bearer {}", made.secret));
+    let Caller::Operator(caller) = operator(face, OperatorRole::Viewer, false) else { panic!("an operator") };
+    let scope = TokenScope { scopes: [Scope::Introspect].into_iter().collect(), team: None };
+    let caller = Caller::Operator(OperatorCaller { scope: Some(scope), ..caller });
+    Shown { headers: vec![header], ..Shown::new(stranger(), caller) }
 }
 
 async fn bearer(face: &Face) -> Shown {
