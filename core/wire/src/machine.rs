@@ -81,7 +81,7 @@ pub struct MachineDetail {
 pub struct Credential {
     /// Its identifier.
     pub id: String,
-    /// `certificate` or `bearer`.
+    /// `certificate`, `bearer` or `refresh`.
     pub kind: String,
     /// `reserved`, `issued`, `expired` or `ended`.
     pub state: String,

@@ -47,6 +47,9 @@ pub(crate) struct Running {
 
 /// Starts a server in its data directory. When this returns, it answers.
 pub(crate) async fn start(home: Home, config: &Config) -> Result<Running> {
+    if let Some(why) = config.credentials.contradiction() {
+        return Err(Failure::new(Exit::Config, why));
+    }
     let metrics =
         Metrics::record().map_err(|error| Failure::new(Exit::Failed, "no metrics").because(&error))?;
     let listener = remembered(config.server.listen, &home.dir).await?;
@@ -263,6 +266,9 @@ fn settings(config: &Config, listen: SocketAddr, dir: &Path) -> Settings {
         terms: Terms {
             certificate_life: credentials.certificate_life.signed(),
             bearer_life: credentials.bearer_life.signed(),
+            refresh_life: credentials.refresh_life.signed(),
+            session_life: credentials.token_life.signed(),
+            serving_life: credentials.serving_life.signed(),
             hold_life: config.limits.hold_life.signed(),
             backdate: credentials.backdate.signed(),
             renew_grace: credentials.renew_grace.signed(),

@@ -26,13 +26,12 @@ pub(crate) struct Compat {
     /// A listener of their own over plain HTTP, for clients that cannot trust a private CA; none where nothing is said.
     /// What goes over it can be read on the way: keep it on this host, or behind a proxy that speaks TLS.
     pub(crate) listen: Option<SocketAddr>,
-    /// The site that scuttlebot's agents are registered in; the only one there is where nothing is said.
-    pub(crate) scuttlebot_site: Option<String>,
-    /// Where their IRC server is, as it is told to them with what they show there.
+    /// Where the IRC server of scuttlebot's agents is, as it is told to them with what they show there.
     pub(crate) scuttlebot_irc: Option<String>,
     /// The channels that a key of any team may give them, beside its own `#team-NAME-…`; `#general` where nothing is said.
     pub(crate) scuttlebot_shared_channels: Option<Vec<String>>,
-    /// The code of the site that clients ask at who name none; the only one where nothing is said.
+    /// The code of the site of clients that name none: studio-workers ask at it, scuttlebot's agents are registered in it. The
+    /// only one there is where nothing is said.
     pub(crate) site: Option<String>,
 }
 
@@ -54,8 +53,8 @@ impl Compat {
         payload_key: Option<PayloadKey>,
     ) -> std::result::Result<AgentSettings, String> {
         let usual = AgentSettings::default();
-        let site = self.scuttlebot_site.as_deref().map(str::parse).transpose();
-        let site = site.map_err(|error: TextError| format!("compat.scuttlebot_site {error}"))?;
+        let site = self.site.as_deref().map(str::parse).transpose();
+        let site = site.map_err(|error: TextError| format!("compat.site {error}"))?;
         let shared_channels = self.scuttlebot_shared_channels.clone().unwrap_or(usual.shared_channels);
         if let Some(why) = shared_channels.iter().find_map(|channel| wrong_channel(channel)) {
             return Err(format!("compat.scuttlebot_shared_channels {why}"));

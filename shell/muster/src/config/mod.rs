@@ -78,6 +78,14 @@ pub(crate) struct Credentials {
     pub(crate) renew_grace: Period<0, 7_776_000>,
     /// The life of a bearer key, for clients that have no key of their own: 1h to 730d.
     pub(crate) bearer_life: Period<3_600, 63_072_000>,
+    /// The life of the token that such a client shows with each call, where its wire has one: 5m to 30d.
+    pub(crate) token_life: Period<300, 2_592_000>,
+    /// The life of the refresh token beside it, from each use to the next: 1h to 365d, and no shorter than the token's. A client
+    /// that stays away for longer is invited again.
+    pub(crate) refresh_life: Period<3_600, 31_536_000>,
+    /// The life of the certificate of a key that is made for a client which insists on one: 1h to 90d, and no shorter than the
+    /// token's.
+    pub(crate) serving_life: Period<3_600, 7_776_000>,
     /// How long a one-time login link is good for: 1m to 24h.
     pub(crate) login_life: Period<60, 86_400>,
     /// How long a browser's session is good for: 5m to 7d.
@@ -153,9 +161,25 @@ impl Default for Credentials {
             backdate: Period::of(600),
             renew_grace: Period::of(30 * 86_400),
             bearer_life: Period::of(365 * 86_400),
+            token_life: Period::of(86_400),
+            refresh_life: Period::of(60 * 86_400),
+            serving_life: Period::of(7 * 86_400),
             login_life: Period::of(900),
             session_life: Period::of(12 * 3_600),
         }
+    }
+}
+
+impl Credentials {
+    /// Why these lives cannot stand side by side, if so: a client comes for the next of what it has when its token ends, and
+    /// what is beside the token must not have lapsed by then.
+    pub(crate) fn contradiction(&self) -> Option<&'static str> {
+        let token = self.token_life.get();
+        if self.refresh_life.get() < token {
+            return Some("credentials.refresh_life is shorter than credentials.token_life");
+        }
+        (self.serving_life.get() < token)
+            .then_some("credentials.serving_life is shorter than credentials.token_life")
     }
 }
 
@@ -196,6 +220,18 @@ mod tests {
             assert!(schema["properties"][section].is_object(), "{section}");
         }
         assert_eq!(schema["additionalProperties"], false);
+    }
+
+    #[test]
+    fn what_is_beside_a_token_lives_no_shorter_than_the_token() {
+        let usual = Credentials::default();
+        assert_eq!(usual.contradiction(), None);
+        let long = Credentials { token_life: Period::of(30 * 86_400), ..usual.clone() };
+        assert!(long.contradiction().is_some_and(|why| why.contains("serving_life")));
+        let short = Credentials { refresh_life: Period::of(3_600), ..usual.clone() };
+        assert!(short.contradiction().is_some_and(|why| why.contains("refresh_life")));
+        let equal = Credentials { token_life: Period::of(7 * 86_400), ..usual };
+        assert_eq!(equal.contradiction(), None);
     }
 
     #[test]

@@ -7,8 +7,12 @@
 //! 4. A wrenn host the same, by its refresh token: also by one whose successor was lost on the way. By one whose successor is
 //!    in use it is a copy: nobody goes on with either.
 //! 5. The agent is killed, or cut off, at each step: before it asked, after it was answered, and once it is in.
+//! 6. A GuruConnect agent's `cak_` key: an agent that is killed before its call arrived, or that lost all that it had after
+//!    it, comes back as the same machine, once.
 
+use std::fs;
 use std::net::SocketAddr;
+use std::path::Path;
 
 use muster_testkit::balancer::Balancer;
 use rustix::process::Signal;
@@ -263,4 +267,71 @@ fn an_adoption_that_is_cut_off_anywhere_is_finished_by_repeating_it() {
         (json!(2), 1)
     );
     assert_eq!(server.list(&["machine", "ls"]).len(), 2, "this host and the one machine");
+}
+
+/// A machine that came by the wire of the GuruConnect agent: its id and its key.
+fn by_site_key(server: &Server) -> (String, String) {
+    let key = text(&server.muster(&["site", "rotate-key", "default", "--form", "cek"])["key"]);
+    let request = json!({"site_code": "default", "enrollment_key": key, "machine_uid": "muid_test",
+        "hostname": "WS-01", "labels": {"company": "Acme"}});
+    let enrolled = server.http().post("/api/enroll", &request);
+    assert_eq!(enrolled.status, 201, "{}", enrolled.text());
+    (text(&enrolled.json()["machine_id"]), text(&enrolled.json()["key"]))
+}
+
+/// Puts a directory's files in the place of another's.
+fn put_back(from: &Path, to: &Path) {
+    fs::remove_dir_all(to).expect("ours");
+    fs::create_dir(to).expect("ours");
+    fs::set_permissions(to, fs::metadata(from).expect("it is there").permissions()).expect("ours");
+    for file in fs::read_dir(from).expect("it is there") {
+        let file = file.expect("readable");
+        if file.file_type().expect("readable").is_file() {
+            fs::copy(file.path(), to.join(file.file_name())).expect("ours");
+        }
+    }
+}
+
+#[test]
+fn a_guruconnect_agents_machine_comes_back_once_whenever_its_agent_is_killed() {
+    let mut server = Server::up(&[]);
+    let (id, cak) = by_site_key(&server);
+    let mut agent = Agent::new();
+    let file = agent.home().write("agent.cak", &cak).display().to_string();
+    let adopt: Vec<String> = adopt(&server, "guruconnect", &file).into_iter().map(str::to_owned).collect();
+    let adopt: Vec<&str> = adopt.iter().map(String::as_str).collect();
+    let resident: Vec<&str> = adopt.iter().copied().chain(["--output", "json"]).collect();
+
+    // Killed while its call cannot arrive: the key is durable, nothing else is.
+    server.end(Signal::KILL);
+    agent.start_as(&resident);
+    let has_begun = || agent.dir().join("pending.json").is_file().then_some(());
+    eventually("what is durable before any call", SOON, has_begun);
+    agent.signal(Signal::KILL);
+    agent.exit_code();
+    let early = agent.home().path().join("early");
+    fs::create_dir(&early).expect("ours");
+    put_back(&agent.dir(), &early);
+    server.start();
+    assert_eq!(by_bearer(&server, &cak).0, 200, "its old key works until the new one is there");
+
+    for what in ["after the first crash", "with what it had before its call arrived", "with all that it has"]
+    {
+        if what.contains("before its call") {
+            put_back(&early, &agent.dir());
+        }
+        let output = agent.run(&[&adopt[..], &["--once"]].concat());
+        assert!(output.status.success(), "{what}: {}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(agent.machine(), id, "{what}");
+        let shown = server.show(&id);
+        assert_eq!((&shown["generation"], &shown["hardware_id"]), (&json!(2), &json!("muid_test")), "{what}");
+        assert_eq!(shown["name"], "WS-01", "{what}");
+        assert_eq!(by_bearer(&server, &cak).0, 403, "{what}: the old key has ended");
+    }
+    let log = server.audit();
+    let told = |action: &str| {
+        log.iter().filter(|entry| entry["action"] == action && entry["object"] == id.as_str()).count()
+    };
+    assert_eq!((told("machine.enroll"), told("machine.upgrade")), (1, 1), "one history");
+    assert!(log.iter().all(|entry| !entry.to_string().contains(&cak)));
 }

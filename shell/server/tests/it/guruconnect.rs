@@ -1,4 +1,36 @@
 //! The wire of the GuruConnect agent, in the bytes that it sends and the statuses that it acts on.
+//!
+//! What is known to be weak in its own server, each with the test that shows it is not so here (in this file, where no other
+//! is named):
+//!
+//! 1. The collision gate undoes itself: `a_collision_is_202_for_ever_and_no_column_of_the_machine_changes`.
+//! 2. The same branch passes by the guard between sites: `a_key_of_another_site_takes_no_machine_and_learns_nothing_of_its_site`.
+//! 3. Re-use revokes no older key: `a_re_image_by_policy_is_200_and_ends_every_older_key`.
+//! 4. `pending` is enforced nowhere: `who_waits_holds_nothing_that_opens_anything`.
+//! 5. Site codes are told by time: `q_09_every_wrong_site_or_key_is_one_401_byte_for_byte`; counted in `shell/app`,
+//!    `enroll::imported::q_09_every_refusal_costs_the_same_number_of_runs`.
+//! 6. Random codes get unlimited runs, inline: `q_10_random_codes_from_one_source_cost_a_bounded_number_of_password_hashes`; `shell/app`,
+//!    `kdf::tests::one_runs_at_a_time_a_bounded_number_waits_and_the_rest_is_sent_away`.
+//! 7. One client locks an office out: `q_10_who_guesses_is_slowed_down_and_a_key_that_holds_is_not`. There is no lock-out that a restart could lose.
+//! 8. Enrolling makes a machine online: `a_machine_is_online_by_what_is_heard_of_it_and_not_by_enrolling`.
+//! 9. What was removed comes back: `a_machine_that_an_operator_removed_does_not_come_back_by_itself`.
+//! 10. Hardware ids drift and clones share them: `what_a_person_approves_admits_this_claimant_once`; `shell/app`,
+//!     `enroll::keyless::another_machine_of_the_same_hardware_gets_a_key_of_its_own`. Of hardware that changed its id nobody knows: it is a new
+//!     machine.
+//! 11. Hardware in two tenants is a 500: `core/lifecycle`,
+//!     `row_6_hardware_of_another_tenant_is_not_among_the_facts_and_changes_nothing`.
+//! 12. A crash leaves a machine without a key: `shell/app`,
+//!     `enroll::imported::whenever_the_server_dies_the_same_first_call_gets_one_machine_and_one_key`.
+//! 13. A rotation whose answer is lost, or two at once: `a_sites_key_is_shown_by_generation_and_rotated_once_for_one_idempotency_key`,
+//!     `two_rotations_at_once_are_two_generations`.
+//! 14. No text is bounded, and refusals fill the log: `q_46_every_text_is_bounded_and_what_is_too_long_or_empty_is_400`; `shell/app`,
+//!     `audit::refusals_are_told_at_once_and_coalesced_when_they_flood`.
+//! 15. An empty credential file enrolls anew: a matter of its client; our agent's answer is in `shell/muster`,
+//!     `adopted_client::what_is_no_credential_of_ours_is_told_with_what_to_do`.
+//! 16. Keys in query strings: `q_27_a_key_in_a_query_is_not_read`. A site's key lets in hardware that is not known, and takes none
+//!     that is: 1, 2 and 9.
+//! 17. Nobody can confirm, and 429 says not when: `what_a_person_approves_admits_this_claimant_once`,
+//!     `q_10_who_guesses_is_slowed_down_and_a_key_that_holds_is_not`.
 
 use http::{Request, StatusCode};
 use muster_model::{Secret, SecretForm, SecretKind, SignedDuration};
@@ -134,9 +166,9 @@ async fn a_key_of_another_site_takes_no_machine_and_learns_nothing_of_its_site()
     let first = asks(&face, &key, "WS-01").await.json();
     face.world.site("phx", |_| {}).await;
     let rotated = face.admin(bare("POST", "/api/sites/phx/enrollment-key/rotate")).await.json();
-    let other = recorded(&text(&rotated["key"]), "muid_test", "WS-01").replace("default", "phx");
-    for _ in 0..2 {
-        let held = enroll(&face, other.clone()).await;
+    for hostname in ["WS-01", "WS-01", "WS-99", "WS-99"] {
+        let other = recorded(&text(&rotated["key"]), "muid_test", hostname).replace("default", "phx");
+        let held = enroll(&face, other).await;
         assert_eq!(held.status, StatusCode::ACCEPTED);
         assert!(!held.text().contains("default") && !held.text().contains(&text(&first["machine_id"])));
     }
@@ -194,6 +226,80 @@ async fn what_a_person_approves_admits_this_claimant_once() {
     let path = format!("/v1/machines/{}/revoke", text(&first["machine_id"]));
     face.admin(crate::face::post(&path, &json!({}))).await;
     assert_eq!(asks(&face, &key, "WS-02").await.status, StatusCode::ACCEPTED, "the approval is used up");
+}
+
+#[tokio::test]
+async fn who_waits_holds_nothing_that_opens_anything() {
+    let face = Face::new().await;
+    let key = site_key(&face).await;
+    let first = asks(&face, &key, "WS-01").await.json();
+    let held = asks(&face, &key, "WS-02").await;
+    assert!(!held.text().contains("cak_"), "{held:?}");
+    let keys = face.admin(get(&format!("/api/machines/{}/keys", text(&first["machine_id"])))).await.json();
+    assert_eq!(
+        keys["keys"].as_array().map(Vec::len),
+        Some(1),
+        "one key was ever made, and not for who waits"
+    );
+}
+
+/// "A quick rename and a re-image look like a clone": whether it is online is what is heard of it.
+#[tokio::test]
+async fn a_machine_is_online_by_what_is_heard_of_it_and_not_by_enrolling() {
+    let face = Face::new().await;
+    let key = site_key(&face).await;
+    let first = asks(&face, &key, "WS-01").await.json();
+    let id = text(&first["machine_id"]);
+    assert_eq!(machine(&face, &id).await["online"], false);
+    assert!(is_active(&face, &text(&first["key"])).await);
+    assert_eq!(machine(&face, &id).await["online"], true, "its relay asked whose key it was shown");
+}
+
+/// What an installer says of a machine is what it says now: at re-use it takes the place of what was said before, also where
+/// nothing is said any more. A hold changes none of it.
+#[tokio::test]
+async fn at_re_use_labels_are_those_of_the_new_call_also_where_it_has_none() {
+    let face = Face::new().await;
+    let key = site_key(&face).await;
+    let id = text(&asks(&face, &key, "WS-01").await.json()["machine_id"]);
+    let labels = r#"{"company":"Acme","tags":["prod","x"]}"#;
+    let says = |hostname: &str, said: &str| recorded(&key, "muid_test", hostname).replace(labels, said);
+    let attributes = async || machine(&face, &id).await["attributes"].clone();
+    assert_eq!(attributes().await, json!({"company": "Acme", "tags": "prod,x"}));
+    let other = r#"{"department":"lab","tags":["y"]}"#;
+    for (said, expected) in [(other, json!({"department": "lab", "tags": "y"})), ("{}", json!({}))] {
+        face.world.clock.advance(SignedDuration::from_hours(2));
+        let again = enroll(&face, says("WS-01", said)).await;
+        assert_eq!((again.status, &again.json()["machine_id"]), (StatusCode::OK, &json!(id)), "{again:?}");
+        assert_eq!(attributes().await, expected, "{said}");
+    }
+    assert_eq!(enroll(&face, says("WS-02", other)).await.status, StatusCode::ACCEPTED);
+    assert_eq!(attributes().await, json!({}), "who waits changes nothing");
+}
+
+#[tokio::test]
+async fn two_rotations_at_once_are_two_generations() {
+    let face = Face::new().await;
+    let (one, other) = tokio::join!(rotated(&face), rotated(&face));
+    let mut versions = [one["version"].clone(), other["version"].clone()].map(|version| version.as_u64());
+    versions.sort_unstable();
+    assert_eq!(versions, [Some(1), Some(2)]);
+    let newest = if one["version"] == 2 { &one } else { &other };
+    let oldest = if one["version"] == 2 { &other } else { &one };
+    assert_eq!(asks(&face, &text(&oldest["key"]), "WS-01").await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(asks(&face, &text(&newest["key"]), "WS-01").await.status, StatusCode::CREATED);
+}
+
+#[tokio::test]
+async fn q_27_a_key_in_a_query_is_not_read() {
+    let face = Face::new().await;
+    let key = site_key(&face).await;
+    let cak = text(&asks(&face, &key, "WS-01").await.json()["key"]);
+    let path = format!("/api/introspect?token={cak}");
+    let asked = post_as(&path, "application/x-www-form-urlencoded", String::new());
+    assert_eq!(error(&face.admin(asked).await), (400, "INVALID_REQUEST".into()));
+    let by_query = face.stranger(get(&format!("/v1/machines/self?api_key={cak}&access_token={cak}"))).await;
+    assert_eq!(by_query.status, StatusCode::UNAUTHORIZED);
 }
 
 /// "Operator removal is not durable": what was retired stays retired.
