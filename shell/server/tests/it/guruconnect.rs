@@ -260,10 +260,13 @@ async fn a_machine_is_online_by_what_is_heard_of_it_and_not_by_enrolling() {
 #[tokio::test]
 async fn at_re_use_labels_are_those_of_the_new_call_also_where_it_has_none() {
     let face = Face::new().await;
-    let key = site_key(&face).await;
-    let id = text(&asks(&face, &key, "WS-01").await.json()["machine_id"]);
+    face.world.site("plant", |site| site.reimage = Some("same_name".to_owned())).await;
+    let key = text(&rotated_at(&face, "plant").await["key"]);
     let labels = r#"{"company":"Acme","tags":["prod","x"]}"#;
-    let says = |hostname: &str, said: &str| recorded(&key, "muid_test", hostname).replace(labels, said);
+    let says = |hostname: &str, said: &str| {
+        recorded(&key, "muid_test", hostname).replace("default", "plant").replace(labels, said)
+    };
+    let id = text(&enroll(&face, says("WS-01", labels)).await.json()["machine_id"]);
     let attributes = async || machine(&face, &id).await["attributes"].clone();
     assert_eq!(attributes().await, json!({"company": "Acme", "tags": "prod,x"}));
     let other = r#"{"department":"lab","tags":["y"]}"#;
