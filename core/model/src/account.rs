@@ -148,6 +148,11 @@ impl Account {
         matches!(self.delivery, Delivery::Due { at, .. } if at <= now)
     }
 
+    /// Whether both are one account there.
+    pub fn is_called_alike(&self, other: &Self) -> bool {
+        self.provisioner == other.provisioner && self.name.folded() == other.name.folded()
+    }
+
     /// How it stands, in one word.
     pub fn standing(&self) -> &'static str {
         match &self.delivery {

@@ -90,6 +90,7 @@ impl<S: Store> App<S> {
         let decision = RegisterAgent { new, site, reach, mark, serving, context, terms: self.terms() };
         let engaged = self.settle(origin, decision).await?;
         self.heard_of(&engaged.agent);
+        self.provision_at_once(&engaged.accounts).await;
         Ok(self.registered(&engaged, secret.map(|secret| self.shown_by(&engaged, &secret))))
     }
 
@@ -124,6 +125,7 @@ impl<S: Store> App<S> {
         let (bearer, serving) = (self.bearer(&secret), self.serving());
         let decision = RotateAgent { nick, bearer, reach, mark, serving, context, terms: self.terms() };
         let engaged = self.settle(origin, decision).await?;
+        self.provision_at_once(&engaged.accounts).await;
         Ok(self.registered(&engaged, Some(self.shown_by(&engaged, &secret))))
     }
 

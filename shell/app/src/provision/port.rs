@@ -12,6 +12,7 @@ use muster_lifecycle::account::{Outcome, Rule};
 use muster_model::{
     AccountId, AccountName, MachineId, Mishap, Passphrase, ProvisionerName, Timestamp, Wanted,
 };
+use tokio::sync::Mutex;
 
 /// Something that a connector does.
 pub type Doing<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -72,13 +73,14 @@ struct Served {
     connector: Arc<dyn Provisioner>,
     attempts: u32,
     rule: Option<Rule>,
+    turn: Arc<Mutex<()>>,
 }
 
 impl Provisioners {
     /// One more. After `attempts` tries in vain an account of it waits for an operator.
     #[must_use]
     pub fn with(mut self, name: ProvisionerName, connector: Arc<dyn Provisioner>, attempts: u32) -> Self {
-        self.0.push(Served { name, connector, attempts, rule: None });
+        self.0.push(Served { name, connector, attempts, rule: None, turn: Arc::default() });
         self
     }
 
@@ -94,6 +96,11 @@ impl Provisioners {
     /// The connector of that name.
     pub fn get(&self, name: &ProvisionerName) -> Option<&Arc<dyn Provisioner>> {
         self.served(name).map(|served| &served.connector)
+    }
+
+    /// Held by whoever asks the connector of that name for something: it is asked for one thing at a time.
+    pub(crate) fn turn(&self, name: &ProvisionerName) -> Arc<Mutex<()>> {
+        self.served(name).map(|served| Arc::clone(&served.turn)).unwrap_or_default()
     }
 
     /// Their names.

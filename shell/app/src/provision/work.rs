@@ -1,7 +1,8 @@
 //! Carries out what is wanted in other systems: reads what is due, asks the connector, notes what came of it.
 //!
-//! No lock and no transaction stands while another system is asked. One replica does this at a time; should a second one
-//! do so for a moment, what each comes back with counts for the version that it carried out, and no other.
+//! No transaction stands while another system is asked, and nobody waits for it but whoever has ordered something of the same
+//! connector. One replica does this at a time; should a second one do so for a moment, what each comes back with counts for
+//! the version that it carried out, and no other.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -27,6 +28,11 @@ const WITHIN: Duration = Duration::from_secs(50);
 /// A connector bounds each of its calls; this bounds all of an order's together.
 const WHOLE: Duration = Duration::from_secs(25);
 const BATCH: u32 = 64;
+/// So long whoever is told a passphrase waits for it to open something.
+const AT_ONCE: Duration = Duration::from_secs(2);
+/// So often, and so many times, it is looked whether another replica has carried something out.
+const LOOK: Duration = Duration::from_millis(100);
+const LOOKS: u32 = 20;
 /// So many passphrases of answers that were lost are tried on an account whose maker is unknown.
 const EARLIER: u32 = 16;
 
@@ -76,10 +82,68 @@ impl<S: Store> App<S> {
         }
     }
 
+    /// Has what was just ordered carried out at once, and waits a little for it: whoever is told a passphrase shows it in the
+    /// next moment, and clients that are turned away then give up. What takes longer, the job carries out.
+    pub(crate) async fn provision_at_once(&self, accounts: &[Account]) {
+        let now = self.now();
+        let due: Vec<Account> = accounts.iter().filter(|account| account.is_due(now)).cloned().collect();
+        if due.is_empty() {
+            return;
+        }
+        let app = self.clone();
+        // In a task of its own: what was begun is not broken off.
+        let work = tokio::spawn(async move { app.carry_out(due).await });
+        if let Ok(Ok(Err(error))) = timeout(AT_ONCE, work).await {
+            tracing::warn!(%error, "an account is made later");
+        }
+    }
+
+    async fn carry_out(&self, ordered: Vec<Account>) -> Result<(), Error> {
+        let is_mine = self.inner.store.lease(JOB, LEASE).await?.is_some();
+        let due = self.reader().await?.due_accounts(self.now(), BATCH).await?;
+        let mut chains = JoinSet::new();
+        for account in ordered {
+            // One that is to be removed under the same name goes first: the job knows the order.
+            let is_alone = !due.iter().any(|other| other.id != account.id && other.is_called_alike(&account));
+            let app = self.clone();
+            chains.spawn(async move {
+                match is_mine && is_alone {
+                    true => app.deliver_all(vec![account]).await,
+                    false => app.see_done(&account).await.map(|()| Round::default()),
+                }
+            });
+        }
+        gather(&mut chains, &mut Round::default()).await
+    }
+
+    /// Waits until somebody else has carried something out.
+    async fn see_done(&self, account: &Account) -> Result<(), Error> {
+        let mut ticks = tokio::time::interval(LOOK);
+        for _ in 0..LOOKS {
+            ticks.tick().await;
+            if self.still_due(account).await?.is_none() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The account as it is now, if there is something to do still.
+    async fn still_due(&self, account: &Account) -> Result<Option<Account>, Error> {
+        let now = self.now();
+        let account = self.reader().await?.account(account.tenant, account.id).await?;
+        Ok(account.filter(|account| account.is_due(now)))
+    }
+
     /// The accounts of one provisioner, one after the other. One that is not reached is not asked for the others either.
     async fn deliver_all(&self, accounts: Vec<Account>) -> Result<Round, Error> {
         let mut round = Round::default();
+        let Some(first) = accounts.first() else { return Ok(round) };
+        let turn = self.provisioners().turn(&first.provisioner);
+        let _turn = turn.lock().await;
         for account in accounts {
+            // It may have been done meanwhile, or something newer be wanted.
+            let Some(account) = self.still_due(&account).await? else { continue };
             let outcome = self.deliver(&account).await;
             let gone = is_gone(&outcome);
             match &outcome {

@@ -85,7 +85,10 @@ fn stands(server: &Server, name: &str, state: &str) -> Value {
 fn follows(server: &mut Server, irc: &Downstream) {
     let relay = agents_key(&admin(server));
     let first = register(&relay, "w-two");
-    irc.let_in("w-two", &first);
+    assert!(
+        irc.fake.lets_in("w-two", &first),
+        "a relay logs in as soon as it is told, and gives up where it may not"
+    );
     assert_eq!(Wire::shown(server, &first), 401, "it opens the account there and nothing here");
     let shown = stands(server, "W-Two", "live");
     assert_eq!((&shown["provisioner"], &shown["provenance"]), (&json!("irc"), &json!("made")));
@@ -93,7 +96,7 @@ fn follows(server: &mut Server, irc: &Downstream) {
     assert_eq!(machine["accounts"][0]["id"], shown["id"], "a machine names its accounts");
 
     let second = rotate(&relay, "w-two");
-    irc.let_in("w-two", &second);
+    assert!(irc.fake.lets_in("w-two", &second), "at once as well");
     assert!(!irc.fake.lets_in("w-two", &first), "what it had before is dead");
 
     irc.fake.connect("w-two");
