@@ -5,6 +5,7 @@
 
 mod guard;
 mod input;
+mod proving;
 mod wrap;
 
 use axum::Router;
@@ -17,8 +18,9 @@ use utoipa::openapi::path::{HttpMethod, Operation};
 use utoipa::openapi::security::SecurityRequirement;
 use utoipa::openapi::{Components, OpenApi};
 
-pub(crate) use guard::{COOKIE, bearer, is_loopback, pay, session, signed_header, stated};
+pub(crate) use guard::{COOKIE, bearer, is_loopback, session, signed_header, stated};
 pub(crate) use input::{Body, Key, LongBody, Named, NoBody, OptionalBody, Params, wrong_field};
+pub(crate) use proving::Proving;
 pub(crate) use wrap::wrapped;
 
 use crate::state::ServerState;
@@ -70,7 +72,7 @@ impl<S: Store> Routes<S> {
     }
 
     /// Mounts a handler for anybody who proves something in the body. It is not counted against its source beforehand:
-    /// what holds is never refused for what others try. The handler makes those [`pay`] whose proof does not hold.
+    /// what holds is never refused for what others try. [`Proving`] makes those pay whose proof does not hold.
     pub(crate) fn add_proving<P, H, T>(self, handler: H) -> Self
     where
         P: utoipa::Path + utoipa::__dev::SchemaReferences,

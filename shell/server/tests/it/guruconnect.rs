@@ -431,6 +431,25 @@ async fn q_10_who_guesses_is_slowed_down_and_a_key_that_holds_is_not() {
     assert_eq!(asks(&face, &key, "WS-01").await.status, StatusCode::CREATED);
 }
 
+/// A valid key is heard whatever the others behind its address have tried, with whatever sites and bodies.
+#[tokio::test]
+async fn q_10_an_office_whose_places_are_spent_still_enrolls_by_a_key_that_holds() {
+    let few = std::num::NonZeroU32::new(1).expect("not zero");
+    let face = Face::of(muster_testkit::world::World::new().await, |config| {
+        (config.anonymous_per_second, config.anonymous_burst) = (few, few);
+    });
+    let key = site_key(&face).await;
+    let mut said = Vec::new();
+    for n in 0..4 {
+        let guess = recorded("cek_guess", "muid_test", "WS-01").replace("default", &format!("code-{n}"));
+        said.push(enroll(&face, guess).await.status);
+    }
+    assert_eq!(said[1..], [StatusCode::TOO_MANY_REQUESTS; 3], "guesses at many sites are counted together");
+    assert_eq!(enroll(&face, "{").await.status, StatusCode::TOO_MANY_REQUESTS, "and so is nonsense");
+    assert_eq!(asks(&face, &key, "WS-01").await.status, StatusCode::CREATED);
+    assert_eq!(asks(&face, &key, "WS-01").await.status, StatusCode::OK);
+}
+
 /// A key of the other server, and the hash that it kept: all that an operator can bring along.
 const BROUGHT: (&str, &str) = (
     "cek_0101010101010101010101010101010101010101010101010101010101010101",

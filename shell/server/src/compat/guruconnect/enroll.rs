@@ -11,8 +11,7 @@ use muster_model::{Refusal, SiteCode};
 
 use super::shapes::{EnrollRequest, EnrollResponse};
 use crate::limits::{Bucket, RateLimiter, RetryAfter};
-use crate::problem::Failure;
-use crate::route::{Body, is_loopback};
+use crate::route::{Proving, is_loopback};
 use crate::state::ServerState;
 
 /// Ask to enroll by a site's key.
@@ -33,14 +32,17 @@ use crate::state::ServerState;
 pub(super) async fn enroll<S: Store>(
     State(state): State<ServerState<S>>,
     Extension(origin): Extension<Origin>,
-    Body(request): Body<EnrollRequest>,
-) -> Result<Response, Failure> {
-    let claim = KeylessClaim::try_from(request)?;
+    Proving(request, toll): Proving<EnrollRequest>,
+) -> Response {
+    let claim = match KeylessClaim::try_from(request) {
+        Ok(claim) => claim,
+        Err(fields) => return toll.refused(&state, Error::Malformed(fields)).await,
+    };
     let site = claim.site.clone();
     let may_ask = || check(&state.shared.costly, &origin.source.map(Bucket::of));
     match state.app.enroll_keyless(claim, may_ask, &origin).await {
-        Ok(answer) => Ok(written(answer.into())),
-        Err(error) => Err(slowed_down(&state, &origin, &site, error).into()),
+        Ok(answer) => written(answer.into()),
+        Err(error) => toll.refused(&state, slowed_down(&state, &origin, &site, error)).await,
     }
 }
 

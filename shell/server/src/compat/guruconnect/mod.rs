@@ -10,7 +10,7 @@ mod manage;
 mod shapes;
 mod told;
 
-use muster_app::Action::{Administer, Introspect, Operate, Public, Read};
+use muster_app::Action::{Administer, Introspect, Operate, Read};
 use muster_app::Store;
 
 use super::Wire;
@@ -27,7 +27,7 @@ pub(super) fn wire<S: Store>() -> Wire<S> {
 
 fn mount<S: Store>(routes: Routes<S>) -> Routes<S> {
     routes
-        .add::<enroll::__path_enroll, _, _>(Public, enroll::enroll::<S>)
+        .add_proving::<enroll::__path_enroll, _, _>(enroll::enroll::<S>)
         .add::<manage::__path_generation, _, _>(Read, manage::generation::<S>)
         .add::<manage::__path_rotate, _, _>(Administer, manage::rotate::<S>)
         .add::<manage::__path_keys, _, _>(Read, manage::keys::<S>)

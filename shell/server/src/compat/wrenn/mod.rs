@@ -13,7 +13,7 @@ mod shapes;
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use muster_app::Action::{Operate, Public, Read, SelfBeat};
+use muster_app::Action::{Operate, Read, SelfBeat};
 use muster_app::Store;
 use muster_model::Timestamp;
 
@@ -32,7 +32,7 @@ pub(super) fn wire<S: Store>() -> Wire<S> {
 
 fn mount<S: Store>(routes: Routes<S>) -> Routes<S> {
     routes
-        .add::<routes::__path_register, _, _>(Public, routes::register::<S>)
+        .add_proving::<routes::__path_register, _, _>(routes::register::<S>)
         .add_proving::<routes::__path_refresh, _, _>(routes::refresh::<S>)
         .add::<routes::__path_heartbeat, _, _>(SelfBeat, routes::heartbeat::<S>)
         .add::<routes::__path_list, _, _>(Read, routes::list::<S>)

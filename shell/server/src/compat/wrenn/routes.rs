@@ -1,6 +1,6 @@
 //! `/v1/hosts`, as the wrenn host agent and its operators know it.
 
-use axum::extract::{Path, Request, State};
+use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use data_encoding::HEXLOWER;
@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 use super::shapes::{self, CreateHost, Created, Envelope, Host, Preview, Refresh, Register, Said, Tag, tags};
 use crate::problem::Failure;
-use crate::route::{Body, Key, Named, Params, pay, wrong_field};
+use crate::route::{Body, Key, Named, Params, Proving, wrong_field};
 use crate::state::ServerState;
 
 /// Machines read at a time, and times that a list without pages reads.
@@ -25,14 +25,18 @@ const PAGES: u32 = 100;
 pub(super) async fn register<S: Store>(
     State(state): State<ServerState<S>>,
     Extension(origin): Extension<Origin>,
-    Body(request): Body<Register>,
-) -> Result<Response, Failure> {
-    let (token, request) = request.into_request().map_err(Error::from)?;
-    match state.app.register(&token, request, &origin).await? {
-        Registered::In(session) => {
-            Ok((StatusCode::CREATED, Json(shapes::Registered::from(*session))).into_response())
+    Proving(request, toll): Proving<Register>,
+) -> Response {
+    let registered = match request.into_request() {
+        Ok((token, request)) => state.app.register(&token, request, &origin).await,
+        Err(fields) => Err(Error::Malformed(fields)),
+    };
+    match registered {
+        Ok(Registered::In(session)) => {
+            (StatusCode::CREATED, Json(shapes::Registered::from(*session))).into_response()
         }
-        Registered::Held(hold) => Ok(later(hold.id.to_string())),
+        Ok(Registered::Held(hold)) => later(hold.id.to_string()),
+        Err(error) => toll.refused(&state, error).await,
     }
 }
 
@@ -44,31 +48,20 @@ fn later(hold: String) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "30")], body).into_response()
 }
 
-/// The next tokens. Whoever shows a token that holds is not counted; whoever does not pays like somebody who shows
-/// nothing.
+/// The next tokens.
 #[utoipa::path(post, path = "/v1/hosts/auth/refresh", responses((status = 200)))]
 pub(super) async fn refresh<S: Store>(
     State(state): State<ServerState<S>>,
     Extension(origin): Extension<Origin>,
-    request: Request,
+    Proving(request, toll): Proving<Refresh>,
 ) -> Response {
-    let (parts, body) = request.into_parts();
-    let read = crate::limits::read_json::<Refresh>(&parts, body, &state.shared.config.body).await;
-    let refreshed = match read.map(Refresh::into_token) {
-        Ok(Ok(token)) => state.app.refresh(&token, &origin).await,
-        Ok(Err(fields)) => Err(Error::Malformed(fields)),
-        Err(error) => match pay(&state, &parts, &origin).await {
-            Ok(()) => return crate::problem::Unreadable(error).into_response(),
-            Err(slower) => return *slower,
-        },
+    let refreshed = match request.into_token() {
+        Ok(token) => state.app.refresh(&token, &origin).await,
+        Err(fields) => Err(Error::Malformed(fields)),
     };
     match refreshed {
         Ok(session) => Json(shapes::Registered::from(session)).into_response(),
-        Err(error @ (Error::Refused(_) | Error::Malformed(_))) => match pay(&state, &parts, &origin).await {
-            Ok(()) => Failure::from(error).into_response(),
-            Err(slower) => *slower,
-        },
-        Err(error) => Failure::from(error).into_response(),
+        Err(error) => toll.refused(&state, error).await,
     }
 }
 
