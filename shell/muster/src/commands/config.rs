@@ -7,6 +7,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::clock;
+use crate::compose::OwnFiles;
 use crate::config::{self, Loaded};
 use crate::context::Context;
 use crate::failure::Result;
@@ -39,11 +41,13 @@ pub(crate) struct Show {
     origin: bool,
 }
 
-/// What a check found to be well.
+/// What a check found to be well, and what will not be for long.
 #[derive(Debug, Serialize)]
 struct Checked {
     ok: bool,
     file: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warning: Option<String>,
 }
 
 /// A value and where it came from.
@@ -64,7 +68,9 @@ pub(crate) fn run(context: &Context, verb: ConfigCommand) -> Result {
         ConfigCommand::Check(args) => {
             let asked = args.file.as_deref().or(context.global.config.as_deref());
             let loaded = Loaded::read(asked, &context.places.config_file(), std::env::vars())?;
-            context.out.show(&Checked { ok: true, file: loaded.file })
+            let own = OwnFiles::of(&loaded.config.compat)?;
+            let warning = own.map(|own| own.warning(clock::now())).transpose()?.flatten();
+            context.out.show(&Checked { ok: true, file: loaded.file, warning })
         }
         ConfigCommand::Show(args) => show(context, &args),
         ConfigCommand::Schema => context.out.data(&config::schema()),
@@ -100,9 +106,13 @@ impl From<&Loaded> for Settings {
 
 impl Human for Checked {
     fn human(&self, _: Timestamp) -> String {
-        match &self.file {
+        let text = match &self.file {
             Some(file) => format!("{} is well formed", file.display()),
             None => "there is no configuration file; defaults hold".to_owned(),
+        };
+        match &self.warning {
+            Some(warning) => format!("{text}\nwarning: {warning}"),
+            None => text,
         }
     }
 }

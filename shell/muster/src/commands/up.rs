@@ -48,7 +48,8 @@ pub(crate) struct Listen {
     /// A listener of its own for /metrics.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) metrics_listen: Option<SocketAddr>,
-    /// A plain listener of their own for existing clients that cannot trust a private CA.
+    /// A listener of their own for existing clients that cannot trust a private CA: plain, or with the certificate that the
+    /// configuration names.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) compat_listen: Option<SocketAddr>,
 }

@@ -9,6 +9,7 @@ use muster_server::metrics::Metrics;
 use muster_server::serve::{Draining, SharedTls};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
+use super::own_certificate::Kept;
 use super::seen::Seen;
 use super::store::AnyStore;
 use super::tls;
@@ -25,6 +26,8 @@ const KEEP: u32 = 3;
 /// Between two hints that are followed: a busy deployment gives them all the time.
 const CALM: Duration = Duration::from_millis(100);
 const PRUNE: Duration = Duration::from_secs(600);
+/// The operator's own certificate is looked at so often.
+const OWN: Duration = Duration::from_secs(60);
 /// What is wanted in other systems is looked for so often.
 const PROVISION: Duration = Duration::from_secs(1);
 
@@ -118,6 +121,30 @@ pub(crate) async fn prune(app: App<AnyStore>, mut draining: Draining) {
                 Ok(rows) => tracing::debug!(rows, "deleted what was old enough"),
                 Err(error) => told("cannot delete what is old enough", Err(error)),
             },
+        }
+    }
+}
+
+/// Picks up the operator's own certificate when its files change.
+pub(crate) async fn keep_own(app: App<AnyStore>, mut kept: Kept, mut draining: Draining) {
+    let mut ticks = every(OWN);
+    loop {
+        tokio::select! {
+            _ = draining.started() => break,
+            _ = ticks.tick() => {}
+        }
+        // Files may lie on a disk that is slow to answer.
+        let now = app.now();
+        let looked = tokio::task::spawn_blocking(move || {
+            kept.look(now);
+            kept
+        });
+        match looked.await {
+            Ok(again) => kept = again,
+            Err(error) => {
+                tracing::error!(%error, "the operator's own certificate is not looked at any more");
+                break;
+            }
         }
     }
 }

@@ -6,6 +6,7 @@ pub(crate) mod founded;
 pub(crate) mod home;
 mod jobs;
 pub(crate) mod moving;
+mod own_certificate;
 pub(crate) mod payload_key;
 mod ports;
 mod provision;
@@ -16,6 +17,7 @@ mod store;
 mod tls;
 
 pub(crate) use home::{Home, unusable};
+pub(crate) use own_certificate::OwnFiles;
 pub(crate) use ports::SystemPorts;
 pub(crate) use provision::provisioners;
 pub(crate) use running::{Running, start};

@@ -19,9 +19,11 @@ use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::jobs::{self, Jobs};
+use super::own_certificate::{Kept, OwnFiles};
 use super::seen::Seen;
 use super::store::AnyStore;
 use super::{Home, SystemPorts, home, payload_key, provisioners, tls};
+use crate::clock;
 use crate::config::Config;
 use crate::failure::{Exit, Failure, Result};
 
@@ -33,7 +35,7 @@ pub(crate) struct Running {
     pub(crate) admin: OperatorId,
     /// Where metrics are.
     pub(crate) metrics_url: Option<String>,
-    /// Where existing clients are served without TLS.
+    /// Where existing clients are served by themselves.
     pub(crate) compat_url: Option<String>,
     dir: PathBuf,
     store: AnyStore,
@@ -52,6 +54,7 @@ pub(crate) async fn start(home: Home, config: &Config) -> Result<Running> {
     }
     let metrics =
         Metrics::record().map_err(|error| Failure::new(Exit::Failed, "no metrics").because(&error))?;
+    let own = OwnFiles::of(&config.compat)?.map(|files| files.keep(clock::now())).transpose()?;
     let listener = remembered(config.server.listen, &home.dir).await?;
     let listen = listener.local_addr().map_err(|error| unbound(config.server.listen, &error))?;
     let seen = Seen::read(&home.dir)?;
@@ -86,7 +89,7 @@ pub(crate) async fn start(home: Home, config: &Config) -> Result<Running> {
         watch: None,
     };
     running.listen(listener, router(&state), config, metrics).await?;
-    running.compat_on(config.compat.listen, &state).await?;
+    running.compat_on(config.compat.listen, own, &state).await?;
     running.work(seen);
     Ok(running)
 }
@@ -150,16 +153,34 @@ impl Running {
         Ok(())
     }
 
-    /// Existing clients on a listener of their own, over plain HTTP.
-    async fn compat_on(&mut self, address: Option<SocketAddr>, state: &ServerState<AnyStore>) -> Result {
-        let Some(address) = address else { return Ok(()) };
+    /// Existing clients on a listener of their own: by the operator's own certificate, or over plain HTTP.
+    async fn compat_on(
+        &mut self,
+        address: Option<SocketAddr>,
+        own: Option<Kept>,
+        state: &ServerState<AnyStore>,
+    ) -> Result {
+        let Some(address) = address else {
+            if own.is_some() {
+                tracing::warn!(
+                    "compat.certificate is for a listener that there is none of: set compat.listen"
+                );
+            }
+            return Ok(());
+        };
         let listener = bind(address).await?;
         let bound = listener.local_addr().map_err(|error| unbound(address, &error))?;
-        if !bound.ip().is_loopback() {
-            tracing::warn!(%bound, "existing clients are served without TLS on other than this host: their secrets can be read on the way");
-        }
-        self.compat_url = Some(format!("http://{bound}"));
-        self.serve(Listener::plain(listener), compat_router(state));
+        let Some(own) = own else {
+            if !bound.ip().is_loopback() {
+                tracing::warn!(%bound, "existing clients are served without TLS on other than this host: their secrets can be read on the way");
+            }
+            self.compat_url = Some(format!("http://{bound}"));
+            self.serve(Listener::plain(listener), compat_router(state));
+            return Ok(());
+        };
+        self.compat_url = Some(format!("https://{bound}"));
+        self.serve(Listener::tls(listener, own.shared()), compat_router(state));
+        self.tasks.spawn(jobs::keep_own(self.app.clone(), own, self.draining()));
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! Existing clients that enroll without any change, and where they are served.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
 use muster_app::AgentSettings;
 use muster_model::engagement::wrong_channel;
@@ -23,15 +24,20 @@ pub(crate) struct Compat {
     pub(crate) guruconnect: Option<bool>,
     /// scuttlebot's scuttlectl and relay agents.
     pub(crate) scuttlebot: Option<bool>,
-    /// A listener of their own over plain HTTP, for clients that cannot trust a private CA; none where nothing is said.
-    /// What goes over it can be read on the way: keep it on this host, or behind a proxy that speaks TLS.
+    /// A listener of their own, for clients that cannot trust a private CA; none where nothing is said. Without `certificate`
+    /// it is plain HTTP, and what goes over it can be read on the way: keep it on this host, or behind a proxy that speaks TLS.
     pub(crate) listen: Option<SocketAddr>,
+    /// A file with a certificate of your own for that listener, and what it leads by to a root that its clients trust (PEM,
+    /// the server's first); then it speaks TLS. Read anew within a minute when it changes.
+    pub(crate) certificate: Option<PathBuf>,
+    /// A file with the key of that certificate (PEM: PKCS#8, SEC1 or PKCS#1), closed to others.
+    pub(crate) key: Option<PathBuf>,
     /// Where the IRC server of scuttlebot's agents is, as it is told to them with what they show there.
     pub(crate) scuttlebot_irc: Option<String>,
     /// The channels that a key of any team may give them, beside its own `#team-NAME-…`; `#general` where nothing is said.
     pub(crate) scuttlebot_shared_channels: Option<Vec<String>>,
-    /// The code of the site of clients that name none: studio-workers ask at it, scuttlebot's agents are registered in it. The
-    /// only one there is where nothing is said.
+    /// The code of the site of clients that name none: studio-workers ask at it, wrenn hosts that are made over their wire stand
+    /// at it, scuttlebot's agents are registered in it. The only one there is where nothing is said.
     pub(crate) site: Option<String>,
 }
 
@@ -62,6 +68,20 @@ impl Compat {
         Ok(AgentSettings { site, irc_server: self.scuttlebot_irc.clone(), shared_channels, payload_key })
     }
 
+    /// The files of the operator's own certificate and of its key, where there is one.
+    pub(crate) fn own_certificate(&self) -> Result<Option<(&Path, &Path)>> {
+        let without = |there: &str, missing: &str| {
+            Failure::new(Exit::Config, format!("compat.{there} is set and compat.{missing} is not"))
+                .hint("name both files, or neither for plain HTTP")
+        };
+        match (self.certificate.as_deref(), self.key.as_deref()) {
+            (Some(certificate), Some(key)) => Ok(Some((certificate, key))),
+            (Some(_), None) => Err(without("certificate", "key")),
+            (None, Some(_)) => Err(without("key", "certificate")),
+            (None, None) => Ok(None),
+        }
+    }
+
     /// The site that clients ask at who name none.
     pub(crate) fn site(&self) -> Result<Option<SiteCode>> {
         let wrong = |error: TextError| {
@@ -85,6 +105,21 @@ impl Compat {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_certificate_and_its_key_are_named_together_or_not_at_all() {
+        let named = |text: &str| toml::from_str::<Compat>(text).expect("well formed");
+        assert!(matches!(named("").own_certificate(), Ok(None)));
+        let both = named("certificate = '/a'\nkey = '/b'\n");
+        assert_eq!(both.own_certificate().expect("both"), Some((Path::new("/a"), Path::new("/b"))));
+        for (text, missing) in
+            [("certificate = '/a'", "compat.key is not"), ("key = '/b'", "compat.certificate is not")]
+        {
+            let failure = named(text).own_certificate().expect_err("one alone");
+            assert_eq!(failure.exit(), Exit::Config);
+            assert!(failure.message().ends_with(missing), "{}", failure.message());
+        }
+    }
 
     #[test]
     fn what_is_switched_off_stays_off_and_the_rest_follows_the_command() {

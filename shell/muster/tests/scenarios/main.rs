@@ -21,6 +21,7 @@ mod killed_server;
 mod leaked_site_key;
 mod moving_database;
 mod nothing_shown;
+mod own_certificate;
 mod provision;
 mod real_clients;
 mod replicas_basics;

@@ -30,7 +30,7 @@ pub(super) enum Accepted {
 }
 
 impl Listener {
-    /// The public port: TLS, agents and everybody else told apart by ALPN.
+    /// TLS. On the public port agents and everybody else are told apart by ALPN.
     pub fn tls(socket: TcpListener, configs: SharedTls) -> Self {
         Self(Kind::Tls(socket, configs))
     }
@@ -40,7 +40,7 @@ impl Listener {
         Self(Kind::Unix(socket))
     }
 
-    /// TCP without TLS, for metrics; bind it to loopback.
+    /// TCP without TLS, for metrics and for existing clients; bind it to loopback.
     pub fn plain(socket: TcpListener) -> Self {
         Self(Kind::Plain(socket))
     }

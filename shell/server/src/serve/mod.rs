@@ -12,6 +12,7 @@ mod connection;
 mod handshake;
 mod listener;
 mod outcome;
+mod own;
 mod peer;
 mod settings;
 mod shutdown;
@@ -35,6 +36,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 pub(crate) use connection::HangUp;
 pub use listener::Listener;
+pub use own::{OwnCertificate, OwnCertificateError};
 pub use peer::{Peer, Transport};
 pub use settings::ServeSettings;
 pub use shutdown::{Draining, Shutdown, shutdown};

@@ -18,7 +18,7 @@ pub struct Peer {
 /// What carried the request.
 #[derive(Debug, Clone)]
 pub enum Transport {
-    /// TLS on the public port.
+    /// TLS.
     Tls {
         /// The chain the client proved, leaf first: there exactly when the client spoke `muster/1`, and then
         /// verified by [`super::MachineVerifier`].
@@ -33,7 +33,7 @@ pub enum Transport {
         /// Process of the peer, where the system tells.
         pid: Option<i32>,
     },
-    /// TCP without TLS; only for the metrics listener.
+    /// TCP without TLS; only for metrics and existing clients.
     Plain,
 }
 

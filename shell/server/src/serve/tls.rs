@@ -1,4 +1,5 @@
-//! The two TLS configurations of the one port, and which of them a ClientHello gets.
+//! The two TLS configurations of the one port, and which of them a ClientHello gets; and the one of a listener that has
+//! a certificate of the operator's own.
 //!
 //! A client that offers the ALPN protocol `muster/1` (RFC 7301) is an agent: TLS 1.3 only, a client certificate
 //! is required, nothing is resumed, so no ticket ever stands in for a certificate. Everybody else gets the
@@ -62,10 +63,11 @@ pub enum TlsError {
     Provider(#[source] rustls::Error),
 }
 
-/// Both configurations; replaced as one when a certificate is renewed.
+/// What a listener offers; replaced as one when a certificate is renewed.
 #[derive(Debug)]
 pub struct TlsConfigs {
-    machine: Arc<ServerConfig>,
+    /// None where no machine certificates are taken: a client that offers `muster/1` alone is refused there.
+    machine: Option<Arc<ServerConfig>>,
     open: Arc<ServerConfig>,
 }
 
@@ -79,8 +81,18 @@ impl TlsConfigs {
         let roots = Arc::new(root_store(&material.roots)?);
         let verifier = MachineVerifier::new(roots, material.trust_domain, provider.clone())?;
         let machine = machine_config(&provider, verifier, material.chain.clone(), material.key.clone_key())?;
-        let open = open_config(&provider, material.chain, material.key)?;
-        Ok(Self { machine: Arc::new(machine), open: Arc::new(open) })
+        let open = open_config(&provider, material.chain, material.key, &[ALPN_H2, ALPN_HTTP11])?;
+        Ok(Self { machine: Some(Arc::new(machine)), open: Arc::new(open) })
+    }
+
+    /// HTTP/1.1 for clients that trust whoever certified this chain. Nobody is asked for a certificate.
+    pub(super) fn public(
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+    ) -> Result<Self, TlsError> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let open = open_config(&provider, chain, key, &[ALPN_HTTP11])?;
+        Ok(Self { machine: None, open: Arc::new(open) })
     }
 
     /// Behind a swap, as [`super::Listener::tls`] takes them.
@@ -91,7 +103,7 @@ impl TlsConfigs {
     /// The configuration this client gets.
     pub(super) fn choose(&self, hello: &ClientHello<'_>) -> Arc<ServerConfig> {
         let agent = hello.alpn().is_some_and(|mut offered| offered.any(|protocol| protocol == ALPN_MUSTER));
-        if agent { self.machine.clone() } else { self.open.clone() }
+        self.machine.as_ref().filter(|_| agent).unwrap_or(&self.open).clone()
     }
 }
 
@@ -126,6 +138,7 @@ fn open_config(
     provider: &Arc<CryptoProvider>,
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
+    alpn: &[&[u8]],
 ) -> Result<ServerConfig, TlsError> {
     let mut config = ServerConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(&[&version::TLS13, &version::TLS12])
@@ -133,7 +146,7 @@ fn open_config(
         .with_no_client_auth()
         .with_single_cert(chain, key)
         .map_err(TlsError::Certificate)?;
-    config.alpn_protocols = vec![ALPN_H2.to_vec(), ALPN_HTTP11.to_vec()];
+    config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
     config.ticketer = aws_lc_rs::Ticketer::new().map_err(TlsError::Provider)?;
     // Tickets hold the state themselves, so the server remembers nothing per client.
     config.session_storage = Arc::new(NoServerSessionStorage {});

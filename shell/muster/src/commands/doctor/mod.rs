@@ -16,7 +16,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use crate::clock;
-use crate::compose::provisioners;
+use crate::compose::{OwnFiles, provisioners};
 use crate::config::Config;
 use crate::context::{Context, Target};
 use crate::failure::Result;
@@ -95,6 +95,7 @@ async fn local(context: &Context, config: &Config, listen: SocketAddr, checks: &
         }
         if place == Place::Server {
             checks.extend(accounts(config));
+            checks.extend(own_certificate(config, running));
             checks.extend(database::check(&dir, &config.database, running).await);
             checks.push(files::whole_server(&dir, running));
             // Whoever runs the server shows by running it that the owner is right.
@@ -120,6 +121,25 @@ fn accounts(config: &Config) -> Option<Check> {
             Check::ok("provisioners", names.join(", "))
         }
         Err(failure) => Check::of("provisioners", &failure),
+    })
+}
+
+/// Whether the operator's own certificate can serve existing clients now, and will for a while.
+fn own_certificate(config: &Config, running: bool) -> Option<Check> {
+    const NAME: &str = "own certificate";
+    let files = match OwnFiles::of(&config.compat) {
+        Ok(files) => files?,
+        Err(failure) => return Some(Check::of(NAME, &failure)),
+    };
+    if running && files.is_anothers() {
+        // Whoever runs the server shows by running it that the key is right; nobody else may read it.
+        let fix = "run this as the user who runs the server";
+        return Some(Check::warn(NAME, format!("{} belongs to another user", files.key.display()), fix));
+    }
+    Some(match files.warning(clock::now()) {
+        Ok(None) => Check::ok(NAME, format!("{} and its key fit", files.certificate.display())),
+        Ok(Some(warning)) => Check::warn(NAME, warning, "renew it: the server takes the new one by itself"),
+        Err(failure) => Check::of(NAME, &failure),
     })
 }
 

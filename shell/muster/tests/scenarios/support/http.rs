@@ -44,6 +44,13 @@ impl Http {
         Self::with(address, config, b"http/1.1")
     }
 
+    /// Trusts who certifies by this root alone, and speaks what is given here.
+    pub(crate) fn public(address: &str, root: &str, alpn: &[u8]) -> Self {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(root.as_bytes()).expect("a root")).expect("a certificate");
+        Self::with(address, builder().with_root_certificates(roots).with_no_client_auth(), alpn)
+    }
+
     /// The same, with a machine's certificate.
     pub(crate) fn mutual(address: &str, dir: &Path, certificate: &str, key: &str) -> Self {
         let chain = CertificateDer::pem_slice_iter(certificate.as_bytes()).collect::<Result<_, _>>();

@@ -188,6 +188,54 @@ async fn a_renewed_certificate_serves_the_next_handshake() {
 }
 
 #[tokio::test]
+async fn a_certificate_of_the_operators_serves_public_clients_and_takes_no_machines() {
+    let authority = Authority::new();
+    let own = |name: &str| {
+        let params = CertificateParams::new(vec![name.to_owned()]).expect("a name");
+        let key = KeyPair::generate().expect("a key");
+        let issuer = Issuer::from_params(&authority.params, &authority.key);
+        let chain = params.signed_by(&key, &issuer).expect("a leaf").pem();
+        let now = "2030-01-01T00:00:00Z".parse().expect("a time");
+        OwnCertificate::from_pem(chain.as_bytes(), key.serialize_pem().as_bytes(), now).expect("they fit")
+    };
+    let configs = own("localhost").configs.shared();
+    let listening = configs.clone();
+    let server =
+        Running::start(ServeSettings::default(), router(), |socket| Listener::tls(socket, listening)).await;
+    for versions in [[&version::TLS12], [&version::TLS13]] {
+        let shown = Shown::new(authority.sign(&machine(&[MACHINE_URI])));
+        let stream = connect_tls(server.address, public(&authority, &versions, shown.clone())).await;
+        let stream = stream.expect("connected");
+        assert_eq!(stream.get_ref().1.alpn_protocol(), Some(b"http/1.1".as_slice()));
+        assert!(ask(stream).await.expect("an answer").ends_with("\r\n\r\ntls"));
+        assert!(!shown.was_asked());
+    }
+    let agent = client(&authority, &[ALPN_MUSTER], Shown::new(authority.sign(&machine(&[MACHINE_URI]))));
+    assert_eq!(alert_for(server.address, agent).await, Some(AlertDescription::NoApplicationProtocol));
+
+    configs.store(Arc::new(own("elsewhere").configs));
+    let renewed = client(&authority, &[b"http/1.1"], Arc::default());
+    assert!(connect_tls(server.address, renewed).await.is_err(), "the next handshake shows the next one");
+}
+
+/// A client of its own time, which offers HTTP/2 before HTTP/1.1.
+fn public(
+    authority: &Authority,
+    versions: &[&'static rustls::SupportedProtocolVersion],
+    shown: Arc<Shown>,
+) -> ClientConfig {
+    let mut roots = RootCertStore::empty();
+    roots.add(authority.root.der().clone()).expect("a root");
+    let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_protocol_versions(versions)
+        .expect("versions")
+        .with_root_certificates(roots)
+        .with_client_cert_resolver(shown);
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config
+}
+
+#[tokio::test]
 async fn http2_is_spoken_where_alpn_chose_it() {
     let authority = Authority::new();
     let server = Running::tls(&authority).await;
