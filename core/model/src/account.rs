@@ -12,6 +12,7 @@ use std::fmt;
 use jiff::Timestamp;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
+use crate::agent::folded;
 use crate::id::CROCKFORD;
 use crate::{AccountId, AccountName, MachineId, MishapText, Pepper, ProvisionerName, TenantId};
 
@@ -165,17 +166,10 @@ impl Account {
 }
 
 impl AccountName {
-    /// The same for every name that the other system may hold to be this one. IRC's own folding (RFC 1459 §2.2) folds
+    /// The same for every name that the other system may hold to be this one. IRC's own folding folds
     /// most, so that two names which differ here differ everywhere.
     pub fn folded(&self) -> String {
-        let fold = |c: char| match c {
-            '[' => '{',
-            ']' => '}',
-            '\\' => '|',
-            '~' => '^',
-            other => other.to_ascii_lowercase(),
-        };
-        self.as_str().chars().map(fold).collect()
+        folded(self.as_str())
     }
 }
 

@@ -78,8 +78,13 @@ impl Nick {
 
     /// The form by which nicks are compared.
     pub fn folded(&self) -> String {
-        self.0.chars().map(fold).collect()
+        folded(&self.0)
     }
+}
+
+/// A name as IRC compares it.
+pub(crate) fn folded(name: &str) -> String {
+    name.chars().map(fold).collect()
 }
 
 /// `{}|^` are the lower case of `[]\~`, for IRC comes from Scandinavia (RFC 2812 §2.2).
