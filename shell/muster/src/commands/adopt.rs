@@ -13,7 +13,7 @@ use muster_model::Secret;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::agent::{is_enrolled, told_to_stop};
+use super::agent::{enrolled, told_to_stop};
 use super::progress::Teller;
 use crate::context::Context;
 use crate::failure::{Exit, Failure, Result};
@@ -56,7 +56,14 @@ pub(crate) enum Client {
 pub(crate) fn run(context: &Context, args: Adopt) -> Result {
     let dir = context.agent_dir();
     // The client's file may be gone by the second start: the machine is this agent's by then.
-    let joining = if is_enrolled(&dir) { None } else { Some(joining(context, &args)?) };
+    let joining = match enrolled(&dir) {
+        Some(machine) => {
+            is_not_anothers(&machine, &args)?;
+            context.out.note(&format!("{machine} is this agent's already: {}", context.agent_run(&dir)));
+            None
+        }
+        None => Some(joining(context, &args)?),
+    };
     let hooks_dir = args.hooks_dir;
     match joining {
         Some(joining) if args.once => {
@@ -87,6 +94,19 @@ pub(crate) fn run(context: &Context, args: Adopt) -> Result {
     }
 }
 
+/// An agent is one machine: that of a file which names another one stays as it is, and somebody must know.
+fn is_not_anothers(machine: &str, args: &Adopt) -> Result {
+    let text = read(&args.config).ok();
+    match text.and_then(|text| args.from.machine(&text)) {
+        Some(named) if named != machine => Err(Failure::new(
+            CONFIG,
+            format!("this agent is {machine} already, and {} is of {named}", args.config.display()),
+        )
+        .hint("adopt it into a directory of its own: --data-dir DIR")),
+        _ => Ok(()),
+    }
+}
+
 fn joining(context: &Context, args: &Adopt) -> Result<Joining> {
     let (Some(url), Some(pin)) = (context.global.server.clone(), context.global.ca_pin) else {
         return Err(Failure::usage("agent adopt needs --server URL and --ca-pin PIN")
@@ -100,15 +120,26 @@ fn joining(context: &Context, args: &Adopt) -> Result<Joining> {
 
 #[derive(Deserialize)]
 struct StudioWorker {
+    worker_id: Option<String>,
     auth_token: Option<String>,
 }
 
 #[derive(Deserialize)]
 struct Wrenn {
+    host_id: Option<String>,
     refresh_token: Option<String>,
 }
 
 impl Client {
+    /// The machine that its file names, if it names one.
+    fn machine(self, text: &str) -> Option<String> {
+        match self {
+            Self::StudioWorker => toml::from_str::<StudioWorker>(text).ok()?.worker_id,
+            Self::Wrenn => serde_json::from_str::<Wrenn>(text).ok()?.host_id,
+            Self::Guruconnect => None,
+        }
+    }
+
     /// The credential that it keeps. Nothing of it enters an error.
     fn credential(self, path: &Path) -> Result<Secret> {
         let text = read(path)?;

@@ -77,7 +77,12 @@ fn joining(context: &Context, join: &Join, dir: &Path) -> Result<Option<Joining>
 }
 
 pub(super) fn is_enrolled(dir: &Path) -> bool {
-    muster_agent::status(dir).is_ok_and(|status| status.machine.is_some())
+    enrolled(dir).is_some()
+}
+
+/// The machine that this directory is of.
+pub(super) fn enrolled(dir: &Path) -> Option<String> {
+    muster_agent::status(dir).ok()?.machine.map(|machine| machine.id)
 }
 
 /// Turns true when somebody ends the process kindly (SIGTERM, Ctrl-C).

@@ -66,6 +66,14 @@ fn an_existing_clients_machine_stays_the_same_under_the_agent() {
     assert_eq!(upgraded["object"], json!(id));
     assert!(log.iter().all(|entry| !entry.to_string().contains(&bearer)));
 
+    // Somebody else's file is not passed over in silence.
+    let other = "worker_id = \"mch_06h032f2fnyf5m8r7v7m4v0q4r\"\nauth_token = \"x\"\n";
+    let other = agent.home().write("other.toml", other).display().to_string();
+    let refused = agent.run(&[&self::adopt(&server, "studio-worker", &other)[..], &["--once"]].concat());
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(10), "{said}");
+    assert!(said.contains(&id) && said.contains("--data-dir"), "{said}");
+
     // Again, as a service would start it: the file may be gone by now.
     std::fs::remove_file(&file).expect("ours");
     let mut resident = agent;

@@ -106,11 +106,12 @@ fn a_synchronous_standby_that_is_promoted_knows_everything_that_was_acknowledged
         storm.has_come(40);
         standby.pause(true);
         pass(BEHIND);
+        // Whoever waits may have the answer from the promoted one in the end, and notice nothing.
+        assert!(storm.is_under_way(), "the database goes away under somebody");
         primary.kill_9();
         standby.pause(false);
         standby.promote();
     });
-    assert!(storm.setbacks() > 0, "the database went away under somebody");
     storm.count(&replicas, &promised);
     assert_eq!(pids(&replicas), before, "nobody had to start a replica again");
     assert_eq!(replicas[0].muster(&["status"])["mode"], "normal");

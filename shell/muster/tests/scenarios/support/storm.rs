@@ -91,6 +91,11 @@ impl Storm {
         unanswered + put_off
     }
 
+    /// Whether machines are still to come.
+    pub(crate) fn is_under_way(&self) -> bool {
+        self.done.load(Ordering::Relaxed) < self.size.all()
+    }
+
     /// Waits until this share of the machines has what it asked for.
     pub(crate) fn has_come(&self, percent: usize) {
         let enough = self.size.all() * percent / 100;
