@@ -1,7 +1,7 @@
 //! The enrollment decision: every door ends in a claim, and every claim meets this one function.
 //!
 //! The order of the checks is part of the contract: authenticate the grant → tenant → the machine key → the hardware
-//! id → site → state → quota → write. Nothing is written before the last check. The `match` in [`judge`] is the
+//! id → site → state → quota → write. Nothing is written before the last check. The `match` in `judge` is the
 //! decision table of the documentation; the numbers in its comments are that table's rows.
 
 mod admit;
