@@ -4,6 +4,8 @@
 //! every answer and, in the end, everything that can be read. [`race`] lets many clients act at the same moment, at
 //! three replicas of one store.
 //!
+//! [`rotation`] explores every order in which a key can be rotated, by the real decisions.
+//!
 //! Never part of a release. The stores here are real ones; the use cases are those of `muster-app`, without HTTP.
 
 mod cases;
@@ -15,6 +17,7 @@ mod pairs;
 mod plain;
 mod player;
 mod races;
+pub mod rotation;
 mod side;
 mod spy;
 

@@ -1,8 +1,8 @@
 //! Renewing, minting and ending credentials.
 
 use muster_model::{
-    Credential, CredentialId, CredentialKind, CredentialState, EndReason, KeyRecord, KeyStanding, Machine,
-    MachineState, Minted, Object, Refusal, SignedDuration, Timestamp,
+    Credential, CredentialId, CredentialKind, CredentialState, EndReason, KeyFingerprint, KeyRecord,
+    KeyStanding, Machine, MachineState, Minted, Object, Refusal, SignedDuration, Timestamp,
 };
 
 use crate::plan::{Change, Context, CredentialChange, Plan};
@@ -31,9 +31,11 @@ pub fn renew(
     context: &Context,
     terms: &Terms,
 ) -> Result<Plan<(Machine, Credential)>, Refusal> {
-    let RenewFacts { machine, key, credentials } = facts;
+    let RenewFacts { machine, key, mut credentials } = facts;
     let (machine, key) = machine.zip(key).ok_or(Refusal::UnknownMachine)?;
     let key = standing_key(&machine, &key)?;
+    // The certificate of a proposed key waits for its first use.
+    credentials.retain(|credential| credential.certifies(key));
     within_grace(&credentials, context.now, terms)?;
     if let Some(credential) = just_reserved(&credentials, &machine, context.now) {
         return Ok(Plan::unchanged((machine, credential)));
@@ -48,7 +50,7 @@ pub fn renew(
 }
 
 /// A machine's present key, if the machine may still be certified.
-fn standing_key(machine: &Machine, key: &KeyRecord) -> Result<muster_model::KeyFingerprint, Refusal> {
+fn standing_key(machine: &Machine, key: &KeyRecord) -> Result<KeyFingerprint, Refusal> {
     let fingerprint = key.key.fingerprint();
     match (&machine.state, key.standing) {
         (MachineState::Active(_) | MachineState::Suspended(_), KeyStanding::Current)
@@ -60,7 +62,7 @@ fn standing_key(machine: &Machine, key: &KeyRecord) -> Result<muster_model::KeyF
     }
 }
 
-fn within_grace(credentials: &[Credential], now: Timestamp, terms: &Terms) -> Result<(), Refusal> {
+pub(crate) fn within_grace(credentials: &[Credential], now: Timestamp, terms: &Terms) -> Result<(), Refusal> {
     let end = credentials.iter().map(|credential| credential.not_after).max();
     if end.is_some_and(|end| now <= end + terms.renew_grace) {
         Ok(())
@@ -92,17 +94,28 @@ pub(crate) fn end_older(credentials: &[Credential], now: Timestamp) -> Vec<Chang
     end_all(&older, EndReason::Renewed, now)
 }
 
+/// A certificate for this key that is open and has more than half of its life.
+pub(crate) fn young_for(
+    credentials: &[Credential],
+    key: KeyFingerprint,
+    now: Timestamp,
+) -> Option<Credential> {
+    credentials.iter().find(|credential| credential.certifies(key) && is_young(credential, now)).cloned()
+}
+
 /// The credential a machine has, where it still has more than half of its life and is for its present key.
 pub(crate) fn young(credentials: &[Credential], machine: &Machine, now: Timestamp) -> Option<Credential> {
-    let is_young = |credential: &&Credential| {
-        let life = credential.not_after.duration_since(credential.not_before);
-        is_for(credential, machine) && credential.not_after.duration_since(now) > life / 2
-    };
-    credentials.iter().find(is_young).cloned()
+    let is_its = |credential: &&Credential| is_for(credential, machine) && is_young(credential, now);
+    credentials.iter().find(is_its).cloned()
+}
+
+fn is_young(credential: &Credential, now: Timestamp) -> bool {
+    let life = credential.not_after.duration_since(credential.not_before);
+    credential.is_open() && credential.not_after.duration_since(now) > life / 2
 }
 
 fn is_for(credential: &Credential, machine: &Machine) -> bool {
-    let same_key = matches!(credential.kind, CredentialKind::Certificate { key } if machine.key == Some(key));
+    let same_key = machine.key.is_some_and(|key| credential.certifies(key));
     same_key && credential.is_open() && credential.generation == machine.generation
 }
 

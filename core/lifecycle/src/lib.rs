@@ -18,6 +18,7 @@ pub mod machine;
 pub mod plan;
 pub mod refresh;
 pub mod repeat;
+pub mod rotate;
 pub mod site;
 pub mod terms;
 #[cfg(test)]

@@ -306,7 +306,7 @@ pub fn revoke(
     let Facts { machine, keys, credentials, accounts, .. } = facts;
     let machine = found(machine)?;
     let ending = selected(&machine, &credentials, only)?;
-    let key_ends = machine.key.is_some_and(|key| only.is_none() || ending.iter().any(|c| is_for(c, key)));
+    let key_ends = machine.key.is_some_and(|key| only.is_none() || ending.iter().any(|c| c.certifies(key)));
     let ids: Vec<CredentialId> = ending.iter().map(|credential| credential.id).collect();
     let already =
         matches!(&machine.state, MachineState::Suspended(Suspended { cause: SuspendCause::Revoked(_), .. }));
@@ -339,7 +339,7 @@ fn selected(
     let one = open.iter().find(|credential| credential.id == id && credential.machine == machine.id);
     let one = one.ok_or(Refusal::NotFound { what: "credential" })?;
     let shares_key = |other: &&Credential| match one.kind {
-        CredentialKind::Certificate { key } => is_for(other, key),
+        CredentialKind::Certificate { key } => other.certifies(key),
         CredentialKind::Bearer { .. } => other.id == one.id,
         // A token that stays would get the next one.
         CredentialKind::Refresh { .. } => matches!(other.kind, CredentialKind::Refresh { .. }),
@@ -347,13 +347,9 @@ fn selected(
     Ok(open.iter().filter(shares_key).cloned().collect())
 }
 
-fn is_for(credential: &Credential, key: KeyFingerprint) -> bool {
-    matches!(credential.kind, CredentialKind::Certificate { key: certified } if certified == key)
-}
-
 fn revoke_keys(keys: &[KeyRecord]) -> impl Iterator<Item = Change> {
-    let current = keys.iter().filter(|key| key.standing == KeyStanding::Current);
-    current
+    let counting = keys.iter().filter(|key| key.standing.counts());
+    counting
         .map(|key| KeyChange::Standing { key: key.key.fingerprint(), standing: KeyStanding::Revoked }.into())
 }
 

@@ -134,6 +134,11 @@ impl Credential {
         matches!(self.state, CredentialState::Issued(_)) && self.not_before <= now && now < self.not_after
     }
 
+    /// Whether it is a certificate for this key.
+    pub fn certifies(&self, key: KeyFingerprint) -> bool {
+        matches!(self.kind, CredentialKind::Certificate { key: certified } if certified == key)
+    }
+
     /// Whether it has not been ended; it may be reserved or past its life.
     pub fn is_open(&self) -> bool {
         !matches!(self.state, CredentialState::Ended { .. })

@@ -50,6 +50,11 @@ pub struct KeyRecord {
 pub enum KeyStanding {
     /// It is its machine's key.
     Current,
+    /// It was certified as the next one. It works, and its first use makes it the current one.
+    Proposed,
+    /// The one before the current one, while its machine still has it in its durable slot. It may ask for a rotation, and
+    /// nothing else.
+    Previous,
     /// A newer key took its place.
     Superseded,
     /// It was revoked, or its machine was ended.
@@ -58,12 +63,23 @@ pub enum KeyStanding {
 
 impl KeyStanding {
     /// Every standing.
-    pub const ALL: [Self; 3] = [Self::Current, Self::Superseded, Self::Revoked];
+    pub const ALL: [Self; 5] =
+        [Self::Current, Self::Proposed, Self::Previous, Self::Superseded, Self::Revoked];
+
+    /// Whether it is good for anything.
+    pub fn counts(self) -> bool {
+        match self {
+            Self::Current | Self::Proposed | Self::Previous => true,
+            Self::Superseded | Self::Revoked => false,
+        }
+    }
 
     /// The name in tables.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Current => "current",
+            Self::Proposed => "proposed",
+            Self::Previous => "previous",
             Self::Superseded => "superseded",
             Self::Revoked => "revoked",
         }

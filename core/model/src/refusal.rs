@@ -78,6 +78,9 @@ pub enum Refusal {
     /// In the other system there is an account of that name which Muster did not make.
     #[error("the account of that name is somebody else's")]
     AccountForeign,
+    /// The key was proposed or in use before: each is the next one once.
+    #[error("the key was proposed before")]
+    KeyTaken,
     /// The nick's holder was revoked, and no operator has freed it.
     #[error("the nick belongs to an agent that was revoked")]
     NickBarred,
@@ -141,6 +144,7 @@ impl Refusal {
             Self::ChoiceUnavailable { .. } => "choice_unavailable",
             Self::NameTaken { .. } => "name_taken",
             Self::AccountForeign => "account_foreign",
+            Self::KeyTaken => "key_taken",
             Self::NickBarred => "nick_barred",
             Self::OutsideTeam => "outside_team",
             Self::ScopeMissing { .. } => "insufficient_scope",

@@ -224,6 +224,10 @@ fn key_counts(machine: &Machine, key: &KeyRecord) -> Result<(), Refusal> {
         (MachineState::Retired(_), _) | (_, KeyStanding::Revoked | KeyStanding::Superseded) => {
             Err(Refusal::Revoked)
         }
+        // No route proposes a key yet.
+        (_, KeyStanding::Proposed | KeyStanding::Previous) => {
+            Err(Refusal::NotAuthenticated { cause: "key_not_current" })
+        }
         (_, KeyStanding::Current) if key.machine == machine.id => Ok(()),
         (_, KeyStanding::Current) => Err(Refusal::IdentityMismatch),
     }

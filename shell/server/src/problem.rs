@@ -193,6 +193,12 @@ fn refusal_row(refusal: &Refusal) -> Row {
             "In the other system there is an account of that name which Muster did not make.",
             "muster provision ls --state conflict shows it; an admin may adopt it.",
         ),
+        Refusal::KeyTaken => (
+            StatusCode::CONFLICT,
+            Rotate,
+            "This key was proposed before.",
+            "Nothing: the agent makes another key and asks again.",
+        ),
         Refusal::NickBarred => (
             StatusCode::FORBIDDEN,
             Stop,

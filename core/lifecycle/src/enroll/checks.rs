@@ -135,6 +135,10 @@ pub(crate) fn key_still_counts(known: Option<&Known>) -> Result<(), Refusal> {
         (MachineState::Retired(_), _) | (_, Some(KeyStanding::Revoked | KeyStanding::Superseded)) => {
             Err(Refusal::Revoked)
         }
+        // Such a key has its own way to the next one.
+        (_, Some(KeyStanding::Proposed | KeyStanding::Previous)) => {
+            Err(Refusal::WrongState { verb: "enroll", state: "rotating" })
+        }
         (_, Some(KeyStanding::Current) | None) => Ok(()),
     }
 }

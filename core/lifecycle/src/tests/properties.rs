@@ -428,7 +428,10 @@ fn q_13_whoever_has_a_key_that_counts_can_renew_with_it() {
             let expected = match record.standing {
                 KeyStanding::Current if in_time => None,
                 KeyStanding::Current => Some(Refusal::CredentialExpired),
-                KeyStanding::Superseded | KeyStanding::Revoked => Some(Refusal::Revoked),
+                KeyStanding::Proposed
+                | KeyStanding::Previous
+                | KeyStanding::Superseded
+                | KeyStanding::Revoked => Some(Refusal::Revoked),
             };
             assert_eq!(renewed.err(), expected);
         }

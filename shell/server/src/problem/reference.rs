@@ -37,6 +37,7 @@ fn every_refusal() -> Vec<Refusal> {
         Refusal::ChoiceUnavailable { choice: "" },
         Refusal::NameTaken { what: "" },
         Refusal::AccountForeign,
+        Refusal::KeyTaken,
         Refusal::NickBarred,
         Refusal::OutsideTeam,
         Refusal::ScopeMissing { scope: "" },

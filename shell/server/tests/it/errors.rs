@@ -120,6 +120,7 @@ fn the_table_of_problems() {
         "409 choice_needed Stop",
         "409 choice_unavailable Stop",
         "409 idempotency_mismatch Stop",
+        "409 key_taken Rotate",
         "409 name_taken Stop",
         "409 wrong_state Stop",
         "429 slow_down Retry",
