@@ -206,6 +206,7 @@ impl State {
         match fault {
             Fault::Silent | Fault::Broken => return (fault, Ok(Value::Null)),
             Fault::Raced => return (fault, Ok(json!({"success": false, "errorCode": "UNKNOWN_ERROR"}))),
+            // The first answer reaches nobody.
             Fault::Twice => drop(self.carried_out(path, &name, passphrase.clone())),
             _ => {}
         }

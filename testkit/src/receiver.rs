@@ -101,6 +101,7 @@ impl State {
         match fault {
             Fault::Silent | Fault::Broken => return (fault, 500),
             Fault::Raced => return (fault, 503),
+            // The first answer reaches nobody.
             Fault::Twice => drop(self.carried_out(&message)),
             _ => {}
         }

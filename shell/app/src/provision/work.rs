@@ -140,8 +140,10 @@ impl<S: Store> App<S> {
         let mut round = Round::default();
         let Some(first) = accounts.first() else { return Ok(round) };
         let turn = self.provisioners().turn(&first.provisioner);
-        let _turn = turn.lock().await;
         for account in accounts {
+            // Taken anew for each, so that whoever waits for one passphrase is not behind all the others; and not waited for
+            // long, so that nothing piles up behind a system that hangs.
+            let Ok(_turn) = timeout(AT_ONCE, turn.lock()).await else { break };
             // It may have been done meanwhile, or something newer be wanted.
             let Some(account) = self.still_due(&account).await? else { continue };
             let outcome = self.deliver(&account).await;

@@ -77,7 +77,7 @@ pub(crate) struct ImportKey {
     #[arg(long, value_name = "vN", value_parser = generation)]
     generation: Option<u32>,
     /// Its fingerprint there: 7F2A.
-    #[arg(long, value_name = "XXXX")]
+    #[arg(long, value_name = "HEX")]
     fingerprint: Option<String>,
 }
 
