@@ -28,6 +28,8 @@ pub(crate) fn step(mut running: Running, event: Event, fresh: &Fresh) -> (State,
         Event::Ordered { .. } if !running.is_up() => Vec::new(),
         Event::Ordered { id, order } => match order {
             Order::Renew => renew_ordered(&mut running, id, fresh.now),
+            // No server orders it yet.
+            Order::Rotate => Vec::new(),
             Order::Suspend => stand(&mut running, Standing::Suspended, Some(id)),
             Order::Resume => stand(&mut running, Standing::Active, Some(id)),
             Order::Retire => return ended(Ending::Retired, Some(id)),

@@ -18,6 +18,12 @@ pub enum Refusal {
     /// Row 8: the caller proved a key that was revoked.
     #[error("the key was revoked")]
     Revoked,
+    /// The caller proved a key whose place a newer one of its machine took.
+    #[error("a newer key took the place of this one")]
+    Superseded,
+    /// The caller proved the key before its machine's present one: it is good for a rotation, and for nothing else.
+    #[error("this key may only ask for a rotation")]
+    RotationNeeded,
     /// The caller proved a key that belongs to no machine here.
     #[error("no machine has this key")]
     UnknownMachine,
@@ -131,6 +137,8 @@ impl Refusal {
         match self {
             Self::NotEntitled { .. } => "not_entitled",
             Self::Revoked => "revoked",
+            Self::Superseded => "superseded",
+            Self::RotationNeeded => "rotation_needed",
             Self::UnknownMachine => "unknown_machine",
             Self::MachineRetired => "retired",
             Self::Rejected { .. } => "rejected",

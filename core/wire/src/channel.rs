@@ -58,6 +58,8 @@ pub enum AgentFrame {
 pub enum Order {
     /// Get a new certificate for the same key, now.
     Renew,
+    /// Make the next key, and get a certificate for it, now.
+    Rotate,
     /// Stop the workload.
     Suspend,
     /// Start the workload again.

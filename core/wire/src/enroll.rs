@@ -236,7 +236,7 @@ pub struct Held {
     pub poll_after: u32,
 }
 
-/// The answer to renewing.
+/// The answer to renewing and to rotating.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Renewed {
     /// The new credential.

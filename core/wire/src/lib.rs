@@ -18,6 +18,7 @@ pub mod invite;
 pub mod machine;
 pub mod problem;
 pub mod replica;
+pub mod rotate;
 pub mod signature;
 pub mod site;
 pub mod status;

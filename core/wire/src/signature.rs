@@ -112,7 +112,7 @@ impl FromStr for SignedHeader {
             nonce: field("nonce")?.to_owned(),
             time: field("time")?.parse().or(Err(HeaderError))?,
             base: field("base")?.parse().or(Err(HeaderError))?,
-            boot: decode_boot(field("boot")?)?,
+            boot: crate::rotate::sixteen(field("boot")?).ok_or(HeaderError)?,
             counter: field("counter")?.parse().or(Err(HeaderError))?,
         };
         let signature = BASE64URL_NOPAD.decode(field("sig")?.as_bytes()).or(Err(HeaderError))?;
@@ -124,11 +124,6 @@ impl FromStr for SignedHeader {
         }
         Ok(Self { statement, signature })
     }
-}
-
-fn decode_boot(text: &str) -> Result<[u8; 16], HeaderError> {
-    let bytes = HEXLOWER.decode(text.as_bytes()).or(Err(HeaderError))?;
-    bytes.try_into().or(Err(HeaderError))
 }
 
 #[cfg(test)]

@@ -118,6 +118,18 @@ fn refusal_row(refusal: &Refusal) -> Row {
             "This key or credential was revoked.",
             "Ask an operator for a new invite, then: muster enroll --reset.",
         ),
+        Refusal::Superseded => (
+            StatusCode::FORBIDDEN,
+            EnrollAgain,
+            "A newer key of this machine took the place of this one.",
+            "The agent uses its other key by itself. Where that is lost: ask an operator for a new invite, then: muster enroll --reset.",
+        ),
+        Refusal::RotationNeeded => (
+            StatusCode::UNAUTHORIZED,
+            Rotate,
+            "This key may only ask for a rotation.",
+            "Nothing: the agent makes another key and asks for its rotation.",
+        ),
         Refusal::UnknownMachine => (
             StatusCode::FORBIDDEN,
             EnrollAgain,

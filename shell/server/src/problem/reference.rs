@@ -37,6 +37,8 @@ fn every_refusal() -> Vec<Refusal> {
         Refusal::ChoiceUnavailable { choice: "" },
         Refusal::NameTaken { what: "" },
         Refusal::AccountForeign,
+        Refusal::Superseded,
+        Refusal::RotationNeeded,
         Refusal::KeyTaken,
         Refusal::NickBarred,
         Refusal::OutsideTeam,

@@ -201,7 +201,7 @@ impl<S: Store> Worker<'_, S> {
 /// How an order ends the session, if it does. A worker has no key to renew, and is not told to go on.
 fn ended_by(order: Order) -> Option<End> {
     match order {
-        Order::Renew | Order::Resume => None,
+        Order::Renew | Order::Rotate | Order::Resume => None,
         Order::Suspend => Some(End::Later("suspended")),
         Order::Revoked => Some(End::AuthFailed),
         Order::Retire => Some(End::Deleted),
