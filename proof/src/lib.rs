@@ -6,12 +6,16 @@
 //!
 //! [`rotation`] explores every order in which a key can be rotated, by the real decisions.
 //!
+//! [`herd`] is a fleet of agents whose server is away for a while.
+//!
 //! Never part of a release. The stores here are real ones; the use cases are those of `muster-app`, without HTTP.
 
 mod cases;
 mod differential;
 mod fold;
 mod ground;
+pub mod herd;
+mod line;
 mod op;
 mod pairs;
 mod plain;
@@ -23,6 +27,7 @@ mod spy;
 
 pub use cases::{Cases, run as compare_all};
 pub use differential::{Difference, Finding};
+pub use line::Line;
 pub use op::{Kind, Op};
 pub use pairs::{Outcomes, Pairs};
 pub use races::{Heat, Race, race};

@@ -2,11 +2,12 @@
 
 use std::process::ExitCode;
 
-use muster_proof::{Cases, Heat, Kind, Pairs, Which, compare_all, race};
+use muster_proof::{Cases, Heat, Kind, Line, Pairs, Which, compare_all, race};
 
 const USAGE: &str = "\
 proof differential [--cases N] [--seed S] [--store sqlite,postgres] [--workers N]
 proof races [--rounds N] [--store sqlite,postgres]
+proof herd [--count AGENTS] [--seed S]
 ";
 
 fn main() -> ExitCode {
@@ -25,6 +26,7 @@ async fn prove(args: &[String]) -> Result<(), String> {
     match args.split_first() {
         Some((proof, rest)) if proof == "differential" => differential(rest).await,
         Some((proof, rest)) if proof == "races" => races(rest).await,
+        Some((proof, rest)) if proof == "herd" => herd(rest),
         _ => Err(USAGE.to_owned()),
     }
 }
@@ -44,6 +46,29 @@ async fn races(args: &[String]) -> Result<(), String> {
         Box::pin(race(which, Heat::Rounds(rounds), tell)).await?;
     }
     Ok(())
+}
+
+/// Tells one line, and fails where it speaks of a violation.
+#[expect(clippy::print_stdout, reason = "`cargo xtask prove` reads it from there")]
+fn told(line: &Line) -> Result<(), String> {
+    println!("{}", line.to_json());
+    match line.violations {
+        0 => Ok(()),
+        some => Err(format!("{}: {some} violations", line.kind)),
+    }
+}
+
+fn herd(args: &[String]) -> Result<(), String> {
+    let (mut agents, mut seed) = (10_000, 1);
+    for pair in args.chunks(2) {
+        let [name, value] = pair else { return Err(USAGE.to_owned()) };
+        match name.as_str() {
+            "--count" => agents = number(value)?,
+            "--seed" => seed = number(value)?,
+            _ => return Err(USAGE.to_owned()),
+        }
+    }
+    told(&muster_proof::herd::prove(agents, seed))
 }
 
 async fn differential(args: &[String]) -> Result<(), String> {

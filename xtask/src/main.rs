@@ -12,6 +12,7 @@ mod bench;
 mod ci;
 mod generate;
 mod proof;
+mod prove;
 mod run;
 mod test;
 mod tidy;
@@ -30,9 +31,11 @@ cargo xtask <chore>
   bench NAME [ARGS]    a benchmark in the release profile
   differential [ARGS]  compares the stores by generated sequences of operations: --cases N, --seed S, --store A,B
   races [ARGS]         many clients at the same moment, at three replicas of each store: --rounds N, --store A,B
+  prove [ARGS]         what is promised, as figures, a line for each kind: [--full] [--count N] [--seed S] [KIND...]
 
 environment
-  MUSTER_TEST_REQUIRE  comma-separated list of `postgres`, `browser`: fail where one is missing, instead of skipping
+  MUSTER_TEST_REQUIRE  comma-separated list of `postgres`, `browser`, `strace`: fail where one is missing, instead
+                       of skipping
 ";
 
 fn main() -> ExitCode {
@@ -59,6 +62,7 @@ fn chore() -> Result<()> {
         "generate" => generate::run(rest),
         "bench" => bench::run(rest),
         "differential" | "races" => proof::run(chore, rest),
+        "prove" => prove::run(rest),
         "help" | "--help" | "-h" => {
             println!("{USAGE}");
             Ok(())

@@ -28,7 +28,7 @@ struct Tool {
     find: fn() -> Option<PathBuf>,
 }
 
-const TOOLS: [Tool; 2] = [
+const TOOLS: [Tool; 3] = [
     Tool {
         word: "postgres",
         title: "PostgreSQL",
@@ -45,21 +45,32 @@ const TOOLS: [Tool; 2] = [
         advice: "apt-get install chromium chromium-driver",
         find: chromium,
     },
+    Tool {
+        word: "strace",
+        title: "strace",
+        variable: "MUSTER_TEST_STRACE",
+        used_by: "the scenarios that kill an agent at each of its system calls run it under strace",
+        advice: "apt-get install strace",
+        find: || run::on_path("strace"),
+    },
 ];
 
-pub(crate) fn run(args: &[String]) -> Result<()> {
-    let args = args.strip_prefix(&["--".to_owned()]).unwrap_or(args);
+/// The programs from outside, each as the variable that names its place to the suites. Tells what is missing, and fails
+/// where `MUSTER_TEST_REQUIRE` asks for it.
+pub(crate) fn tools() -> Result<Vec<(&'static str, PathBuf)>> {
     let found = TOOLS.map(|tool| (tool.variable, located(&tool)));
     let demand = std::env::var(REQUIRE).unwrap_or_default();
     report(&found, &required(&demand)?)?;
+    Ok(found.into_iter().filter_map(|(variable, place)| Some((variable, place?))).collect())
+}
+
+pub(crate) fn run(args: &[String]) -> Result<()> {
+    let args = args.strip_prefix(&["--".to_owned()]).unwrap_or(args);
+    let tools = tools()?;
     let metadata = run::members()?;
     let root = metadata.workspace_root.as_std_path();
     let with_tools = |command: &mut Command| {
-        for (variable, place) in &found {
-            if let Some(place) = place {
-                command.env(variable, place);
-            }
-        }
+        command.envs(tools.iter().map(|(variable, place)| (variable, place)));
     };
     // Before the tests, so that the last line is the summary of the tests.
     if let Some(mut doc) = doc_tests(&metadata, args)? {

@@ -85,6 +85,7 @@ const PROOF: &[&str] = &[
     "muster-model",
     "muster-lifecycle",
     "muster-wire",
+    "muster-agent-core",
     "muster-store",
     "muster-store-sqlite",
     "muster-store-postgres",

@@ -22,6 +22,7 @@ mod leaked_site_key;
 mod moving_database;
 mod nothing_shown;
 mod own_certificate;
+mod proofs;
 mod provision;
 mod real_clients;
 mod replicas_basics;
