@@ -96,11 +96,10 @@ pub(crate) fn take_over(
 ) -> (Machine, Vec<Change>) {
     let Known { machine, credentials, accounts, .. } = known;
     let mut changes: Vec<Change> = Vec::new();
-    // A key that was revoked stays so in the record.
-    let standing_key = machine.key.filter(|_| !is_revoked(&machine.state));
-    changes.extend(
-        standing_key.map(|key| KeyChange::Standing { key, standing: KeyStanding::Superseded }.into()),
-    );
+    // A machine that rotates has more keys than the one in its record. Those that were revoked stay so.
+    if machine.key.is_some() && !is_revoked(&machine.state) {
+        changes.push(KeyChange::SupersedeAll(machine.id).into());
+    }
     changes.extend(end_all(&credentials, EndReason::Superseded, now));
     let machine = Machine {
         hostname: claimant.hostname.clone().or(machine.hostname),

@@ -167,6 +167,8 @@ pub enum KeyChange {
         /// How it stands.
         standing: KeyStanding,
     },
+    /// Every key of a machine that counts is superseded: another one takes their place.
+    SupersedeAll(MachineId),
 }
 
 /// A change of holds.

@@ -48,8 +48,8 @@ pub struct Proposal {
 pub struct Shown {
     /// The key that was proved.
     pub key: KeyFingerprint,
-    /// The key in the machine's durable slot.
-    pub base: KeyFingerprint,
+    /// The key in the machine's durable slot; `None` where it said nothing of it.
+    pub base: Option<KeyFingerprint>,
 }
 
 /// What a key that counts is good for.
@@ -108,7 +108,7 @@ pub fn used(facts: Facts, shown: Shown, context: &Context) -> Result<Plan<(Machi
             turn.activate(shown.base);
             ("key.activate", "first_use")
         }
-        _ if shown.base == shown.key && turn.drop_previous() => ("key.settle", "durable"),
+        _ if shown.base == Some(shown.key) && turn.drop_previous() => ("key.settle", "durable"),
         _ => return Ok(Plan::unchanged((turn.machine, Right::Everything))),
     };
     let entry = noted(action, reason, &turn.machine, shown.key, context);
@@ -195,7 +195,7 @@ impl Turn {
     fn make_room(&mut self, vouching: KeyStanding, by: KeyFingerprint) -> &'static str {
         match vouching {
             // It was used somewhere where nobody noted it: that it vouches is its first use.
-            KeyStanding::Proposed => self.activate(by),
+            KeyStanding::Proposed => self.activate(Some(by)),
             KeyStanding::Previous => {}
             // It vouches, so it is what the machine has in its durable slot.
             _ => {
@@ -233,12 +233,14 @@ impl Turn {
         credential
     }
 
-    /// The proposed key becomes the current one. Of the older ones stays the one that the machine has in its durable slot.
-    fn activate(&mut self, base: KeyFingerprint) {
+    /// The proposed key becomes the current one. Of the older ones stays the one that the machine has in its durable slot:
+    /// the current one, where it said nothing of it.
+    fn activate(&mut self, base: Option<KeyFingerprint>) {
         let Some(next) = self.ring.at(KeyStanding::Proposed) else { return };
+        let base = base.or_else(|| self.ring.at(KeyStanding::Current));
         let older = [KeyStanding::Previous, KeyStanding::Current].map(|standing| self.ring.at(standing));
         for key in older.into_iter().flatten() {
-            let standing = if key == base { KeyStanding::Previous } else { KeyStanding::Superseded };
+            let standing = if Some(key) == base { KeyStanding::Previous } else { KeyStanding::Superseded };
             self.stand(key, standing);
         }
         self.stand(next, KeyStanding::Current);

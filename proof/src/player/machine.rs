@@ -19,7 +19,7 @@ impl<S: Store> Player<S> {
             _ => {}
         }
         let Some(certificate) = pick(&self.memory.certificates, a).cloned() else { return Answer::Nothing };
-        let shown = self.app.by_certificate(&certificate).await;
+        let shown = self.app.by_certificate(&certificate, None).await;
         let caller = match shown.and_then(|caller| permitted(kind, &caller)) {
             Ok(caller) => caller,
             Err(error) => return Answer::error(&error),

@@ -147,7 +147,7 @@ pub(super) async fn revoke<S: Store>(arena: &Arena<S>, clients: usize) -> Result
         .await;
     let issued = issued.into_iter().collect::<Result<Vec<_>, _>>()?;
     for (at, certificate) in issued.into_iter().flatten().chain([first]).enumerate() {
-        let shown = arena.replica(at).by_certificate(&certificate).await;
+        let shown = arena.replica(at).by_certificate(&certificate, None).await;
         ensure!(matches!(shown, Err(Error::Refused(Refusal::Revoked))), "a revoked certificate is {shown:?}");
     }
     nothing_after(&arena.done().await?, "machine.revoke", |entry| issues(entry, machine))
@@ -155,7 +155,7 @@ pub(super) async fn revoke<S: Store>(arena: &Arena<S>, clients: usize) -> Result
 
 /// Asks for the next certificate and a token; `None` where it was refused.
 async fn renew<S: Store>(app: &App<S>, certificate: &[u8], client: usize) -> Result<Option<Vec<u8>>, Fault> {
-    let caller = match app.by_certificate(certificate).await {
+    let caller = match app.by_certificate(certificate, None).await {
         Ok(caller) => caller,
         Err(Error::Refused(Refusal::Revoked | Refusal::CredentialExpired)) => return Ok(None),
         Err(error) => return Err(fault("show a certificate", &error)),

@@ -89,7 +89,7 @@ impl Server {
     /// A key is shown. Whether it is answered, and whether an operator is told.
     pub(super) fn used(&self, rows: &mut Rows, key: u8, base: u8) -> (bool, bool) {
         let base = if self.bug == Some(Bug::DeafToBase) { key } else { base };
-        let shown = Shown { key: self.fingerprint(key), base: self.fingerprint(base) };
+        let shown = Shown { key: self.fingerprint(key), base: Some(self.fingerprint(base)) };
         match rotate::used(self.facts(rows), shown, &self.context) {
             Ok(plan) if plan.outcome().1 == Right::Rotation => (false, true),
             Ok(plan) => {

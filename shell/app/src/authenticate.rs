@@ -4,12 +4,14 @@
 //! say so; that is read anew at every use, so that revocation bites at once.
 
 use muster_issuer::{MachineIdentity, verify_signature};
+use muster_lifecycle::rotate::Right;
 use muster_lifecycle::{Context, MemoryChange, Plan};
 use muster_model::{
     AccessKind, Credential, CredentialState, EndReason, KeyFingerprint, KeyRecord, KeyStanding, Machine,
     MachineState, Object, PublicKey, Refusal, Secret, SecretKind, TenantId,
 };
 use muster_store::{Decision, Reads, Store, StoreError, Unscoped};
+use muster_wire::rotate::Slot;
 use muster_wire::signature::{SignedHeader, SignedRequest};
 
 use crate::App;
@@ -37,11 +39,11 @@ pub struct Verified {
 }
 
 impl<S: Store> App<S> {
-    /// The machine that a verified certificate names.
+    /// The machine that a verified certificate names, with what it says of its own slots.
     ///
     /// # Errors
-    /// [`Refusal::NotAuthenticated`], [`Refusal::Revoked`], [`Refusal::UnknownMachine`].
-    pub async fn by_certificate(&self, der: &[u8]) -> Result<Caller, Error> {
+    /// [`Refusal::NotAuthenticated`], [`Refusal::Revoked`], [`Refusal::Superseded`], [`Refusal::UnknownMachine`].
+    pub async fn by_certificate(&self, der: &[u8], slot: Option<&Slot>) -> Result<Caller, Error> {
         let identity = MachineIdentity::from_certificate(der, self.inner.authority.trust_domain())
             .or(Err(Refusal::NotAuthenticated { cause: "certificate_form" }))?;
         let mut reads = self.reader().await?;
@@ -56,8 +58,12 @@ impl<S: Store> App<S> {
         key_counts(&machine, &key)?;
         let credential = credential.ok_or(Refusal::NotAuthenticated { cause: "credential_unknown" })?;
         credential_counts(&credential, &machine)?;
+        drop(reads);
         let expired = self.now() >= credential.not_after;
-        Ok(machine_caller(&machine, Proof::Key(identity.key.fingerprint()), expired))
+        let base = slot.map(|slot| slot.base);
+        let right = self.right_of(&machine, &key, base).await?;
+        let proof = Proof::Key(identity.key.fingerprint());
+        Ok(Caller::Machine(MachineCaller { right, base, ..machine_caller(&machine, proof, expired) }))
     }
 
     /// What is said to a machine that is not there. One that came in after the day that the database was put back to is
@@ -117,7 +123,10 @@ impl<S: Store> App<S> {
         self.use_nonce(*tenant, &machine, verified, origin).await?;
         let now = self.now();
         let expired = !credentials.iter().any(|credential| credential.is_live(now));
-        Ok(machine_caller(&machine, Proof::Key(fingerprint), expired))
+        let base = Some(call.header.statement.base);
+        let right = self.right_of(&machine, record, base).await?;
+        let caller = machine_caller(&machine, Proof::Key(fingerprint), expired);
+        Ok(Caller::Machine(MachineCaller { right, base, ..caller }))
     }
 
     /// Whether a signature holds for this key, over a fresh nonce of ours.
@@ -189,7 +198,7 @@ impl<S: Store> App<S> {
 
     async fn machine_by(&self, secret: &Secret) -> Result<Caller, Error> {
         let (credential, machine) = self.proved_bearer(secret).await?;
-        Ok(machine_caller(&machine, Proof::Secret(credential.id), false))
+        Ok(Caller::Machine(machine_caller(&machine, Proof::Secret(credential.id), false)))
     }
 
     /// The bearer key that this secret proves, and its machine.
@@ -218,18 +227,19 @@ impl<S: Store> App<S> {
     }
 }
 
-/// A key that was proved counts while it is its machine's present one.
+/// A key that was proved counts while its machine has it for anything.
 fn key_counts(machine: &Machine, key: &KeyRecord) -> Result<(), Refusal> {
     match (&machine.state, key.standing) {
-        (MachineState::Retired(_), _) | (_, KeyStanding::Revoked | KeyStanding::Superseded) => {
-            Err(Refusal::Revoked)
+        (MachineState::Retired(_), _) | (_, KeyStanding::Revoked) => Err(Refusal::Revoked),
+        (_, KeyStanding::Superseded) => Err(Refusal::Superseded),
+        (_, KeyStanding::Current | KeyStanding::Proposed | KeyStanding::Previous)
+            if key.machine == machine.id =>
+        {
+            Ok(())
         }
-        // No route proposes a key yet.
-        (_, KeyStanding::Proposed | KeyStanding::Previous) => {
-            Err(Refusal::NotAuthenticated { cause: "key_not_current" })
+        (_, KeyStanding::Current | KeyStanding::Proposed | KeyStanding::Previous) => {
+            Err(Refusal::IdentityMismatch)
         }
-        (_, KeyStanding::Current) if key.machine == machine.id => Ok(()),
-        (_, KeyStanding::Current) => Err(Refusal::IdentityMismatch),
     }
 }
 
@@ -250,14 +260,16 @@ fn credential_counts(credential: &Credential, machine: &Machine) -> Result<(), R
     }
 }
 
-fn machine_caller(machine: &Machine, proof: Proof, expired: bool) -> Caller {
-    Caller::Machine(MachineCaller {
+fn machine_caller(machine: &Machine, proof: Proof, expired: bool) -> MachineCaller {
+    MachineCaller {
         tenant: machine.tenant,
         machine: machine.id,
         proof,
+        right: Right::Everything,
+        base: None,
         expired,
         suspended: matches!(machine.state, MachineState::Suspended(_)),
-    })
+    }
 }
 
 struct UseNonce {

@@ -4,6 +4,7 @@
 
 use std::net::IpAddr;
 
+use muster_lifecycle::rotate::Right;
 use muster_model::{
     AccessTokenId, Actor, CredentialId, KeyFingerprint, MachineId, OperatorId, OperatorRole, Refusal, Scope,
     TenantId, TokenScope,
@@ -55,6 +56,10 @@ pub struct MachineCaller {
     pub machine: MachineId,
     /// By what it showed who it is.
     pub proof: Proof,
+    /// What that is good for.
+    pub right: Right,
+    /// The key in its durable slot, as far as it said so.
+    pub base: Option<KeyFingerprint>,
     /// Whether its credential is past its life: then it may ask for the next one and nothing else.
     pub expired: bool,
     /// Whether it is paused.
@@ -109,13 +114,15 @@ pub enum Action {
     SelfLeave,
     /// A machine asks for its next certificate.
     SelfRenew,
+    /// A machine asks for a certificate for its next key.
+    SelfRotate,
     /// A machine asks for a token to show to others.
     SelfToken,
 }
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Public,
         Self::Read,
         Self::Operate,
@@ -129,6 +136,7 @@ impl Action {
         Self::SelfBeat,
         Self::SelfLeave,
         Self::SelfRenew,
+        Self::SelfRotate,
         Self::SelfToken,
     ];
 
@@ -148,6 +156,7 @@ impl Action {
             Self::SelfBeat => "machine.beat",
             Self::SelfLeave => "machine.leave",
             Self::SelfRenew => "machine.renew",
+            Self::SelfRotate => "machine.rotate",
             Self::SelfToken => "machine.token",
         }
     }
@@ -156,7 +165,8 @@ impl Action {
     ///
     /// # Errors
     /// [`Refusal::NotAuthenticated`] for a caller who has shown nothing, [`Refusal::Forbidden`] for one who may not,
-    /// [`Refusal::CredentialExpired`] and [`Refusal::MachineSuspended`] for a machine that may not now.
+    /// [`Refusal::CredentialExpired`], [`Refusal::MachineSuspended`] and [`Refusal::RotationNeeded`] for a machine that may
+    /// not now.
     pub fn permit(self, caller: &Caller) -> Result<(), Refusal> {
         let forbidden = Err(Refusal::Forbidden { action: self.as_str() });
         match (self, caller) {
@@ -173,6 +183,8 @@ impl Action {
                 Self::Agents | Self::AgentChat | Self::AgentKeys | Self::AgentStatus,
                 Caller::Operator(operator),
             ) => self.is_in_scope(operator),
+            (Self::SelfRotate, Caller::Machine(_)) => Ok(()),
+            (_, Caller::Machine(machine)) if machine.right == Right::Rotation => Err(Refusal::RotationNeeded),
             // A software agent speaks for itself.
             (Self::AgentChat, Caller::Machine(machine)) if machine.expired => Err(Refusal::CredentialExpired),
             (Self::AgentChat, Caller::Machine(machine)) if machine.suspended => {
@@ -202,7 +214,12 @@ impl Action {
                 Caller::Machine(_),
             )
             | (
-                Self::Self_ | Self::SelfBeat | Self::SelfLeave | Self::SelfRenew | Self::SelfToken,
+                Self::Self_
+                | Self::SelfBeat
+                | Self::SelfLeave
+                | Self::SelfRenew
+                | Self::SelfRotate
+                | Self::SelfToken,
                 Caller::Operator(_),
             ) => forbidden,
         }
@@ -253,6 +270,7 @@ impl Action {
             | Self::SelfBeat
             | Self::SelfLeave
             | Self::SelfRenew
+            | Self::SelfRotate
             | Self::SelfToken => OperatorRole::Viewer,
         }
     }
@@ -318,32 +336,41 @@ mod tests {
             tenant: TenantId::new(1, [1; 10]),
             machine: MachineId::new(1, [1; 10]),
             proof: Proof::Secret(CredentialId::new(1, [1; 10])),
+            right: Right::Everything,
+            base: None,
             expired,
             suspended,
         })
+    }
+
+    fn rotating(caller: Caller) -> Caller {
+        let Caller::Machine(caller) = caller else { panic!("a machine") };
+        Caller::Machine(MachineCaller { right: Right::Rotation, ..caller })
     }
 
     /// One line a caller, one column an action, in the order of [`Action::ALL`].
     #[test]
     fn q_24_the_whole_table_of_who_may_do_what() {
         let table = [
-            (Caller::Anonymous, "y-------------"),
-            (operator(OperatorRole::Viewer), "yy--y---y-----"),
-            (operator(OperatorRole::Operator), "yyy-yyy-y-----"),
-            (operator(OperatorRole::Admin), "yyyyyyyyy-----"),
-            (confined("read", None), "yy------y-----"),
-            (confined("read", Some("red")), "y-------y-----"),
-            (confined("introspect", None), "y---y---------"),
-            (confined("introspect", Some("red")), "y-------------"),
-            (confined("agents", None), "y----y--------"),
-            (confined("agents read chat", Some("red")), "y----yy-y-----"),
-            (confined("channels topology bots config", None), "y-------------"),
-            (confined("admin", None), "yyyyyyyyy-----"),
-            (confined("admin", Some("red")), "y----yy-y-----"),
-            (machine(false, false), "y-----y--yyyyy"),
-            (machine(false, true), "y--------y--y-"),
-            (machine(true, false), "y-----------y-"),
-            (machine(true, true), "y-----------y-"),
+            (Caller::Anonymous, "y--------------"),
+            (operator(OperatorRole::Viewer), "yy--y---y------"),
+            (operator(OperatorRole::Operator), "yyy-yyy-y------"),
+            (operator(OperatorRole::Admin), "yyyyyyyyy------"),
+            (confined("read", None), "yy------y------"),
+            (confined("read", Some("red")), "y-------y------"),
+            (confined("introspect", None), "y---y----------"),
+            (confined("introspect", Some("red")), "y--------------"),
+            (confined("agents", None), "y----y---------"),
+            (confined("agents read chat", Some("red")), "y----yy-y------"),
+            (confined("channels topology bots config", None), "y--------------"),
+            (confined("admin", None), "yyyyyyyyy------"),
+            (confined("admin", Some("red")), "y----yy-y------"),
+            (machine(false, false), "y-----y--yyyyyy"),
+            (machine(false, true), "y--------y--yy-"),
+            (machine(true, false), "y-----------yy-"),
+            (machine(true, true), "y-----------yy-"),
+            (rotating(machine(false, false)), "y------------y-"),
+            (rotating(machine(true, true)), "y------------y-"),
         ];
         for (caller, expected) in table {
             let row: String = Action::ALL

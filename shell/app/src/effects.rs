@@ -4,19 +4,20 @@
 
 use muster_lifecycle::{Change, CredentialChange, KeyChange, MachineChange, MachineOrder};
 use muster_model::{
-    CredentialState, EndReason, KeyStanding, Machine, MachineState, RetireCause, SuspendCause, Suspended,
+    CredentialState, EndReason, KeyStanding, Machine, MachineId, MachineState, RetireCause, SuspendCause,
+    Suspended,
 };
 use muster_wire::channel::Order;
 
-use crate::presence::{ChannelOrder, Registry};
+use crate::caller::Proof;
+use crate::presence::{ChannelOrder, Holder, Registry};
 
 /// Acts on committed changes.
 pub(crate) fn follow(registry: &Registry, changes: &[Change]) {
-    let key_ended = changes.iter().any(ends_a_key);
     for change in changes {
         match change {
             Change::Machine(MachineChange::Update(machine)) => {
-                registry.order(machine.id, order(machine, key_ended));
+                tell(registry, machine, changes);
                 if matches!(machine.state, MachineState::Retired(_)) {
                     registry.forget(machine.id);
                 }
@@ -27,6 +28,46 @@ pub(crate) fn follow(registry: &Registry, changes: &[Change]) {
             _ => {}
         }
     }
+}
+
+/// Tells whoever holds the channel of a machine that changed.
+fn tell(registry: &Registry, machine: &Machine, changes: &[Change]) {
+    let Some(proof) = registry.holder(machine.id) else { return };
+    match holder(machine.id, proof, changes) {
+        Holder::Rotated => registry.close_holder(machine.id, proof),
+        Holder::Itself => registry.order_holder(machine.id, proof, order(machine, false)),
+        Holder::Ended => registry.order_holder(machine.id, proof, order(machine, true)),
+    }
+}
+
+/// What these changes make of whoever holds a machine's channel.
+fn holder(machine: MachineId, proof: Proof, changes: &[Change]) -> Holder {
+    let made = |change: &Change| match (change, proof) {
+        (Change::Key(KeyChange::SupersedeAll(its)), Proof::Key(_)) if *its == machine => Some(Holder::Ended),
+        (Change::Key(KeyChange::Standing { key, standing }), Proof::Key(shown)) if *key == shown => {
+            match standing {
+                KeyStanding::Current | KeyStanding::Proposed => None,
+                KeyStanding::Previous => Some(Holder::Rotated),
+                KeyStanding::Superseded | KeyStanding::Revoked => Some(Holder::Ended),
+            }
+        }
+        (Change::Credential(CredentialChange::State { credential, state }), Proof::Secret(shown)) => {
+            let is_its = *credential == shown && ends(state);
+            is_its.then_some(Holder::Ended)
+        }
+        _ => None,
+    };
+    changes.iter().find_map(made).unwrap_or(Holder::Itself)
+}
+
+fn ends(state: &CredentialState) -> bool {
+    matches!(
+        state,
+        CredentialState::Ended {
+            reason: EndReason::Revoked | EndReason::Superseded | EndReason::Retired,
+            ..
+        }
+    )
 }
 
 /// An order that does not follow from the machine's record.
@@ -49,18 +90,6 @@ pub(crate) fn order(machine: &Machine, key_ended: bool) -> ChannelOrder {
         MachineState::Retired(_) => (Order::Retire, said(machine), true),
     };
     ChannelOrder { order, reason, last }
-}
-
-fn ends_a_key(change: &Change) -> bool {
-    match change {
-        Change::Key(KeyChange::Standing { standing, .. }) => *standing != KeyStanding::Current,
-        Change::Credential(CredentialChange::State {
-            state: CredentialState::Ended { reason, .. }, ..
-        }) => {
-            matches!(reason, EndReason::Revoked | EndReason::Superseded)
-        }
-        _ => false,
-    }
 }
 
 /// What an operator said about the state of a machine.

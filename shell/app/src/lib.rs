@@ -39,6 +39,7 @@ mod refusals;
 mod renew;
 mod replica;
 mod restore;
+mod rotate;
 mod session;
 mod settings;
 mod site;
@@ -66,6 +67,7 @@ pub use mode::Mode;
 pub use muster_lifecycle::account::Outcome as Delivered;
 /// Which machines have accounts in other systems without anybody ordering them.
 pub use muster_lifecycle::account::Rule as AccountRule;
+pub use muster_lifecycle::rotate::Right;
 pub use nonce::Nonces;
 pub use ports::Ports;
 pub use presence::{Channel, ChannelOrder, Registry};

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use muster_model::{Machine, MachineId, Refusal, SignedDuration, TenantId, Timestamp};
+use muster_model::{KeyStanding, Machine, MachineId, Refusal, SignedDuration, TenantId, Timestamp};
 use muster_store::{PresenceNote, Reads, Signal, Store, StoreError};
 use muster_wire::channel::{Order, SERVER_PATIENCE};
 use tokio::sync::mpsc;
@@ -110,6 +110,13 @@ impl Registry {
     pub(crate) fn order_holder(&self, machine: MachineId, proof: Proof, order: ChannelOrder) {
         if let Some(held) = self.lock().get_mut(&machine).filter(|held| held.proof == proof) {
             held.order(order);
+        }
+    }
+
+    /// Ends a channel without a word, where it is still held by whoever showed this.
+    pub(crate) fn close_holder(&self, machine: MachineId, proof: Proof) {
+        if let Some(held) = self.lock().get_mut(&machine).filter(|held| held.proof == proof) {
+            held.orders = None;
         }
     }
 
@@ -251,9 +258,10 @@ impl<S: Store> App<S> {
         let mut reads = self.reader().await?;
         let machine = reads.machine(caller.tenant, caller.machine).await?;
         let machine = machine.ok_or(Refusal::UnknownMachine)?;
-        match proof_counts(&mut reads, &machine, caller.proof, self.now()).await? {
-            true => Ok(()),
-            false => Err(Refusal::Revoked.into()),
+        match holder(&mut reads, &machine, caller.proof, self.now()).await? {
+            Holder::Itself => Ok(()),
+            Holder::Rotated => Err(Refusal::RotationNeeded.into()),
+            Holder::Ended => Err(Refusal::Revoked.into()),
         }
     }
 
@@ -313,21 +321,36 @@ impl<S: Store> App<S> {
     }
 }
 
-/// Whether what a machine showed still counts: the machine may have ended, or what it showed, a moment later.
-pub(crate) async fn proof_counts<R: Reads>(
+/// What whoever holds a channel is by now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Holder {
+    /// The machine.
+    Itself,
+    /// The machine, by the key before its present one: it has another channel, or opens one in a moment.
+    Rotated,
+    /// Not the machine any more.
+    Ended,
+}
+
+/// Who showed this: the machine may have ended, or what it showed, a moment later.
+pub(crate) async fn holder<R: Reads>(
     reads: &mut R,
     machine: &Machine,
     proof: Proof,
     now: Timestamp,
-) -> Result<bool, StoreError> {
-    if muster_lifecycle::machine::still_counts(Some(machine), proof.key()).is_err() {
-        return Ok(false);
-    }
+) -> Result<Holder, StoreError> {
+    let counts = muster_lifecycle::machine::still_counts(Some(machine), proof.key()).is_ok();
     match proof {
-        Proof::Key(_) => Ok(true),
+        Proof::Key(_) if counts => Ok(Holder::Itself),
+        Proof::Key(key) => {
+            let record = reads.key(machine.tenant, key).await?;
+            let is_rotated = record.is_some_and(|record| record.standing == KeyStanding::Previous);
+            Ok(if is_rotated { Holder::Rotated } else { Holder::Ended })
+        }
         Proof::Secret(id) => {
             let credential = reads.credential(machine.tenant, id).await?;
-            Ok(credential.is_some_and(|credential| credential.is_live(now)))
+            let is_live = counts && credential.is_some_and(|credential| credential.is_live(now));
+            Ok(if is_live { Holder::Itself } else { Holder::Ended })
         }
     }
 }
@@ -343,6 +366,8 @@ mod tests {
             tenant: TenantId::new(1, [0; 10]),
             machine: MachineId::new(1, [n; 10]),
             proof: Proof::Secret(CredentialId::new(1, [n; 10])),
+            right: crate::Right::Everything,
+            base: None,
             expired: false,
             suspended: false,
         }

@@ -15,7 +15,7 @@ use crate::caller::Proof;
 use crate::effects;
 use crate::error::Error;
 use crate::mode::Mode;
-use crate::presence::{ChannelOrder, proof_counts};
+use crate::presence::{ChannelOrder, Holder, holder};
 
 const EXPIRY: &str = "expiry";
 const LEASE: SignedDuration = SignedDuration::from_secs(30);
@@ -112,8 +112,11 @@ impl<S: Store> App<S> {
     async fn look_at(&self, signals: &[(Signal, Proof)]) -> Result<(), StoreError> {
         let mut reads = self.inner.store.reader().await?;
         for (signal, proof) in signals {
-            if let Some(order) = told(&mut reads, signal, *proof, self.now()).await? {
-                self.inner.registry.order_holder(signal.machine, *proof, order);
+            let registry = &self.inner.registry;
+            match told(&mut reads, signal, *proof, self.now()).await? {
+                Word::Order(order) => registry.order_holder(signal.machine, *proof, order),
+                Word::Close => registry.close_holder(signal.machine, *proof),
+                Word::Nothing => {}
             }
         }
         Ok(())
@@ -191,19 +194,28 @@ impl<S: Store> App<S> {
     }
 }
 
+/// What the holder of a channel is told.
+enum Word {
+    Order(ChannelOrder),
+    /// It has, or opens, a channel by its newer key.
+    Close,
+    Nothing,
+}
+
 /// What the holder of a channel is told, by the machine's row as it is now.
 async fn told<R: Reads>(
     reads: &mut R,
     signal: &Signal,
     proof: Proof,
     now: Timestamp,
-) -> Result<Option<ChannelOrder>, StoreError> {
+) -> Result<Word, StoreError> {
     let Signal { tenant, machine: id, order } = *signal;
     // No row of a machine is ever deleted: one that is not there tells nothing.
-    let Some(machine) = reads.machine(tenant, id).await? else { return Ok(None) };
-    let counts = proof_counts(reads, &machine, proof, now).await?;
-    Ok(Some(match order {
-        Some(order) if counts => effects::ordered(order),
-        Some(_) | None => effects::order(&machine, !counts),
-    }))
+    let Some(machine) = reads.machine(tenant, id).await? else { return Ok(Word::Nothing) };
+    Ok(match (holder(reads, &machine, proof, now).await?, order) {
+        (Holder::Itself, Some(order)) => Word::Order(effects::ordered(order)),
+        (Holder::Itself, None) => Word::Order(effects::order(&machine, false)),
+        (Holder::Rotated, _) => Word::Close,
+        (Holder::Ended, _) => Word::Order(effects::order(&machine, true)),
+    })
 }

@@ -177,6 +177,8 @@ impl<S: Store> App<S> {
             self.settle(origin, FirstUse { shown, context }).await?;
         }
         Ok(Caller::Machine(crate::MachineCaller {
+            right: muster_lifecycle::rotate::Right::Everything,
+            base: None,
             tenant: machine.tenant,
             machine: machine.id,
             proof: Proof::Secret(shown.credential),

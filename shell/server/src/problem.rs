@@ -120,7 +120,7 @@ fn refusal_row(refusal: &Refusal) -> Row {
         ),
         Refusal::Superseded => (
             StatusCode::FORBIDDEN,
-            EnrollAgain,
+            Stop,
             "A newer key of this machine took the place of this one.",
             "The agent uses its other key by itself. Where that is lost: ask an operator for a new invite, then: muster enroll --reset.",
         ),

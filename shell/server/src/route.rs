@@ -128,9 +128,12 @@ fn described(mut operation: Operation, method: &HttpMethod, path: &str, action: 
         | Action::AgentChat
         | Action::AgentKeys
         | Action::AgentStatus => &["token", "session"],
-        Action::Self_ | Action::SelfBeat | Action::SelfLeave | Action::SelfRenew | Action::SelfToken => {
-            &["certificate", "signature", "token"]
-        }
+        Action::Self_
+        | Action::SelfBeat
+        | Action::SelfLeave
+        | Action::SelfRenew
+        | Action::SelfRotate
+        | Action::SelfToken => &["certificate", "signature", "token"],
     };
     let required: Vec<_> = shown.iter().map(|one| SecurityRequirement::new(*one, [""; 0])).collect();
     operation.security = (!required.is_empty()).then_some(required);

@@ -69,7 +69,7 @@ pub trait Reads: Send {
     fn machine_by_hardware(&mut self, tenant: TenantId, id: &HardwareId) -> impl Answer<Option<Machine>>;
     /// A key that some machine enrolled with.
     fn key(&mut self, tenant: TenantId, key: KeyFingerprint) -> impl Answer<Option<KeyRecord>>;
-    /// Keys of a machine that are not superseded.
+    /// Keys of a machine that are not superseded: those that count, then those that were revoked; each the newest first.
     fn keys_of_machine(&mut self, tenant: TenantId, machine: MachineId) -> impl Answer<Vec<KeyRecord>>;
     /// The presence of a machine: online while a replica that is alive holds its channel.
     fn presence(&mut self, tenant: TenantId, machine: MachineId) -> impl Answer<Presence>;

@@ -8,8 +8,8 @@ use muster_lifecycle::{
 };
 use muster_model::{
     Account, Credential, CredentialId, CredentialKind, CredentialState, Deployment, Grant, GrantId,
-    GrantKind, Hold, HoldId, HoldState, KeyRecord, KeyStanding, Machine, MachineState, Minted, Site,
-    SoftwareAgent, Tenant, TenantId, Uses, Wanted,
+    GrantKind, Hold, HoldId, HoldState, KeyStanding, Machine, MachineState, Minted, Site, SoftwareAgent,
+    Tenant, TenantId, Uses, Wanted,
 };
 use muster_store::StoreError;
 
@@ -212,27 +212,35 @@ impl Tables {
                 )?;
                 let machine = record.machine;
                 add(&mut self.keys, (tenant, record.key.fingerprint()), record, what)?;
-                self.one_current_key(tenant, machine, what)
+                self.one_key_each(tenant, machine, what)
             }
             KeyChange::Standing { key, standing } => {
                 let what = "change the standing of a key";
                 let record = known(&mut self.keys, &(tenant, key), what)?;
                 record.standing = standing;
                 let machine = record.machine;
-                self.one_current_key(tenant, machine, what)
+                self.one_key_each(tenant, machine, what)
+            }
+            KeyChange::SupersedeAll(machine) => {
+                let rows = self.keys.iter_mut().filter(|((of, _), _)| *of == tenant);
+                let its = rows.filter(|(_, record)| record.machine == machine && record.standing.counts());
+                its.for_each(|(_, record)| record.standing = KeyStanding::Superseded);
+                Ok(())
             }
         }
     }
 
-    fn one_current_key(
+    /// A machine has one key at most of each standing that counts.
+    fn one_key_each(
         &self,
         tenant: TenantId,
         machine: muster_model::MachineId,
         what: &'static str,
     ) -> Applied {
-        let current =
-            |record: &&KeyRecord| record.machine == machine && record.standing == KeyStanding::Current;
-        holds(of(&self.keys, tenant).filter(current).count() <= 1, what, "its machine has a current key")
+        let its = || of(&self.keys, tenant).filter(|record| record.machine == machine);
+        let counting = KeyStanding::ALL.into_iter().filter(|standing| standing.counts());
+        let is_twice = |standing| its().filter(|record| record.standing == standing).count() > 1;
+        holds(!counting.into_iter().any(is_twice), what, "its machine has such a key")
     }
 
     fn change_hold(&mut self, tenant: TenantId, change: HoldChange) -> Applied {

@@ -97,13 +97,14 @@ impl Reads for Moment {
     }
 
     async fn keys_of_machine(&mut self, tenant: TenantId, machine: MachineId) -> Answered<Vec<KeyRecord>> {
-        let standing = |wanted| {
-            let keys = of(&self.tables.keys, tenant);
-            keys.filter(move |record| record.machine == machine && record.standing == wanted)
-        };
-        let mut revoked: Vec<&KeyRecord> = standing(KeyStanding::Revoked).collect();
-        revoked.sort_by_key(|record| std::cmp::Reverse(record.generation));
-        Ok(standing(KeyStanding::Current).chain(revoked).cloned().collect())
+        let its = || of(&self.tables.keys, tenant).filter(move |record| record.machine == machine);
+        let newest_first = |record: &&KeyRecord| std::cmp::Reverse(record.generation);
+        let mut counting: Vec<&KeyRecord> = its().filter(|record| record.standing.counts()).collect();
+        counting.sort_by_key(newest_first);
+        let mut revoked: Vec<&KeyRecord> =
+            its().filter(|record| record.standing == KeyStanding::Revoked).collect();
+        revoked.sort_by_key(newest_first);
+        Ok(counting.into_iter().chain(revoked).cloned().collect())
     }
 
     async fn presence(&mut self, tenant: TenantId, machine: MachineId) -> Answered<Presence> {

@@ -7,6 +7,7 @@ use muster_app::SignedCall;
 use muster_issuer::parse_spki;
 use muster_model::{KeyFingerprint, PublicKey};
 use muster_wire::enroll::{CredentialForm, EnrollRequest, PreviousKey, REKEY_CONTEXT};
+use muster_wire::rotate::{self, RotateRequest};
 use muster_wire::signature::{SignedHeader, SignedRequest, Statement};
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ED25519, PublicKeyData, SigningKey};
 use sha2::{Digest, Sha256};
@@ -122,6 +123,17 @@ impl Device {
     pub fn vouches_for(&self, csr: &[u8]) -> PreviousKey {
         let signature = self.sign(&[REKEY_CONTEXT, csr].concat());
         PreviousKey { key: self.fingerprint().to_string(), signature: BASE64.encode(&signature) }
+    }
+
+    /// Asks for a certificate for its next key.
+    pub fn rotates_to(&self, next: &Device, rotation: [u8; 16]) -> RotateRequest {
+        let csr = next.csr();
+        let signature = next.sign(&rotate::statement(self.fingerprint(), &rotation, &csr));
+        RotateRequest {
+            rotation: HEXLOWER.encode(&rotation),
+            csr: BASE64.encode(&csr),
+            signature: BASE64.encode(&signature),
+        }
     }
 
     /// Its signature.

@@ -20,9 +20,10 @@ use muster_issuer::{Authority, NewAuthority, SealKey};
 use muster_model::{MachineId, OperatorRole, Pepper, Secret, SignedDuration};
 use muster_store::Store;
 use muster_wire::audit::{AuditEntry, AuditQuery};
-use muster_wire::enroll::{EnrollAnswer, EnrollRequest, Enrolled, Held};
+use muster_wire::enroll::{EnrollAnswer, EnrollRequest, Enrolled, Held, IssuedCredential};
 use muster_wire::grant::CreateGrant;
 use muster_wire::machine::Machine;
+use muster_wire::rotate::Slot;
 use muster_wire::site::CreateSite;
 use muster_wire::{ListQuery, machine};
 
@@ -212,8 +213,21 @@ impl<S: Store> World<S> {
     /// # Errors
     /// Those of authenticating.
     pub async fn caller(&self, enrolled: &Enrolled) -> Result<MachineCaller, Error> {
-        let leaf = leaf(enrolled.credential.certificate.as_deref().expect("a certificate"));
-        Ok(*self.app.by_certificate(&leaf).await?.machine()?)
+        self.caller_by(&enrolled.credential, None).await
+    }
+
+    /// The same for one that shows this certificate and says that this key is in its durable slot.
+    ///
+    /// # Errors
+    /// Those of authenticating.
+    pub async fn caller_by(
+        &self,
+        credential: &IssuedCredential,
+        base: Option<&Device>,
+    ) -> Result<MachineCaller, Error> {
+        let leaf = leaf(credential.certificate.as_deref().expect("a certificate"));
+        let slot = base.map(|base| Slot { base: base.fingerprint(), boot: [1; 16], counter: 1 });
+        Ok(*self.app.by_certificate(&leaf, slot.as_ref()).await?.machine()?)
     }
 
     /// Every machine.

@@ -51,7 +51,7 @@ fn the_same_machine_gets_the_new_key_and_its_older_credentials_end_with_the_deci
     assert_eq!((machine_of(&plan).generation, machine_of(&plan).key), (2, Some(key(2))));
     assert_eq!(ended(&plan), [(credential_id(100), muster_model::EndReason::Superseded)]);
     let changed =
-        ["key superseded", "credential superseded", "machine active", "key registered", "hold approved"];
+        ["keys superseded", "credential superseded", "machine active", "key registered", "hold approved"];
     assert_eq!(rows(&plan), changed);
     assert_eq!(told(&plan), ("hold.approve", "same"));
 }
@@ -208,7 +208,7 @@ fn a_person_lifts_the_pause_of_a_revocation_but_not_one_that_was_ordered() {
         facts.existing.as_mut().expect("existing").machine.state = suspended(cause);
         let plan = decide(&facts, Some(Choice::Same)).expect("it fits");
         assert_eq!(machine_of(&plan).state.as_str(), state);
-        let stays_revoked = !rows(&plan).contains(&"key superseded".to_owned());
+        let stays_revoked = !rows(&plan).contains(&"keys superseded".to_owned());
         assert_eq!(stays_revoked, is_revoked, "a revoked key stays revoked in the record");
     }
 }

@@ -35,7 +35,7 @@ impl Scene {
     }
 
     fn show(&self, shown: u8, base: u8) -> Result<Plan<(Machine, Right)>, Refusal> {
-        let shown = Shown { key: key(shown), base: key(base) };
+        let shown = Shown { key: key(shown), base: Some(key(base)) };
         used(self.facts(None), shown, &context(now(), Actor::System))
     }
 

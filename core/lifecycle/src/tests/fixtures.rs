@@ -359,6 +359,7 @@ fn row(change: &Change) -> String {
         Change::Machine(MachineChange::Update(machine)) => format!("machine {}", machine.state.as_str()),
         Change::Machine(MachineChange::Order { order, .. }) => format!("machine told to {}", order.as_str()),
         Change::Key(KeyChange::Register(_)) => "key registered".into(),
+        Change::Key(KeyChange::SupersedeAll(_)) => "keys superseded".into(),
         Change::Key(KeyChange::Standing { standing, .. }) => format!("key {}", standing.as_str()),
         Change::Hold(HoldChange::Open(_)) => "hold opened".into(),
         Change::Hold(HoldChange::Decide { state, .. }) => format!("hold {}", state.as_str()),

@@ -491,6 +491,11 @@ impl World {
                 assert_eq!(row.standing, KeyStanding::Current, "a dead key changed");
                 row.standing = standing;
             }
+            KeyChange::SupersedeAll(machine) => {
+                let counting =
+                    self.keys.values_mut().filter(|key| key.machine == machine && key.standing.counts());
+                counting.for_each(|key| key.standing = KeyStanding::Superseded);
+            }
         }
     }
 

@@ -128,7 +128,7 @@ async fn a_clone_is_let_in_as_the_same_machine_or_as_another_one() {
         match choice {
             Choice::Same => {
                 assert_eq!(cloned.machine.id, original.machine.id);
-                assert_eq!(refusal(world.caller(&original).await), Refusal::Revoked);
+                assert_eq!(refusal(world.caller(&original).await), Refusal::Superseded);
             }
             Choice::New => {
                 assert_ne!(cloned.machine.id, original.machine.id);

@@ -12,6 +12,7 @@ mod mode;
 mod presence;
 mod renew;
 mod replica;
+mod rotate;
 mod signature;
 mod support;
 mod token;

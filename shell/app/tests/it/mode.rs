@@ -129,10 +129,10 @@ async fn a_machine_of_after_the_day_of_the_backup_is_not_told_that_it_is_unknown
         not_after: now + hours(24),
     };
     let certificate = world.app.authority().issue(&device.public(), &template).expect("a certificate");
-    let unknown = world.app.by_certificate(&certificate).await;
+    let unknown = world.app.by_certificate(&certificate, None).await;
     assert_eq!(refusal(unknown), Refusal::UnknownMachine);
     restored(&world).await;
-    let told = world.app.by_certificate(&certificate).await;
+    let told = world.app.by_certificate(&certificate, None).await;
     assert!(matches!(told, Err(Error::Restored)), "{told:?}: it would end itself");
 }
 

@@ -29,7 +29,7 @@ async fn a_machine_gets_the_next_certificate_and_the_one_before_lives_on() {
     assert_ne!(der(&next.credential), der(&first.credential));
     assert_eq!(next.credential.not_after.duration_since(world.clock.now()), hours(24));
     for der in [der(&first.credential), der(&next.credential)] {
-        world.app.by_certificate(&der).await.expect("both are good: the answer may have been lost");
+        world.app.by_certificate(&der, None).await.expect("both are good: the answer may have been lost");
     }
     let lost = renew(&world, &caller).await.expect("again");
     assert_eq!(lost.credential.certificate, next.credential.certificate, "soon again: the same one");
@@ -37,7 +37,7 @@ async fn a_machine_gets_the_next_certificate_and_the_one_before_lives_on() {
 }
 
 #[tokio::test]
-async fn q_15_an_expired_certificate_may_ask_for_the_next_and_nothing_else() {
+async fn q_15_an_expired_certificate_may_ask_for_the_next_and_for_a_rotation_and_nothing_else() {
     let world = World::new().await;
     let device = Device::new("web-1");
     let first = world.enroll(&device).await;
@@ -48,7 +48,8 @@ async fn q_15_an_expired_certificate_may_ask_for_the_next_and_nothing_else() {
     assert!(caller.expired);
     for action in Action::ALL {
         let permitted = action.permit(&from(caller).caller).is_ok();
-        assert_eq!(permitted, matches!(action, Action::Public | Action::SelfRenew), "{action:?}");
+        let is_for_it = matches!(action, Action::Public | Action::SelfRenew | Action::SelfRotate);
+        assert_eq!(permitted, is_for_it, "{action:?}");
     }
     assert!(world.caller(&first).await.expect("known").expired, "by its certificate too");
     let next = renew(&world, &caller).await.expect("renewed");
@@ -98,7 +99,7 @@ async fn a_crash_while_renewing_leaves_the_old_certificate_and_the_retry_gets_th
         world.restart().await;
         world.caller(&first).await.expect("the old one is as good as it was");
         let next = renew(&world, &caller).await.expect("renewed");
-        world.app.by_certificate(&der(&next.credential)).await.expect("and the new one is good");
+        world.app.by_certificate(&der(&next.credential), None).await.expect("and the new one is good");
         assert_eq!(world.machine(&first.machine.id).await.credentials.len(), 2, "{die}: no third one");
     }
 }
@@ -138,7 +139,7 @@ async fn q_07_however_renewing_and_revoking_race_nothing_issued_is_good_afterwar
         );
         revoked.expect("revoked");
         for renewed in [a, b].into_iter().flatten() {
-            let shown = world.app.by_certificate(&der(&renewed.credential)).await;
+            let shown = world.app.by_certificate(&der(&renewed.credential), None).await;
             assert_eq!(refusal(shown), Refusal::Revoked, "round {round}");
         }
         let credentials = world.machine(&first.machine.id).await.credentials;

@@ -12,6 +12,7 @@ use http::{HeaderMap, HeaderValue, Method, header};
 use muster_app::Store;
 use muster_app::{Action, Caller, Error, Origin, SignedCall};
 use muster_model::Refusal;
+use muster_wire::rotate::{SLOT_HEADER, Slot};
 use muster_wire::signature::{HEADER, SignedHeader, SignedRequest};
 use sha2::{Digest, Sha256};
 
@@ -117,7 +118,10 @@ async fn authenticated<S: Store>(
             Ok(Caller::Anonymous)
         }
         Shown::LocalUser(uid) => Ok(local(state, uid)),
-        Shown::Certificate(der) => state.app.by_certificate(&der).await,
+        Shown::Certificate(der) => match slot(&parts.headers) {
+            Ok(slot) => state.app.by_certificate(&der, slot.as_ref()).await,
+            Err(refusal) => Err(refusal.into()),
+        },
         Shown::Secret(secret) => state.app.by_secret(&secret).await,
         Shown::Signature(header) => {
             // A body is read for somebody who may be who they say, and for nobody else.
@@ -175,6 +179,13 @@ pub(crate) fn signed_header(headers: &HeaderMap) -> Result<Option<SignedHeader>,
     let Some(value) = headers.get(HEADER) else { return Ok(None) };
     let parsed = value.to_str().ok().and_then(|text| text.parse().ok());
     parsed.map(Some).ok_or(Refusal::NotAuthenticated { cause: "signature_form" })
+}
+
+/// What a machine says of its slots beside its certificate, if it does.
+fn slot(headers: &HeaderMap) -> Result<Option<Slot>, Refusal> {
+    let Some(value) = headers.get(SLOT_HEADER) else { return Ok(None) };
+    let parsed = value.to_str().ok().and_then(|text| text.parse().ok());
+    parsed.map(Some).ok_or(Refusal::NotAuthenticated { cause: "slot_form" })
 }
 
 /// The secret that a caller shows as a bearer (RFC 6750 §2.1).

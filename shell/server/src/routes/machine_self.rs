@@ -7,6 +7,7 @@ use muster_app::Origin;
 use muster_app::Store;
 use muster_wire::enroll::{MachineToken, Renewed, TokenRequest};
 use muster_wire::machine::Machine;
+use muster_wire::rotate::RotateRequest;
 
 use crate::problem::Failure;
 use crate::route::{Body, NoBody};
@@ -35,6 +36,21 @@ pub(super) async fn renew<S: Store>(
     _: NoBody,
 ) -> Result<Json<Renewed>, Failure> {
     Ok(Json(state.app.renew(origin.caller.machine()?, &origin).await?))
+}
+
+/// A certificate for the machine's next key. The key in its durable slot vouches for it, by a signed request or by the
+/// connection; the next one works from then on, and its first use makes it the present one. Safe to repeat with the same
+/// key.
+#[utoipa::path(
+    post, path = "/v1/machines/self/rotate", tag = "machine", request_body = RotateRequest,
+    responses((status = 200, body = Renewed), (status = "default", body = muster_wire::Problem))
+)]
+pub(super) async fn rotate<S: Store>(
+    State(state): State<ServerState<S>>,
+    Extension(origin): Extension<Origin>,
+    Body(request): Body<RotateRequest>,
+) -> Result<Json<Renewed>, Failure> {
+    Ok(Json(state.app.rotate(request, origin.caller.machine()?, &origin).await?))
 }
 
 /// A short JWT to show to others.

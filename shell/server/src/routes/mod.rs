@@ -18,7 +18,9 @@ mod site;
 
 use axum::Router;
 use axum::routing::get;
-use muster_app::Action::{Administer, Operate, Public, Read, Self_, SelfLeave, SelfRenew, SelfToken};
+use muster_app::Action::{
+    Administer, Operate, Public, Read, Self_, SelfLeave, SelfRenew, SelfRotate, SelfToken,
+};
 use muster_app::Store;
 use utoipa::OpenApi as _;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
@@ -110,6 +112,7 @@ fn machines_themselves<S: Store>(routes: Routes<S>) -> Routes<S> {
         .add::<machine_self::__path_show, _, _>(Self_, machine_self::show::<S>)
         .add::<engagement::__path_show_self, _, _>(Self_, engagement::show_self::<S>)
         .add::<machine_self::__path_renew, _, _>(SelfRenew, machine_self::renew::<S>)
+        .add::<machine_self::__path_rotate, _, _>(SelfRotate, machine_self::rotate::<S>)
         .add::<machine_self::__path_token, _, _>(SelfToken, machine_self::token::<S>)
         .add::<machine_self::__path_leave, _, _>(SelfLeave, machine_self::leave::<S>)
         .add::<channel::__path_channel, _, _>(Self_, channel::channel::<S>)

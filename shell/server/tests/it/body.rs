@@ -59,6 +59,7 @@ fn well_formed(path: &str, face_token: &str) -> Value {
 pub(crate) struct Stage {
     pub(crate) face: Face,
     machine: Peer,
+    device: Device,
     ids: Vec<(&'static str, String)>,
     token: String,
 }
@@ -81,7 +82,8 @@ impl Stage {
         let face = Face::new().await;
         let hook = "hook".parse().expect("a name");
         face.world.app.provide(Provisioners::default().with(hook, Arc::new(Obedient), 1));
-        let enrolled = face.world.enroll(&Device::new("web-1")).await;
+        let device = Device::new("web-1");
+        let enrolled = face.world.enroll(&device).await;
         let der = leaf(enrolled.credential.certificate.as_deref().expect("a certificate"));
         let hold = held(face.world.ask(Device::new("web-2").by_request()).await.expect("held"));
         let admin = face.world.admin();
@@ -100,7 +102,7 @@ impl Stage {
             ("{token}", api.token.id),
             ("{site}", "default".to_owned()),
         ];
-        Self { machine: with_certificate(der), face, ids, token: grant.token }
+        Self { machine: with_certificate(der), device, face, ids, token: grant.token }
     }
 
     fn peer(&self, path: &str) -> Peer {
@@ -120,7 +122,13 @@ impl Stage {
     }
 
     pub(crate) fn example(&self, path: &str) -> Value {
-        well_formed(path, &self.token)
+        match path {
+            "/v1/machines/self/rotate" => {
+                let request = self.device.rotates_to(&Device::new("next"), [1; 16]);
+                serde_json::to_value(request).expect("JSON")
+            }
+            _ => well_formed(path, &self.token),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use http::{Method, Request, StatusCode};
-use muster_app::{Action, Caller, MachineCaller, OperatorCaller, Proof};
+use muster_app::{Action, Caller, MachineCaller, OperatorCaller, Proof, Right};
 use muster_model::{
     AccessTokenId, AccountId, CredentialId, GrantId, HoldId, MachineId, OperatorRole, Scope, TokenScope,
 };
@@ -225,7 +225,15 @@ async fn bearer(face: &Face) -> Shown {
     let machine = enrolled.machine.id.parse().expect("an identifier");
     let tenant = face.world.founded.tenant;
     let proof = Proof::Secret(enrolled.credential.id.parse().expect("an identifier"));
-    let caller = MachineCaller { tenant, machine, proof, expired: false, suspended: false };
+    let caller = MachineCaller {
+        tenant,
+        machine,
+        proof,
+        right: Right::Everything,
+        base: None,
+        expired: false,
+        suspended: false,
+    };
     Shown { headers: vec![header], ..Shown::new(stranger(), Caller::Machine(caller)) }
 }
 

@@ -60,11 +60,15 @@ pub(crate) async fn of_machine<E: Engine>(
     machine: MachineId,
 ) -> Result<Vec<KeyRecord>, StoreError> {
     const CURRENT: &str = select!("WHERE tenant_id = ?1 AND machine_id = ?2 AND standing = 'current'");
+    const ROTATING: &str =
+        select!("WHERE tenant_id = ?1 AND machine_id = ?2 AND standing IN ('proposed', 'previous')");
     const REVOKED: &str = select!(
         "WHERE tenant_id = ?1 AND machine_id = ?2 AND standing = 'revoked' ORDER BY generation DESC LIMIT 1000"
     );
     let values = values![tenant.as_bytes(), machine.as_bytes()];
     let mut keys = sql::many(db, "read the key of a machine", CURRENT, &values, parse_record).await?;
+    keys.extend(sql::many(db, "read the keys in rotation", ROTATING, &values, parse_record).await?);
+    keys.sort_by_key(|record| std::cmp::Reverse(record.generation));
     keys.extend(sql::many(db, "read the revoked keys of a machine", REVOKED, &values, parse_record).await?);
     Ok(keys)
 }
@@ -78,6 +82,10 @@ pub(crate) async fn apply<E: Engine>(
         (fingerprint, tenant_id, algorithm, spki, machine_id, generation, standing)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
     const UPDATE: &str = "UPDATE keys SET standing = ?3 WHERE fingerprint = ?1 AND tenant_id = ?2";
+    const SUPERSEDE: &str = "UPDATE keys SET standing = 'superseded'
+        WHERE tenant_id = ?1 AND machine_id = ?2 AND standing = 'current'";
+    const SUPERSEDE_ROTATING: &str = "UPDATE keys SET standing = 'superseded'
+        WHERE tenant_id = ?1 AND machine_id = ?2 AND standing IN ('proposed', 'previous')";
     match change {
         KeyChange::Register(record) => {
             let fingerprint = record.key.fingerprint();
@@ -95,6 +103,11 @@ pub(crate) async fn apply<E: Engine>(
         KeyChange::Standing { key, standing } => {
             let values = values![&key.0, tenant.as_bytes(), standing.as_str()];
             sql::run_one(db, "change the standing of a key", UPDATE, &values).await
+        }
+        KeyChange::SupersedeAll(machine) => {
+            let values = values![tenant.as_bytes(), machine.as_bytes()];
+            sql::run(db, "supersede the key of a machine", SUPERSEDE, &values).await?;
+            sql::run(db, "supersede the keys in rotation", SUPERSEDE_ROTATING, &values).await.map(drop)
         }
     }
 }

@@ -182,6 +182,31 @@ pub async fn keys_read_back_as_written<F: Fixture>(fixture: &F) {
     assert_eq!(found(reads.key(others.tenant, key).await).standing, KeyStanding::Current);
 }
 
+/// The keys of a machine that rotates, and how all of them are superseded at once.
+pub async fn keys_on_their_way_read_back_and_end_together<F: Fixture>(fixture: &F) {
+    let (things, site) = Things::in_store(fixture.store(), 1).await;
+    let (machine, other) = (things.machine(&site), things.machine(&site));
+    let standing = |generation, standing| KeyRecord { generation, standing, ..things.key(&machine) };
+    let previous = standing(1, KeyStanding::Previous);
+    let current = standing(2, KeyStanding::Current);
+    let proposed = standing(3, KeyStanding::Proposed);
+    let revoked = standing(1, KeyStanding::Revoked);
+    let beside = things.key(&other);
+    let records = [&previous, &current, &proposed, &revoked, &beside];
+    let keys = records.map(|record| KeyChange::Register(record.clone()).into());
+    write(fixture.store(), &things, [vec![created(&machine), created(&other)], keys.to_vec()].concat()).await;
+    let mut reads = reader(fixture).await;
+    let its = reads.keys_of_machine(things.tenant, machine.id).await.expect("keys");
+    assert_eq!(its, [proposed, current, previous, revoked.clone()]);
+    drop(reads);
+    write(fixture.store(), &things, vec![KeyChange::SupersedeAll(machine.id).into()]).await;
+    let mut reads = reader(fixture).await;
+    let its = reads.keys_of_machine(things.tenant, machine.id).await.expect("keys");
+    assert_eq!(its, [revoked], "what was revoked stays so");
+    let beside_now = reads.keys_of_machine(things.tenant, other.id).await.expect("keys");
+    assert_eq!(beside_now, [beside], "and nobody else is touched");
+}
+
 /// Holds, by identifier in and across tenants, by key and by hardware.
 pub async fn holds_read_back_as_written<F: Fixture>(fixture: &F) {
     let (things, site) = Things::in_store(fixture.store(), 1).await;

@@ -99,6 +99,7 @@ macro_rules! conformance {
             an_imported_key_is_proved_once
             machines_read_back_as_written
             keys_read_back_as_written
+            keys_on_their_way_read_back_and_end_together
             holds_read_back_as_written
             holds_by_secret_are_told_apart
             credentials_read_back_as_written

@@ -178,7 +178,7 @@ pub async fn one_live_machine_per_hardware<F: Fixture>(fixture: &F) {
     write(store, &things, vec![created(&nameless()), created(&nameless())]).await;
 }
 
-/// A key belongs to one machine of a tenant, and a machine has one current key (I-1).
+/// A key belongs to one machine of a tenant, and a machine has one current key (I-1), one next and one before (I-4).
 pub async fn one_record_per_key_and_one_current_key_per_machine<F: Fixture>(fixture: &F) {
     let store = fixture.store();
     let (things, site) = Things::in_store(store, 1).await;
@@ -191,6 +191,11 @@ pub async fn one_record_per_key_and_one_current_key_per_machine<F: Fixture>(fixt
     let old = KeyChange::Standing { key: key.key.fingerprint(), standing: KeyStanding::Superseded };
     write(store, &things, vec![old.into(), register(things.key(&machine))]).await;
     write_wrong(store, &things, vec![register(things.key(&things.machine(&site)))]).await;
+    for standing in [KeyStanding::Proposed, KeyStanding::Previous] {
+        let one = || register(KeyRecord { standing, ..things.key(&machine) });
+        write(store, &things, vec![one()]).await;
+        write_wrong(store, &things, vec![one()]).await;
+    }
 }
 
 /// Codes, secrets and generations of a site's key.

@@ -47,7 +47,7 @@ fn row_4b_a_re_imaged_machine_rejoins_on_probation_and_everything_older_ends() {
     assert_eq!((credential.generation, again), (2, false));
     assert_eq!(ended(&plan), [(credential_id(100), EndReason::Superseded)]);
     let changed = [
-        "key superseded",
+        "keys superseded",
         "credential superseded",
         "machine suspended",
         "key registered",

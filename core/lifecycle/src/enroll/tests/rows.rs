@@ -151,7 +151,7 @@ fn row_4a_the_old_key_vouches_for_the_new_one() {
     assert_eq!((machine.id, machine.generation, machine.key), (machine_id(1), 2, Some(key(2))));
     assert_eq!((credential.generation, again), (2, false));
     let changed = [
-        "key superseded",
+        "keys superseded",
         "credential superseded",
         "machine active",
         "key registered",

@@ -23,7 +23,7 @@ async fn the_present_key_vouches_for_the_next_and_ends_by_it() {
     let next = enrolled(world.ask(rekey(&old, &new, &token)).await.expect("rekeyed"));
     assert_eq!(next.machine.id, first.machine.id);
     assert_eq!((first.machine.generation, next.machine.generation), (1, 2));
-    assert_eq!(refusal(world.caller(&first).await), Refusal::Revoked);
+    assert_eq!(refusal(world.caller(&first).await), Refusal::Superseded);
     assert_eq!(world.caller(&next).await.expect("the new one").proof.key(), Some(new.fingerprint()));
     assert_eq!(world.machines().await.len(), 1);
 

@@ -1,0 +1,172 @@
+//! A machine asks for a certificate for its next key, and what follows from which key it shows.
+//!
+//! The first use of a next key is written before anything is granted by it.
+
+use data_encoding::HEXLOWER;
+use muster_issuer::{csr, verify_signature};
+use muster_lifecycle::rotate::{self, Facts, Proposal, Right, Shown};
+use muster_lifecycle::{Context, Plan, Terms};
+use muster_model::{
+    Actor, Credential, KeyFingerprint, KeyRecord, KeyStanding, Machine, MachineId, Object, PublicKey,
+    Refusal, TenantId,
+};
+use muster_store::{Decision, Reads, Store, StoreError, Unscoped};
+use muster_wire::enroll::Renewed;
+use muster_wire::rotate::{RotateFields, RotateRequest, statement};
+
+use crate::App;
+use crate::caller::{Caller, MachineCaller, Origin};
+use crate::error::Error;
+use crate::ports::draw;
+
+impl<S: Store> App<S> {
+    /// A certificate for the machine's next key. Safe to repeat.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] for what is not a rotation of this machine's; the refusals of [`rotate::propose`];
+    /// [`Refusal::WrongState`] for a machine without a key, [`Refusal::IdentityMismatch`] for one that does not vouch by the
+    /// key in its durable slot.
+    pub async fn rotate(
+        &self,
+        request: RotateRequest,
+        caller: &MachineCaller,
+        origin: &Origin,
+    ) -> Result<Renewed, Error> {
+        let by = caller.proof.key().ok_or(Refusal::WrongState { verb: "rotate", state: "keyless" })?;
+        if caller.base.is_some_and(|base| base != by) {
+            return Err(Refusal::IdentityMismatch.into());
+        }
+        let fields = RotateFields::try_from(request)?;
+        let key = csr::read(&fields.csr).map_err(|error| Error::field("csr", error))?;
+        let stated = statement(by, &fields.rotation, &fields.csr);
+        if !verify_signature(&key, &stated, &fields.signature) {
+            return Err(Error::field("signature", "is not by the key of the CSR over this rotation"));
+        }
+        let proposal = Proposal { by, key: key.clone(), credential: draw!(&*self.inner.ports) };
+        let decision = Propose {
+            machine: caller.machine,
+            proposal,
+            rotation: fields.rotation,
+            context: self.context(origin),
+            terms: self.terms(),
+        };
+        let (machine, credential) = self.settle(origin, decision).await?;
+        let credential = self.mint(&machine, credential, Some(key), origin).await?;
+        Ok(Renewed { credential, trust: self.trust(), server_time: self.now() })
+    }
+
+    /// What a key that was proved is good for. Its first use makes a next one the present one; a base that has arrived at
+    /// the present one ends the one before it.
+    ///
+    /// # Errors
+    /// The refusals of [`rotate::used`], and what keeps a first use from being written: until then it is none.
+    pub(crate) async fn right_of(
+        &self,
+        machine: &Machine,
+        key: &KeyRecord,
+        base: Option<KeyFingerprint>,
+    ) -> Result<Right, Error> {
+        let shown = Shown { key: key.key.fingerprint(), base };
+        match key.standing {
+            KeyStanding::Current if base == Some(shown.key) => {
+                // That the one before it may go is worth no refusal: it can be noted with a later request.
+                if let Err(error) = self.settle_slot(machine, shown).await {
+                    tracing::warn!(machine = %machine.id, %error, "the key before the present one is ended later");
+                }
+                Ok(Right::Everything)
+            }
+            KeyStanding::Proposed => self.use_key(machine, shown).await,
+            KeyStanding::Previous => Ok(Right::Rotation),
+            KeyStanding::Current | KeyStanding::Superseded | KeyStanding::Revoked => Ok(Right::Everything),
+        }
+    }
+
+    async fn settle_slot(&self, machine: &Machine, shown: Shown) -> Result<(), Error> {
+        let keys = self.reader().await?.keys_of_machine(machine.tenant, machine.id).await?;
+        if keys.iter().any(|record| record.standing == KeyStanding::Previous) {
+            self.use_key(machine, shown).await?;
+        }
+        Ok(())
+    }
+
+    async fn use_key(&self, machine: &Machine, shown: Shown) -> Result<Right, Error> {
+        let origin = Origin { caller: Caller::Anonymous, source: None };
+        let actor = Actor::Machine(machine.id);
+        let context = Context { tenant: machine.tenant, actor, ..self.context(&origin) };
+        let (_, right) = self.settle(&origin, UseKey { machine: machine.id, shown, context }).await?;
+        Ok(right)
+    }
+}
+
+/// Everything that decides about the keys of a machine. The machine comes first: where a store locks what is read, its
+/// lock covers its keys.
+async fn facts<R: Reads + Unscoped>(
+    reads: &mut R,
+    tenant: TenantId,
+    machine: MachineId,
+    proposed: Option<KeyFingerprint>,
+) -> Result<Facts, StoreError> {
+    // A key before machines, in the order in which an enrollment reads them.
+    let proposed = match proposed {
+        Some(key) => reads.key(tenant, key).await?,
+        None => None,
+    };
+    Ok(Facts {
+        proposed,
+        machine: reads.machine(tenant, machine).await?,
+        keys: reads.keys_of_machine(tenant, machine).await?,
+        credentials: reads.open_credentials(tenant, machine).await?,
+    })
+}
+
+struct Propose {
+    machine: MachineId,
+    proposal: Proposal,
+    rotation: [u8; 16],
+    context: Context,
+    terms: Terms,
+}
+
+impl Decision for Propose {
+    const NAME: &'static str = "key.propose";
+    type Facts = Facts;
+    type Outcome = (Machine, Credential);
+
+    fn object(&self) -> Object {
+        Object::Machine(self.machine)
+    }
+
+    async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<Facts, StoreError> {
+        facts(reads, self.context.tenant, self.machine, Some(PublicKey::fingerprint(&self.proposal.key)))
+            .await
+    }
+
+    fn decide(&self, facts: Facts) -> Result<Plan<Self::Outcome>, Refusal> {
+        let plan = rotate::propose(facts, &self.proposal, &self.context, &self.terms)?;
+        Ok(plan.saying("rotation", HEXLOWER.encode(&self.rotation)))
+    }
+}
+
+struct UseKey {
+    machine: MachineId,
+    shown: Shown,
+    context: Context,
+}
+
+impl Decision for UseKey {
+    const NAME: &'static str = "key.use";
+    type Facts = Facts;
+    type Outcome = (Machine, Right);
+
+    fn object(&self) -> Object {
+        Object::Machine(self.machine)
+    }
+
+    async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<Facts, StoreError> {
+        facts(reads, self.context.tenant, self.machine, None).await
+    }
+
+    fn decide(&self, facts: Facts) -> Result<Plan<Self::Outcome>, Refusal> {
+        rotate::used(facts, self.shown, &self.context)
+    }
+}

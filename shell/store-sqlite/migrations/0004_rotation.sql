@@ -1,0 +1,5 @@
+-- Keys on their way: the next one of a machine, and the one before its present one. One each, at most.
+
+CREATE UNIQUE INDEX keys_rotating ON keys (tenant_id, machine_id, standing) WHERE standing IN ('proposed', 'previous');
+
+PRAGMA user_version = 4;
