@@ -110,6 +110,12 @@ fn shown(machine: Machine, now: Timestamp) -> (Machine, Option<(KeyRecord, Crede
         not_after: now + SignedDuration::from_hours(24),
         state: CredentialState::Issued(Minted::Certificate(random::<CERTIFICATE>().to_vec())),
     };
-    let key = KeyRecord { key, machine: machine.id, generation: 1, standing: KeyStanding::Current };
+    let key = KeyRecord {
+        key,
+        machine: machine.id,
+        generation: 1,
+        standing: KeyStanding::Current,
+        ordered_at: None,
+    };
     (machine, Some((key, credential)))
 }

@@ -96,7 +96,9 @@ impl Named {
             }
             // These are in lists, or named by the change that made them.
             Change::Machine(MachineChange::Order { .. })
-            | Change::Key(KeyChange::Standing { .. } | KeyChange::SupersedeAll(_))
+            | Change::Key(
+                KeyChange::Standing { .. } | KeyChange::Order { .. } | KeyChange::SupersedeAll(_),
+            )
             | Change::Hold(HoldChange::Decide { .. })
             | Change::Credential(CredentialChange::State { .. })
             | Change::Access(AccessChange::CreateOperator(_) | AccessChange::EndToken { .. })

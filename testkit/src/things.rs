@@ -124,6 +124,7 @@ impl Kit {
             machine: machine.id,
             generation: machine.generation,
             standing: KeyStanding::Current,
+            ordered_at: None,
         }
     }
 

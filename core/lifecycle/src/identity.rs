@@ -135,6 +135,7 @@ fn register(claimant: &Claimant, machine: &Machine) -> Option<Change> {
         machine: machine.id,
         generation: machine.generation,
         standing: KeyStanding::Current,
+        ordered_at: None,
     };
     Some(KeyChange::Register(record).into())
 }

@@ -14,7 +14,7 @@ use muster_model::{
 use crate::account::{self, ends_passphrases};
 use crate::credential::end_all;
 use crate::grant::{self, NewGrant};
-use crate::plan::{AgentChange, Change, Context, GrantChange, KeyChange, MachineChange, MachineOrder, Plan};
+use crate::plan::{AgentChange, Change, Context, GrantChange, KeyChange, MachineChange, Plan};
 
 /// What was read for an act on a machine.
 #[derive(Debug, Clone, Default)]
@@ -228,29 +228,6 @@ pub fn retire(facts: Facts, cause: RetireCause, context: &Context) -> Result<Pla
     );
     let ends = Ends { changes: ends, accounts: &accounts };
     Ok(moved(Machine { state, ..machine }, action, reason, ends, context))
-}
-
-/// Tells a machine to ask for its next certificate now, whichever server holds its channel.
-///
-/// # Errors
-/// [`Refusal::NotFound`]; [`Refusal::WrongState`] for a machine that has no key to renew for.
-pub fn order_renewal(facts: Facts, context: &Context) -> Result<Plan<Machine>, Refusal> {
-    let machine = found(facts.machine)?;
-    let cannot = |state| Err(Refusal::WrongState { verb: "renew", state });
-    match &machine.state {
-        MachineState::Pending(_) | MachineState::Retired(_) => return cannot(machine.state.as_str()),
-        MachineState::Suspended(Suspended { cause: SuspendCause::Revoked(_), .. }) => {
-            return cannot("revoked");
-        }
-        MachineState::Active(_) | MachineState::Suspended(_) if machine.key.is_none() => {
-            return cannot("keyless");
-        }
-        MachineState::Active(_) | MachineState::Suspended(_) => {}
-    }
-    let order = MachineChange::Order { machine: machine.id, order: MachineOrder::Renew };
-    let mut entry = context.entry("machine.renew", Object::Machine(machine.id), "ordered");
-    entry.detail = vec![("name", machine.name.to_string())];
-    Ok(Plan::new(machine, vec![order.into()], entry))
 }
 
 /// Writes what a machine says of itself, where that is something new. What it does not mention stays as it was.

@@ -141,16 +141,19 @@ pub enum MachineChange {
 pub enum MachineOrder {
     /// Ask for its next certificate now.
     Renew,
+    /// Make its next key now.
+    Rotate,
 }
 
 impl MachineOrder {
     /// Every order.
-    pub const ALL: [Self; 1] = [Self::Renew];
+    pub const ALL: [Self; 2] = [Self::Renew, Self::Rotate];
 
     /// Its stable name.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Renew => "renew",
+            Self::Rotate => "rotate",
         }
     }
 }
@@ -166,6 +169,13 @@ pub enum KeyChange {
         key: KeyFingerprint,
         /// How it stands.
         standing: KeyStanding,
+    },
+    /// An operator asked for its replacement.
+    Order {
+        /// Which.
+        key: KeyFingerprint,
+        /// When.
+        at: Timestamp,
     },
     /// Every key of a machine that counts is superseded: another one takes their place.
     SupersedeAll(MachineId),
@@ -188,7 +198,8 @@ pub enum HoldChange {
 /// A change of credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CredentialChange {
-    /// A new one: a certificate decided and not yet minted, or a bearer key, which needs no minting.
+    /// A new one: a certificate decided and not yet minted, a bearer key, which needs no minting, or a certificate that a
+    /// restored database had forgotten.
     Reserve(Credential),
     /// How a known one stands from now on.
     State {

@@ -10,6 +10,10 @@
 //!
 //! Invariant: of a machine's keys at most one is current, one proposed and one previous; so at most two do normal work.
 
+mod adopt;
+
+pub use adopt::{Forgotten, adopt};
+
 use muster_model::{
     Credential, CredentialId, CredentialKind, EndReason, Entry, KeyFingerprint, KeyRecord, KeyStanding,
     Machine, MachineState, Object, PublicKey, Refusal, SuspendCause, Suspended, Timestamp,
@@ -220,6 +224,7 @@ impl Turn {
             machine: self.machine.id,
             generation: self.machine.generation + 1,
             standing: KeyStanding::Proposed,
+            ordered_at: None,
         };
         self.changes.push(KeyChange::Register(record).into());
         self.certify_as_next(proposal, terms)
@@ -290,5 +295,7 @@ fn noted(
     entry
 }
 
+#[cfg(test)]
+mod adopt_tests;
 #[cfg(test)]
 mod tests;

@@ -22,6 +22,8 @@ pub struct Terms {
     pub collect_life: SignedDuration,
     /// How far back a certificate's life begins, for machines whose clock is behind.
     pub backdate: SignedDuration,
+    /// How old a machine's key may become before its rotation is overdue.
+    pub key_life: SignedDuration,
     /// How long after its end a certificate's key may still ask for a new one.
     pub renew_grace: SignedDuration,
 }
@@ -37,6 +39,7 @@ impl Default for Terms {
             hold_life: SignedDuration::from_hours(24 * 7),
             collect_life: SignedDuration::from_hours(24 * 30),
             backdate: SignedDuration::from_mins(10),
+            key_life: SignedDuration::from_hours(24 * 30),
             renew_grace: SignedDuration::from_hours(24 * 30),
         }
     }

@@ -7,7 +7,7 @@ use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use crate::MachineId;
+use crate::{MachineId, Timestamp};
 
 /// The key algorithms that Muster certifies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -43,6 +43,8 @@ pub struct KeyRecord {
     pub generation: u32,
     /// Whether it still counts.
     pub standing: KeyStanding,
+    /// When an operator asked for its replacement.
+    pub ordered_at: Option<Timestamp>,
 }
 
 /// Whether a key still counts.

@@ -69,11 +69,45 @@ pub struct MachineDetail {
     pub machine: Machine,
     /// Words derived from its key, for people to compare.
     pub words: Vec<String>,
+    /// Its keys that are not superseded, those that count first, the newest first of each.
+    #[serde(default)]
+    pub keys: Vec<MachineKey>,
+    /// How it stands with replacing its key; absent for a machine without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotation: Option<Rotation>,
     /// Its credentials, the newest first, at most 50.
     pub credentials: Vec<Credential>,
     /// Its accounts in other systems that are not removed, at most 64.
     #[serde(default)]
     pub accounts: Vec<crate::account::Account>,
+}
+
+/// A key of a machine, as people see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct MachineKey {
+    /// Its fingerprint.
+    pub key: String,
+    /// `current`; `proposed`: certified, and not used yet; `previous`: good for a rotation and nothing else; `revoked`.
+    pub standing: String,
+    /// The generation of the machine that it belongs to.
+    pub generation: u32,
+}
+
+/// How a machine stands with replacing its key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Rotation {
+    /// When its present key came into use.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub last: Option<Timestamp>,
+    /// When the next one is due at the latest.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub next: Option<Timestamp>,
+    /// Whether that has passed.
+    pub overdue: bool,
+    /// When an operator asked for the next one, where it has not come yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub ordered_at: Option<Timestamp>,
 }
 
 /// A credential, as people see it.

@@ -124,7 +124,7 @@ impl Server {
     fn record(&self, rows: &Rows, number: u8) -> Option<KeyRecord> {
         let standing = rows[usize::from(number)]?;
         let key = self.keys[usize::from(number)].clone();
-        Some(KeyRecord { key, machine: self.machine.id, generation: 1, standing })
+        Some(KeyRecord { key, machine: self.machine.id, generation: 1, standing, ordered_at: None })
     }
 
     fn fingerprint(&self, number: u8) -> KeyFingerprint {

@@ -45,6 +45,11 @@ impl Client {
         self.post(&path(&["machines", id, "renew"])?, &Nothing {}).await
     }
 
+    /// Tells a machine to make its next key now.
+    pub async fn rotate_machine(&self, id: &str) -> Result<Machine, ClientError> {
+        self.post(&path(&["machines", id, "rotate"])?, &Nothing {}).await
+    }
+
     /// Ends one credential of a machine, or all.
     pub async fn revoke_machine(&self, id: &str, request: &Revoke) -> Result<Revoked, ClientError> {
         self.post(&path(&["machines", id, "revoke"])?, request).await

@@ -52,8 +52,15 @@ impl<S: Store> App<S> {
             drop(reads);
             return Err(self.unknown_machine().await);
         };
-        let key = reads.key(tenant, identity.key.fingerprint()).await?;
-        let credential = reads.credential(tenant, identity.credential).await?;
+        let mut key = reads.key(tenant, identity.key.fingerprint()).await?;
+        let mut credential = reads.credential(tenant, identity.credential).await?;
+        if credential.is_none() {
+            drop(reads);
+            self.adopt(der, &identity).await?;
+            reads = self.reader().await?;
+            key = reads.key(tenant, identity.key.fingerprint()).await?;
+            credential = reads.credential(tenant, identity.credential).await?;
+        }
         let key = key.ok_or(Refusal::NotAuthenticated { cause: "key_unknown" })?;
         key_counts(&machine, &key)?;
         let credential = credential.ok_or(Refusal::NotAuthenticated { cause: "credential_unknown" })?;

@@ -74,6 +74,7 @@ fn ends(state: &CredentialState) -> bool {
 pub(crate) fn ordered(order: MachineOrder) -> ChannelOrder {
     let order = match order {
         MachineOrder::Renew => Order::Renew,
+        MachineOrder::Rotate => Order::Rotate,
     };
     ChannelOrder { order, reason: None, last: false }
 }

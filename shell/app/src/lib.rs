@@ -32,6 +32,7 @@ mod mark;
 mod mint;
 mod mode;
 mod nonce;
+mod order;
 mod ports;
 mod presence;
 mod provision;

@@ -63,10 +63,13 @@ impl<S: Store> App<S> {
         let row = reads.machine_row(tenant, id).await?.ok_or(Refusal::NotFound { what: "machine" })?;
         let credentials = reads.credentials(tenant, id, SHOWN).await?;
         let accounts = reads.accounts_of_machine(tenant, id).await?;
+        let keys = reads.keys_of_machine(tenant, id).await?;
         let now = self.now();
         Ok(wire::MachineDetail {
             words: muster_wire::words(row.machine.key),
+            rotation: views::rotation(&row.machine, &keys, self.inner.settings.terms.key_life, now),
             machine: self.view(row),
+            keys: keys.iter().map(views::key).collect(),
             credentials: credentials.iter().map(|credential| views::credential(credential, now)).collect(),
             accounts: accounts.iter().map(Into::into).collect(),
         })
@@ -124,23 +127,6 @@ impl<S: Store> App<S> {
             machine::retire(facts, RetireCause::Operator(reason.clone()), context)
         })
         .await
-    }
-
-    /// Tells a machine to get its next certificate now, whichever server holds its channel. One that holds none hears
-    /// nothing of it: it renews by itself in time.
-    ///
-    /// # Errors
-    /// [`Refusal::NotFound`], [`Refusal::WrongState`], [`Refusal::IdempotencyMismatch`].
-    pub async fn order_renewal(
-        &self,
-        id: MachineId,
-        idempotency_key: Option<&str>,
-        origin: &Origin,
-    ) -> Result<wire::Machine, Error> {
-        let mark = self.mark(origin, idempotency_key, &format!("machine.renew {id}"));
-        let act = MachineAct::new(self, id, origin, "machine.renew", machine::order_renewal);
-        let machine = self.settle(origin, Repeatable { act, mark }).await?;
-        self.machine_view(machine.tenant, machine.id).await
     }
 
     /// Ends one credential of a machine, or all; or tells what would end.
@@ -296,8 +282,8 @@ impl<S: Store> App<S> {
 /// An act on one machine, by a plain function of what is known of it.
 pub(crate) struct MachineAct<F> {
     action: &'static str,
-    machine: MachineId,
-    context: Context,
+    pub(crate) machine: MachineId,
+    pub(crate) context: Context,
     decide: F,
 }
 
@@ -347,43 +333,6 @@ where
 
     fn decide(&self, facts: Facts) -> Result<Plan<O>, Refusal> {
         (self.decide)(facts, &self.context)
-    }
-}
-
-/// An act that does something anew each time, unless it is recognised as a repetition.
-struct Repeatable<F> {
-    act: MachineAct<F>,
-    mark: Option<Mark>,
-}
-
-impl<F> Decision for Repeatable<F>
-where
-    F: Fn(Facts, &Context) -> Result<Plan<Machine>, Refusal> + Send + Sync + 'static,
-{
-    const NAME: &'static str = "machine.act";
-    type Facts = (Option<Remembered>, Facts);
-    type Outcome = Machine;
-
-    fn action(&self) -> &'static str {
-        self.act.action()
-    }
-
-    fn object(&self) -> Object {
-        self.act.object()
-    }
-
-    async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<Self::Facts, StoreError> {
-        let remembered = recalled(reads, self.act.context.tenant, self.mark.as_ref(), None).await?;
-        Ok((remembered, self.act.load(reads).await?))
-    }
-
-    fn decide(&self, (remembered, facts): Self::Facts) -> Result<Plan<Machine>, Refusal> {
-        if repeat::earlier(self.mark.as_ref(), remembered.as_ref())?.is_some() {
-            return facts.machine.map(Plan::unchanged).ok_or(Refusal::NotFound { what: "machine" });
-        }
-        let plan = self.act.decide(facts)?;
-        let object = self.act.machine.to_string();
-        Ok(repeat::remember(plan, self.mark.as_ref(), object, &self.act.context))
     }
 }
 

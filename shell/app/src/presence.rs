@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use muster_lifecycle::MachineOrder;
 use muster_model::{KeyStanding, Machine, MachineId, Refusal, SignedDuration, TenantId, Timestamp};
 use muster_store::{PresenceNote, Reads, Signal, Store, StoreError};
 use muster_wire::channel::{Order, SERVER_PATIENCE};
@@ -14,6 +15,7 @@ use tokio::sync::mpsc;
 use crate::App;
 use crate::beats::Beats;
 use crate::caller::{MachineCaller, Proof};
+use crate::effects;
 use crate::error::Error;
 
 /// Orders that may wait in a channel before it counts as stuck and is closed.
@@ -246,6 +248,7 @@ impl<S: Store> App<S> {
             self.inner.registry.disconnect(&channel);
             return Err(error);
         }
+        self.order_that_waits(caller).await?;
         if channel.took_over && matches!(caller.proof, Proof::Secret(_)) {
             self.pushed_off(caller).await;
         }
@@ -263,6 +266,17 @@ impl<S: Store> App<S> {
             Holder::Rotated => Err(Refusal::RotationNeeded.into()),
             Holder::Ended => Err(Refusal::Revoked.into()),
         }
+    }
+
+    /// Tells a machine whose key is to be replaced that it is.
+    async fn order_that_waits(&self, caller: &MachineCaller) -> Result<(), Error> {
+        let Some(key) = caller.proof.key() else { return Ok(()) };
+        let record = self.reader().await?.key(caller.tenant, key).await?;
+        if record.is_some_and(|record| record.ordered_at.is_some()) {
+            let order = effects::ordered(MachineOrder::Rotate);
+            self.inner.registry.order_holder(caller.machine, caller.proof, order);
+        }
+        Ok(())
     }
 
     /// A machine's channel closed.

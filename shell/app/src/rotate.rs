@@ -3,12 +3,12 @@
 //! The first use of a next key is written before anything is granted by it.
 
 use data_encoding::HEXLOWER;
-use muster_issuer::{csr, verify_signature};
-use muster_lifecycle::rotate::{self, Facts, Proposal, Right, Shown};
+use muster_issuer::{MachineIdentity, csr, verify_signature};
+use muster_lifecycle::rotate::{self, Facts, Forgotten, Proposal, Right, Shown};
 use muster_lifecycle::{Context, Plan, Terms};
 use muster_model::{
-    Actor, Credential, KeyFingerprint, KeyRecord, KeyStanding, Machine, MachineId, Object, PublicKey,
-    Refusal, TenantId,
+    Actor, Credential, Deployment, KeyFingerprint, KeyRecord, KeyStanding, Machine, MachineId, Object,
+    PublicKey, Refusal, TenantId,
 };
 use muster_store::{Decision, Reads, Store, StoreError, Unscoped};
 use muster_wire::enroll::Renewed;
@@ -81,6 +81,26 @@ impl<S: Store> App<S> {
         }
     }
 
+    /// Takes a verified certificate that is in no row for what it was, where a restored database has forgotten it.
+    ///
+    /// # Errors
+    /// The refusals of [`rotate::adopt`]; [`Error::Restored`] until an operator has accepted the older database.
+    pub(crate) async fn adopt(&self, der: &[u8], identity: &MachineIdentity) -> Result<(), Error> {
+        let forgotten = Forgotten {
+            credential: identity.credential,
+            der: der.to_vec(),
+            key: identity.key.clone(),
+            not_before: identity.not_before,
+            not_after: identity.not_after,
+        };
+        let (origin, context) = self.by_itself(identity.tenant, identity.machine);
+        let decision = Adopt { machine: identity.machine, forgotten, context };
+        self.may_change()?;
+        // Whoever is refused is told so, and noted, where everybody is who shows something that does not hold.
+        self.rehearse(&decision).await?;
+        self.settle(&origin, decision).await.map(drop)
+    }
+
     async fn settle_slot(&self, machine: &Machine, shown: Shown) -> Result<(), Error> {
         let keys = self.reader().await?.keys_of_machine(machine.tenant, machine.id).await?;
         if keys.iter().any(|record| record.standing == KeyStanding::Previous) {
@@ -90,11 +110,18 @@ impl<S: Store> App<S> {
     }
 
     async fn use_key(&self, machine: &Machine, shown: Shown) -> Result<Right, Error> {
-        let origin = Origin { caller: Caller::Anonymous, source: None };
-        let actor = Actor::Machine(machine.id);
-        let context = Context { tenant: machine.tenant, actor, ..self.context(&origin) };
+        let (origin, context) = self.by_itself(machine.tenant, machine.id);
         let (_, right) = self.settle(&origin, UseKey { machine: machine.id, shown, context }).await?;
         Ok(right)
+    }
+}
+
+impl<S: Store> App<S> {
+    /// A machine that has proved a key and is not a caller yet.
+    fn by_itself(&self, tenant: TenantId, machine: MachineId) -> (Origin, Context) {
+        let origin = Origin { caller: Caller::Anonymous, source: None };
+        let context = Context { tenant, actor: Actor::Machine(machine), ..self.context(&origin) };
+        (origin, context)
     }
 }
 
@@ -168,5 +195,31 @@ impl Decision for UseKey {
 
     fn decide(&self, facts: Facts) -> Result<Plan<Self::Outcome>, Refusal> {
         rotate::used(facts, self.shown, &self.context)
+    }
+}
+
+struct Adopt {
+    machine: MachineId,
+    forgotten: Forgotten,
+    context: Context,
+}
+
+impl Decision for Adopt {
+    const NAME: &'static str = "key.adopt";
+    type Facts = (Facts, Option<Deployment>);
+    type Outcome = Machine;
+
+    fn object(&self) -> Object {
+        Object::Machine(self.machine)
+    }
+
+    async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<Self::Facts, StoreError> {
+        let key = self.forgotten.key.fingerprint();
+        let facts = facts(reads, self.context.tenant, self.machine, Some(key)).await?;
+        Ok((facts, reads.deployment().await?))
+    }
+
+    fn decide(&self, (facts, deployment): Self::Facts) -> Result<Plan<Machine>, Refusal> {
+        rotate::adopt(facts, &self.forgotten, deployment.as_ref(), &self.context)
     }
 }

@@ -1,8 +1,8 @@
 //! Writing what was read in the shapes of the wire. States that depend on the clock are computed here, never stored.
 
 use muster_model::{
-    AccessToken, Credential, CredentialKind, CredentialState, Grant, GrantKind, GrantState, Site, Timestamp,
-    Uses,
+    AccessToken, Credential, CredentialKind, CredentialState, Grant, GrantKind, GrantState, KeyRecord,
+    KeyStanding, Machine, SignedDuration, Site, Timestamp, Uses,
 };
 use muster_store::{MachineRow, Store};
 use muster_wire::{ListQuery, access, grant, machine, site};
@@ -49,6 +49,27 @@ impl<S: Store> App<S> {
         let query = format!("{list}|{}|{search:?}|{state:?}|{site:?}", origin.caller.actor());
         Binding { pepper: &self.inner.pepper, query }
     }
+}
+
+pub(crate) fn key(record: &KeyRecord) -> machine::MachineKey {
+    machine::MachineKey {
+        key: record.key.fingerprint().to_string(),
+        standing: record.standing.as_str().to_owned(),
+        generation: record.generation,
+    }
+}
+
+pub(crate) fn rotation(
+    machine: &Machine,
+    keys: &[KeyRecord],
+    key_life: SignedDuration,
+    now: Timestamp,
+) -> Option<machine::Rotation> {
+    let key = keys.iter().find(|record| record.standing == KeyStanding::Current)?;
+    let last = machine.enrolled_at;
+    let next = last.and_then(|last| last.checked_add(key_life).ok());
+    let overdue = next.is_some_and(|next| now > next);
+    Some(machine::Rotation { last, next, overdue, ordered_at: key.ordered_at })
 }
 
 pub(crate) fn credential(credential: &Credential, now: Timestamp) -> machine::Credential {

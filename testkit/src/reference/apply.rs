@@ -221,6 +221,10 @@ impl Tables {
                 let machine = record.machine;
                 self.one_key_each(tenant, machine, what)
             }
+            KeyChange::Order { key, at } => {
+                known(&mut self.keys, &(tenant, key), "order a rotation")?.ordered_at = Some(at);
+                Ok(())
+            }
             KeyChange::SupersedeAll(machine) => {
                 let rows = self.keys.iter_mut().filter(|((of, _), _)| *of == tenant);
                 let its = rows.filter(|(_, record)| record.machine == machine && record.standing.counts());

@@ -188,27 +188,6 @@ fn an_unknown_machine_is_not_found_by_any_act() {
     assert_eq!(revoke(Facts::default(), None, None, &context).err(), not_found);
 }
 
-#[test]
-fn a_machine_with_a_key_that_counts_is_told_to_renew_and_nothing_of_it_changes() {
-    for state in [active(), suspended(SuspendCause::Operator(None))] {
-        let plan = order_renewal(standing(state), &by_operator()).expect("it has a key");
-        let order = MachineChange::Order { machine: plan.outcome().id, order: MachineOrder::Renew };
-        assert_eq!((plan.changes(), plan.entries().len()), (&[Change::from(order)][..], 1));
-    }
-}
-
-#[test]
-fn a_machine_that_cannot_renew_is_not_told_to() {
-    let refused = |facts| order_renewal(facts, &by_operator()).expect_err("it cannot");
-    let revoked = suspended(SuspendCause::Revoked(None));
-    for (state, named) in [(revoked, "revoked"), (retired(), "retired"), (pending(1).state, "pending")] {
-        assert_eq!(refused(standing(state)), Refusal::WrongState { verb: "renew", state: named });
-    }
-    let keyless = facts(Machine { key: None, ..machine(1) });
-    assert_eq!(refused(keyless), Refusal::WrongState { verb: "renew", state: "keyless" });
-    assert_eq!(refused(Facts::default()), Refusal::NotFound { what: "machine" });
-}
-
 fn invite_of(n: u8, machine: &Machine) -> muster_model::Grant {
     muster_model::Grant { kind: muster_model::GrantKind::Machine(machine.id), ..grant(n) }
 }

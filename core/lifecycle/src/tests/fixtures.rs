@@ -167,7 +167,13 @@ pub(crate) fn pending(n: u8) -> Machine {
 }
 
 pub(crate) fn key_record(n: u8, machine: &Machine, standing: KeyStanding) -> KeyRecord {
-    KeyRecord { key: public_key(n), machine: machine.id, generation: machine.generation, standing }
+    KeyRecord {
+        key: public_key(n),
+        machine: machine.id,
+        generation: machine.generation,
+        standing,
+        ordered_at: None,
+    }
 }
 
 /// A minted certificate of a machine, as old as given.
@@ -359,6 +365,7 @@ fn row(change: &Change) -> String {
         Change::Machine(MachineChange::Update(machine)) => format!("machine {}", machine.state.as_str()),
         Change::Machine(MachineChange::Order { order, .. }) => format!("machine told to {}", order.as_str()),
         Change::Key(KeyChange::Register(_)) => "key registered".into(),
+        Change::Key(KeyChange::Order { .. }) => "key ordered".into(),
         Change::Key(KeyChange::SupersedeAll(_)) => "keys superseded".into(),
         Change::Key(KeyChange::Standing { standing, .. }) => format!("key {}", standing.as_str()),
         Change::Hold(HoldChange::Open(_)) => "hold opened".into(),

@@ -491,6 +491,9 @@ impl World {
                 assert_eq!(row.standing, KeyStanding::Current, "a dead key changed");
                 row.standing = standing;
             }
+            KeyChange::Order { key, at } => {
+                self.keys.get_mut(&key).expect("a key that changes exists").ordered_at = Some(at);
+            }
             KeyChange::SupersedeAll(machine) => {
                 let counting =
                     self.keys.values_mut().filter(|key| key.machine == machine && key.standing.counts());

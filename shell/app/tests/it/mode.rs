@@ -1,10 +1,11 @@
 //! What a server may do that cannot see its store, or whose store was put back to an older day.
 
-use muster_app::{App, Error, Mark, Mode};
+use muster_app::{App, Error, Mark, Mode, Right};
 use muster_issuer::MachineTemplate;
 use muster_model::{AuditId, CredentialId, EntryPlace, IncarnationId, MachineId, Refusal, SignedDuration};
 use muster_testkit::world::{Device, FaultyStore, World};
 use muster_wire::grant::CreateGrant;
+use muster_wire::rotate::Slot;
 
 use crate::support::{from, hours, refusal};
 
@@ -134,6 +135,44 @@ async fn a_machine_of_after_the_day_of_the_backup_is_not_told_that_it_is_unknown
     restored(&world).await;
     let told = world.app.by_certificate(&certificate, None).await;
     assert!(matches!(told, Err(Error::Restored)), "{told:?}: it would end itself");
+}
+
+#[tokio::test]
+async fn a_machine_that_rotated_after_the_day_of_the_backup_comes_back_by_its_newer_key() {
+    let world = World::new().await;
+    let (old, new) = (Device::new("web-1"), Device::new("web-1-next"));
+    let enrolled = world.enroll(&old).await;
+    world.clock.advance(hours(1));
+    // Issued in the stretch that the database forgets.
+    let now = world.clock.now();
+    let millis = u64::try_from(now.as_millisecond()).expect("after 1970");
+    let template = MachineTemplate {
+        serial: CredentialId::new(millis, [9; 10]),
+        tenant: world.founded.tenant,
+        machine: enrolled.machine.id.parse().expect("an identifier"),
+        not_before: now,
+        not_after: now + hours(24),
+    };
+    let certificate = world.app.authority().issue(&new.public(), &template).expect("a certificate");
+    let slot = Slot { base: old.fingerprint(), boot: [1; 16], counter: 1 };
+    let shown = async || world.app.by_certificate(&certificate, Some(&slot)).await;
+    assert_eq!(refusal(shown().await), Refusal::NotAuthenticated { cause: "credential_unknown" });
+    world.clock.advance(hours(1));
+    let seen = restored(&world).await;
+    assert!(matches!(shown().await, Err(Error::Restored)), "not before an operator has looked at it");
+    world.app.accept_restore(None, &world.admin()).await.expect("accepted");
+    world.app.look(Some(&seen)).await.expect("a look");
+
+    for _ in 0..2 {
+        let caller =
+            *shown().await.expect("ours, and newer than what is known").machine().expect("a machine");
+        assert_eq!((caller.right, caller.machine), (Right::Everything, template.machine));
+    }
+    assert_eq!(world.machine(&enrolled.machine.id).await.machine.generation, 2);
+    let before = world.caller(&enrolled).await.expect("until the new one is its base");
+    assert_eq!(before.right, Right::Rotation);
+    let told: Vec<_> = world.audit().await.into_iter().filter(|entry| entry.action == "key.adopt").collect();
+    assert_eq!((told.len(), told[0].reason.as_str()), (1, "restored"));
 }
 
 #[tokio::test]

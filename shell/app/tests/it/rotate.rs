@@ -4,6 +4,7 @@ use data_encoding::BASE64;
 use muster_app::{Action, Error, MachineCaller};
 use muster_model::Refusal;
 use muster_testkit::world::{Device, World, enrolled};
+use muster_wire::channel::Order;
 use muster_wire::enroll::{Enrolled, IssuedCredential};
 use muster_wire::rotate::RotateRequest;
 
@@ -218,4 +219,39 @@ async fn a_store_that_takes_nothing_keeps_the_present_key_at_work_and_grants_no_
     machine.shows(&one, 1).await.expect("until then the one before it has its right");
     machine.shows(&two, 2).await.expect("noted");
     assert_eq!(refusal(machine.shows(&one, 1).await), Refusal::Superseded);
+}
+
+#[tokio::test]
+async fn an_order_to_rotate_waits_for_a_machine_that_is_away_and_ends_with_the_key_it_is_for() {
+    let machine = Machine::new().await;
+    let world = &machine.world;
+    let id = machine.first.machine.id.parse().expect("an identifier");
+    world.app.order_rotation(id, None, &world.admin()).await.expect("ordered");
+    let shown = world.machine(&machine.first.machine.id).await.rotation.expect("it has a key");
+    assert_eq!(shown.ordered_at, Some(world.clock.now()));
+    let told = async |certificate: &IssuedCredential, base: usize| {
+        let caller = machine.shows(certificate, base).await.expect("known");
+        let mut channel = world.app.channel_open(&caller).await.expect("a channel");
+        channel.orders.try_recv().map(|order| order.order)
+    };
+    assert_eq!(told(&machine.first.credential, 0).await, Ok(Order::Rotate));
+    assert_eq!(told(&machine.first.credential, 0).await, Ok(Order::Rotate), "until it has done so");
+    let next = machine.rotate(0, 1).await.expect("proposed");
+    assert!(told(&next, 0).await.is_err(), "another key is in its place");
+    let shown = world.machine(&machine.first.machine.id).await;
+    assert_eq!(shown.rotation.expect("it has a key").ordered_at, None);
+    let standings: Vec<&str> = shown.keys.iter().map(|key| key.standing.as_str()).collect();
+    assert_eq!(standings, ["current", "previous"]);
+}
+
+#[tokio::test]
+async fn a_key_past_its_life_is_shown_as_overdue() {
+    let machine = Machine::new().await;
+    let rotation = async || machine.world.machine(&machine.first.machine.id).await.rotation.expect("a key");
+    let fresh = rotation().await;
+    assert_eq!((fresh.last, fresh.overdue), (Some(machine.world.clock.now()), false));
+    machine.world.clock.set(fresh.next.expect("a time"));
+    assert!(!rotation().await.overdue);
+    machine.world.clock.advance(muster_model::SignedDuration::from_millis(1));
+    assert!(rotation().await.overdue);
 }

@@ -10,6 +10,7 @@ use muster_wire::ListQuery;
 use muster_wire::machine::{CreateMachine, CreatedMachine, Machine as Shape, MachineDetail, Revoke, Revoked};
 
 use super::lists::{Filter, Listed, or_dash};
+use super::rotate;
 use crate::cli::parse_pair;
 use crate::context::Context;
 use crate::durations::parse_seconds;
@@ -34,6 +35,8 @@ pub(crate) enum Machine {
     Retire(Act),
     /// Have machines get their next certificate now, whichever server they are connected to.
     Renew(Renew),
+    /// Have machines make their next keys, one after the other; those that are away are told when they are back.
+    Rotate(rotate::Rotate),
     /// End a machine's credentials at once: one, or all of them.
     Revoke(RevokeArgs),
 }
@@ -145,6 +148,7 @@ pub(crate) async fn run(context: &Context, verb: Machine) -> Result {
             let id = resolve(&client, act.machine).await?;
             out.show(&client.retire_machine(&id, act.reason).await?)
         }
+        Machine::Rotate(args) => rotate::run(context, &client, args).await,
         Machine::Renew(args) => out.show(&renew(&client, args.machines).await?),
         Machine::Revoke(args) => {
             let id = resolve(&client, args.machine).await?;
@@ -322,7 +326,9 @@ impl Human for MachineDetail {
             ]
         });
         let credentials = table(["CREDENTIAL", "KIND", "STATE", "GENERATION", "ENDS"], credentials);
-        let mut parts = vec![facts(&self.machine, &self.words, now), String::new(), credentials];
+        let mut parts = vec![facts(&self.machine, &self.words, now)];
+        parts.extend(self.rotation.as_ref().map(|rotation| rotate::facts(rotation, &self.keys, now)));
+        parts.extend([String::new(), credentials]);
         if !self.accounts.is_empty() {
             parts.extend([String::new(), super::provision::short_table(&self.accounts)]);
         }

@@ -23,6 +23,7 @@ mod progress;
 pub(crate) mod provision;
 pub(crate) mod replica;
 pub(crate) mod restore;
+mod rotate;
 pub(crate) mod serve;
 pub(crate) mod site;
 pub(crate) mod status;

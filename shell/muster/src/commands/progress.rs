@@ -82,10 +82,17 @@ pub(crate) struct Bar(Option<ProgressBar>);
 impl Bar {
     /// For rows on their way, told how many of how many; drawn for a person at a terminal.
     pub(crate) fn rows(out: Output) -> impl FnMut(u64, u64) + Send {
-        const LOOK: &str = "{bar:32} {percent:>3} %  {human_pos} of {human_len} rows, {per_sec}, {eta} left";
+        Self::counting(out, "rows")
+    }
+
+    /// The same for things of this name.
+    pub(crate) fn counting(out: Output, things: &str) -> impl FnMut(u64, u64) + Send + use<> {
+        let look = format!(
+            "{{bar:32}} {{percent:>3}} %  {{human_pos}} of {{human_len}} {things}, {{per_sec}}, {{eta}} left"
+        );
         let interactive = out.format == Format::Table && std::io::stderr().is_terminal();
         let bar = interactive.then(|| {
-            let style = ProgressStyle::with_template(LOOK).expect("a constant template");
+            let style = ProgressStyle::with_template(&look).expect("a constant template");
             ProgressBar::new(0).with_style(style)
         });
         let mut bar = Self(bar);

@@ -293,6 +293,7 @@ fn settings(config: &Config, listen: SocketAddr, dir: &Path) -> Settings {
             hold_life: config.limits.hold_life.signed(),
             backdate: credentials.backdate.signed(),
             renew_grace: credentials.renew_grace.signed(),
+            key_life: credentials.key_life.signed(),
             ..Terms::default()
         },
         login_life: credentials.login_life.signed(),

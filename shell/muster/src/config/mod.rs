@@ -76,6 +76,8 @@ pub(crate) struct Credentials {
     pub(crate) backdate: Period<0, 3_600>,
     /// How long after its end a certificate's key may still ask for a new one: none to 90d.
     pub(crate) renew_grace: Period<0, 7_776_000>,
+    /// How old a machine's key may become before `muster machine show` calls its rotation overdue: 1h to 730d.
+    pub(crate) key_life: Period<3_600, 63_072_000>,
     /// The life of a bearer key, for clients that have no key of their own: 1h to 730d.
     pub(crate) bearer_life: Period<3_600, 63_072_000>,
     /// The life of the token that such a client shows with each call, where its wire has one: 5m to 30d.
@@ -160,6 +162,7 @@ impl Default for Credentials {
             certificate_life: Period::of(86_400),
             backdate: Period::of(600),
             renew_grace: Period::of(30 * 86_400),
+            key_life: Period::of(30 * 86_400),
             bearer_life: Period::of(365 * 86_400),
             token_life: Period::of(86_400),
             refresh_life: Period::of(60 * 86_400),

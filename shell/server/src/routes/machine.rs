@@ -124,6 +124,26 @@ pub(super) async fn renew<S: Store>(
     Ok(Json(state.app.order_renewal(machine, key.as_deref(), &origin).await?))
 }
 
+/// Tell a machine to make its next key now, whichever server holds its channel. One that holds none is told when it opens the
+/// next one.
+#[utoipa::path(
+    post, path = "/v1/machines/{machine}/rotate", tag = "machines",
+    params(
+        ("machine" = String, Path),
+        ("Idempotency-Key" = Option<String>, Header, description = "Makes repeating safe.")
+    ),
+    responses((status = 200, body = Machine), (status = "default", body = muster_wire::Problem))
+)]
+pub(super) async fn rotate<S: Store>(
+    State(state): State<ServerState<S>>,
+    Extension(origin): Extension<Origin>,
+    Named(machine): Named<MachineId>,
+    Key(key): Key,
+    _: NoBody,
+) -> Result<Json<Machine>, Failure> {
+    Ok(Json(state.app.order_rotation(machine, key.as_deref(), &origin).await?))
+}
+
 /// End one credential of a machine, or all of them.
 #[utoipa::path(
     post, path = "/v1/machines/{machine}/revoke", tag = "machines", params(("machine" = String, Path)),

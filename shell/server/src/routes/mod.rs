@@ -131,6 +131,7 @@ fn management<S: Store>(routes: Routes<S>) -> Routes<S> {
         .add::<machine::__path_resume, _, _>(Operate, machine::resume::<S>)
         .add::<machine::__path_retire, _, _>(Operate, machine::retire::<S>)
         .add::<machine::__path_renew, _, _>(Operate, machine::renew::<S>)
+        .add::<machine::__path_rotate, _, _>(Operate, machine::rotate::<S>)
         .add::<machine::__path_revoke, _, _>(Operate, machine::revoke::<S>)
         .add::<hold::__path_list, _, _>(Read, hold::list::<S>)
         .add::<hold::__path_show, _, _>(Read, hold::show::<S>)

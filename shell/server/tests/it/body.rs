@@ -48,6 +48,7 @@ fn well_formed(path: &str, face_token: &str) -> Value {
         | "/v1/login-links"
         | "/v1/machines/self/renew"
         | "/v1/machines/{machine}/renew"
+        | "/v1/machines/{machine}/rotate"
         | "/v1/restore/accept"
         | "/v1/machines/self/leave"
         | "/v1/session/close" => json!({}),

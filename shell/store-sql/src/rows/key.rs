@@ -4,7 +4,7 @@ use muster_lifecycle::KeyChange;
 use muster_model::{KeyFingerprint, KeyRecord, KeyStanding, MachineId, TenantId};
 use muster_store::StoreError;
 
-use crate::cells::{Cells, Parsed, Table};
+use crate::cells::{Cells, Parsed, Table, millis};
 use crate::engine::{Engine, Row};
 use crate::{sql, values};
 
@@ -14,7 +14,8 @@ static KEYS: Table =
 macro_rules! select {
     ($tail:literal) => {
         concat!(
-            "SELECT tenant_id, algorithm, spki, fingerprint, machine_id, generation, standing FROM keys ",
+            "SELECT tenant_id, algorithm, spki, fingerprint, machine_id, generation, standing, ordered_at
+                FROM keys ",
             $tail
         )
     };
@@ -29,6 +30,7 @@ fn parse(row: &dyn Row) -> Parsed<(TenantId, KeyRecord)> {
         machine: cells.id("machine_id", MachineId::from_bytes)?,
         generation: cells.get("generation")?,
         standing: cells.one_of("standing", &KeyStanding::ALL, KeyStanding::as_str)?,
+        ordered_at: cells.opt_time("ordered_at")?,
     };
     Ok((tenant, record))
 }
@@ -79,9 +81,10 @@ pub(crate) async fn apply<E: Engine>(
     change: &KeyChange,
 ) -> Result<(), StoreError> {
     const INSERT: &str = "INSERT INTO keys
-        (fingerprint, tenant_id, algorithm, spki, machine_id, generation, standing)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+        (fingerprint, tenant_id, algorithm, spki, machine_id, generation, standing, ordered_at)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
     const UPDATE: &str = "UPDATE keys SET standing = ?3 WHERE fingerprint = ?1 AND tenant_id = ?2";
+    const ORDER: &str = "UPDATE keys SET ordered_at = ?3 WHERE fingerprint = ?1 AND tenant_id = ?2";
     const SUPERSEDE: &str = "UPDATE keys SET standing = 'superseded'
         WHERE tenant_id = ?1 AND machine_id = ?2 AND standing = 'current'";
     const SUPERSEDE_ROTATING: &str = "UPDATE keys SET standing = 'superseded'
@@ -97,12 +100,17 @@ pub(crate) async fn apply<E: Engine>(
                 record.machine.as_bytes(),
                 record.generation,
                 record.standing.as_str(),
+                record.ordered_at.map(millis),
             ];
             sql::run_one(db, "register a key", INSERT, &values).await
         }
         KeyChange::Standing { key, standing } => {
             let values = values![&key.0, tenant.as_bytes(), standing.as_str()];
             sql::run_one(db, "change the standing of a key", UPDATE, &values).await
+        }
+        KeyChange::Order { key, at } => {
+            let values = values![&key.0, tenant.as_bytes(), millis(*at)];
+            sql::run_one(db, "order a rotation", ORDER, &values).await
         }
         KeyChange::SupersedeAll(machine) => {
             let values = values![tenant.as_bytes(), machine.as_bytes()];

@@ -71,7 +71,7 @@ tables! {
         key Bytes, generation Int, role Text, labels Text, attributes Text, grant_id Bytes, state Text,
         state_since Int, state_cause Text, state_reason Text, created_at Int, enrolled_at Int) by (n);
     keys (fingerprint Bytes, tenant_id Bytes, algorithm Text, spki Bytes, machine_id Bytes, generation Int,
-        standing Text) by (fingerprint, tenant_id);
+        standing Text, ordered_at Int) by (fingerprint, tenant_id);
     credentials (tenant_id Bytes, id Bytes, machine_id Bytes, generation Int, kind Text, key Bytes, secret Bytes,
         hash Bytes, not_before Int, not_after Int, state Text, certificate Bytes, used_at Int,
         ended_at Int, ended_reason Text) by (tenant_id, id);

@@ -197,7 +197,13 @@ pub async fn keys_on_their_way_read_back_and_end_together<F: Fixture>(fixture: &
     write(fixture.store(), &things, [vec![created(&machine), created(&other)], keys.to_vec()].concat()).await;
     let mut reads = reader(fixture).await;
     let its = reads.keys_of_machine(things.tenant, machine.id).await.expect("keys");
-    assert_eq!(its, [proposed, current, previous, revoked.clone()]);
+    assert_eq!(its, [proposed, current.clone(), previous, revoked.clone()]);
+    drop(reads);
+    let order = KeyChange::Order { key: current.key.fingerprint(), at: at(9) };
+    write(fixture.store(), &things, vec![order.into()]).await;
+    let mut reads = reader(fixture).await;
+    let ordered = found(reads.key(things.tenant, current.key.fingerprint()).await);
+    assert_eq!(ordered, KeyRecord { ordered_at: Some(at(9)), ..current });
     drop(reads);
     write(fixture.store(), &things, vec![KeyChange::SupersedeAll(machine.id).into()]).await;
     let mut reads = reader(fixture).await;

@@ -220,6 +220,7 @@ impl Things {
             machine: machine.id,
             generation: machine.generation,
             standing: KeyStanding::Current,
+            ordered_at: None,
         }
     }
 

@@ -1,0 +1,112 @@
+//! Adopting what a restored database has forgotten: a certificate of ours that was issued between the day that the
+//! database was put back to and the day on which an operator accepted that, and with it the key that it is for.
+//!
+//! Never takes what the database knows to be superseded or revoked, nor anything that is older than what it knows.
+
+use muster_model::{
+    Credential, CredentialId, CredentialKind, CredentialState, Deployment, KeyRecord, KeyStanding, Machine,
+    Minted, PublicKey, Refusal, Timestamp,
+};
+
+use super::{Facts, Ring, Turn, at_work, noted};
+use crate::plan::{Change, Context, CredentialChange, KeyChange, MachineChange, Plan};
+
+/// A certificate whose chain to our roots was verified, and that is in no row.
+#[derive(Debug, Clone)]
+pub struct Forgotten {
+    /// Its identifier, drawn when it was issued.
+    pub credential: CredentialId,
+    /// The certificate, DER.
+    pub der: Vec<u8>,
+    /// The key that it is for.
+    pub key: PublicKey,
+    /// Start of its life.
+    pub not_before: Timestamp,
+    /// End of its life.
+    pub not_after: Timestamp,
+}
+
+/// Takes a forgotten certificate, and its key, for what they were. The key that the database knows keeps the right to
+/// recover, until the machine has named the adopted one as its base.
+///
+/// # Errors
+/// [`Refusal::NotAuthenticated`] for one that was not issued in a stretch that was forgotten; [`Refusal::Superseded`] and
+/// [`Refusal::Revoked`] for a key that is known to be that.
+pub fn adopt(
+    facts: Facts,
+    forgotten: &Forgotten,
+    deployment: Option<&Deployment>,
+    context: &Context,
+) -> Result<Plan<Machine>, Refusal> {
+    let Facts { machine, keys, proposed: known, credentials } = facts;
+    let machine = at_work(machine)?;
+    if !was_forgotten(forgotten, &credentials, deployment) {
+        return Err(Refusal::NotAuthenticated { cause: "credential_unknown" });
+    }
+    let key = forgotten.key.fingerprint();
+    let mut turn =
+        Turn { machine, ring: Ring::new(keys), credentials, now: context.now, changes: Vec::new() };
+    match known {
+        None => turn.succeed(forgotten),
+        Some(KeyRecord { machine, .. }) if machine != turn.machine.id => {
+            return Err(Refusal::IdentityMismatch);
+        }
+        Some(KeyRecord { standing: KeyStanding::Superseded, .. }) => return Err(Refusal::Superseded),
+        Some(KeyRecord { standing: KeyStanding::Revoked, .. }) => return Err(Refusal::Revoked),
+        Some(KeyRecord { standing, .. }) => debug_assert!(standing.counts()),
+    }
+    turn.remember(forgotten);
+    let mut entry = noted("key.adopt", "restored", &turn.machine, key, context);
+    entry.detail.push(("credential", forgotten.credential.to_string()));
+    Ok(Plan::new(turn.machine, turn.changes, entry))
+}
+
+/// Whether it was issued after everything that is known of its machine, and before the older database was accepted.
+fn was_forgotten(forgotten: &Forgotten, known: &[Credential], deployment: Option<&Deployment>) -> bool {
+    let Some([.., _, present]) = deployment.map(|deployment| deployment.incarnations.as_slice()) else {
+        return false;
+    };
+    let issued_at = forgotten.credential.drawn_at();
+    let is_newer = known.iter().all(|credential| credential.id.drawn_at() < issued_at);
+    is_newer && issued_at < present.drawn_at()
+}
+
+impl Turn {
+    /// A key that is in no row takes the place of the current one.
+    fn succeed(&mut self, forgotten: &Forgotten) {
+        for standing in [KeyStanding::Previous, KeyStanding::Proposed] {
+            if let Some(key) = self.ring.at(standing) {
+                self.stand(key, KeyStanding::Superseded);
+            }
+        }
+        if let Some(before) = self.ring.at(KeyStanding::Current) {
+            self.stand(before, KeyStanding::Previous);
+        }
+        self.machine.generation += 1;
+        self.machine.key = Some(forgotten.key.fingerprint());
+        self.machine.enrolled_at = Some(self.now);
+        let record = KeyRecord {
+            key: forgotten.key.clone(),
+            machine: self.machine.id,
+            generation: self.machine.generation,
+            standing: KeyStanding::Current,
+            ordered_at: None,
+        };
+        self.changes.push(MachineChange::Update(self.machine.clone()).into());
+        self.changes.push(KeyChange::Register(record).into());
+    }
+
+    fn remember(&mut self, forgotten: &Forgotten) {
+        let credential = Credential {
+            id: forgotten.credential,
+            tenant: self.machine.tenant,
+            machine: self.machine.id,
+            generation: self.machine.generation,
+            kind: CredentialKind::Certificate { key: forgotten.key.fingerprint() },
+            not_before: forgotten.not_before,
+            not_after: forgotten.not_after,
+            state: CredentialState::Issued(Minted::Certificate(forgotten.der.clone())),
+        };
+        self.changes.push(Change::from(CredentialChange::Reserve(credential)));
+    }
+}

@@ -1,0 +1,106 @@
+//! What is adopted of a stretch that a restored database forgot, and what is not.
+
+use muster_model::{
+    CredentialState, Deployment, DeploymentId, IncarnationId, Minted, SignedDuration, SuspendCause,
+};
+
+use super::*;
+use crate::tests::fixtures::*;
+
+fn millis(time: Timestamp) -> u64 {
+    u64::try_from(time.as_millisecond()).expect("after 1970")
+}
+
+fn drawn(time: Timestamp) -> CredentialId {
+    CredentialId::new(millis(time), [7; 10])
+}
+
+/// Put back and accepted this long ago.
+fn accepted(before: SignedDuration) -> Deployment {
+    let incarnation = |time| IncarnationId::new(millis(time), [1; 10]);
+    Deployment {
+        id: DeploymentId::new(1, [1; 10]),
+        proof: [0; 32],
+        incarnations: vec![incarnation(ago(HOUR * 100)), incarnation(ago(before))],
+        gap: None,
+    }
+}
+
+fn forgotten(n: u8, issued_at: Timestamp) -> Forgotten {
+    Forgotten {
+        credential: drawn(issued_at),
+        der: vec![n],
+        key: public_key(n),
+        not_before: issued_at,
+        not_after: issued_at + HOUR * 24,
+    }
+}
+
+fn facts() -> Facts {
+    let machine = machine(1);
+    let known = Credential { id: drawn(ago(HOUR * 9)), ..certificate(1, &machine, HOUR * 9) };
+    Facts {
+        keys: vec![key_record(1, &machine, KeyStanding::Current)],
+        proposed: None,
+        credentials: vec![known],
+        machine: Some(machine),
+    }
+}
+
+fn adopted(facts: Facts, n: u8, issued_at: Timestamp) -> Result<Plan<Machine>, Refusal> {
+    adopt(facts, &forgotten(n, issued_at), Some(&accepted(HOUR)), &by_operator())
+}
+
+#[test]
+fn a_key_and_its_certificate_of_the_forgotten_stretch_are_taken_for_what_they_were() {
+    let plan = adopted(facts(), 2, ago(HOUR * 3)).expect("forgotten");
+    assert_eq!((plan.outcome().key, plan.outcome().generation), (Some(key(2)), 2));
+    let told = ["key previous", "machine active", "key registered", "credential reserved"];
+    assert_eq!(rows(&plan), told);
+    let Some(Change::Credential(CredentialChange::Reserve(known))) = plan.changes().last() else {
+        panic!("it is known from now on")
+    };
+    let minted = CredentialState::Issued(Minted::Certificate(vec![2]));
+    assert_eq!((known.id, &known.state, known.generation), (drawn(ago(HOUR * 3)), &minted, 2));
+    assert_eq!((plan.entries()[0].action, plan.entries()[0].reason.0), ("key.adopt", "restored"));
+}
+
+#[test]
+fn a_certificate_of_a_known_key_is_adopted_without_touching_the_key() {
+    let mut facts = facts();
+    facts.proposed = Some(facts.keys[0].clone());
+    let plan = adopted(facts, 1, ago(HOUR * 3)).expect("forgotten");
+    assert_eq!(rows(&plan), ["credential reserved"]);
+}
+
+#[test]
+fn nothing_is_adopted_from_outside_of_the_forgotten_stretch() {
+    let unknown = Some(Refusal::NotAuthenticated { cause: "credential_unknown" });
+    for (when, issued_at) in [("before", ago(HOUR * 10)), ("as old", ago(HOUR * 9)), ("after", ago(HOUR / 2))]
+    {
+        assert_eq!(adopted(facts(), 2, issued_at).err(), unknown, "{when}");
+    }
+    let never_put_back = Deployment { incarnations: vec![accepted(HOUR).incarnation()], ..accepted(HOUR) };
+    for deployment in [None, Some(&never_put_back)] {
+        let told = adopt(facts(), &forgotten(2, ago(HOUR * 3)), deployment, &by_operator());
+        assert_eq!(told.err(), unknown);
+    }
+}
+
+#[test]
+fn q_07_what_is_known_to_be_over_is_not_adopted() {
+    for (standing, refusal) in
+        [(KeyStanding::Superseded, Refusal::Superseded), (KeyStanding::Revoked, Refusal::Revoked)]
+    {
+        let mut facts = facts();
+        facts.proposed = Some(key_record(2, &machine(1), standing));
+        assert_eq!(adopted(facts, 2, ago(HOUR * 3)).err(), Some(refusal));
+    }
+    let mut foreign = facts();
+    foreign.proposed = Some(key_record(2, &machine(5), KeyStanding::Current));
+    assert_eq!(adopted(foreign, 2, ago(HOUR * 3)).err(), Some(Refusal::IdentityMismatch));
+    for state in [suspended(SuspendCause::Revoked(None)), retired()] {
+        let ended = Facts { machine: Some(Machine { state, ..machine(1) }), ..facts() };
+        assert_eq!(adopted(ended, 2, ago(HOUR * 3)).err(), Some(Refusal::Revoked));
+    }
+}
