@@ -1,14 +1,29 @@
-//! No file of the project holds a path of the machine it was written on.
+//! No file of the project holds a path of the machine it was written on, nor what a merge could not decide.
 
 use super::Finding;
 
 /// Put together here, so that this file does not hold them.
 const HOMES: [&str; 2] = [concat!("/", "work/"), concat!("/", "root/")];
 
+/// What a merge writes around two versions; put together for the same reason.
+const MARKERS: [&str; 2] = [concat!("<<<<", "<<< "), concat!(">>>>", ">>> ")];
+
 pub(super) fn check(path: &str, text: &str) -> Vec<Finding> {
-    let lines = text.lines().zip(1..).filter(|(line, _)| HOMES.iter().any(|home| begins_path(line, home)));
+    text.lines().zip(1..).filter_map(|(line, number)| of_line(path, line, number)).collect()
+}
+
+fn of_line(path: &str, line: &str, number: usize) -> Option<Finding> {
+    if MARKERS.iter().any(|marker| line.starts_with(marker)) {
+        return Some(Finding::new(
+            path,
+            number,
+            "merge",
+            "two versions stand here: keep what is right of both",
+        ));
+    }
+    let is_of_a_machine = HOMES.iter().any(|home| begins_path(line, home));
     let advice = "a path of one machine: make it relative, or take it from the environment";
-    lines.map(|(_, number)| Finding::new(path, number, "machine-path", advice)).collect()
+    is_of_a_machine.then(|| Finding::new(path, number, "machine-path", advice))
 }
 
 /// Whether the text stands in the line as the beginning of a path, not as the middle of one or of an address.
@@ -28,6 +43,13 @@ mod tests {
         let text = format!("a\nsee {}main and\n`{}x`\n", HOMES[0], HOMES[1]);
         let lines: Vec<_> = check("README.md", &text).into_iter().map(|f| f.line).collect();
         assert_eq!(lines, [2, 3]);
+    }
+
+    #[test]
+    fn what_a_merge_left_behind_is_found() {
+        let text = format!("a\n{}ours\nb\n=====\nc\n{}theirs\n", MARKERS[0], MARKERS[1]);
+        let lines: Vec<_> = check("README.md", &text).into_iter().map(|f| f.line).collect();
+        assert_eq!(lines, [2, 6]);
     }
 
     #[test]
