@@ -11,6 +11,8 @@ pub mod ergo;
 mod ids;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+#[cfg(feature = "proxy")]
+pub mod proxy;
 #[cfg(feature = "downstream")]
 pub mod receiver;
 #[cfg(feature = "reference")]

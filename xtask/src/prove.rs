@@ -40,6 +40,24 @@ const KINDS: &[Kind] = &[
         by: By::Proof { words: &["herd"], small: &["--count", "2000"], full: &["--count", "10000"] },
     },
     Kind {
+        word: "restore",
+        what: "yesterday's database under a fleet that runs, on SQLite and on PostgreSQL",
+        needs: None,
+        by: By::Scenario("proofs::restore_drill"),
+    },
+    Kind {
+        word: "network",
+        what: "a faulty line or a stranger at every exchange of an agent",
+        needs: None,
+        by: By::Scenario("proofs::network"),
+    },
+    Kind {
+        word: "kill-agent",
+        what: "an agent killed, or its disk failing, at each system call of enrolling and of renewing",
+        needs: Some("MUSTER_TEST_STRACE"),
+        by: By::Scenario("proofs::killed_agent"),
+    },
+    Kind {
         word: "kill-server",
         what: "kills (-9) of the server under load, on SQLite and on PostgreSQL",
         needs: None,

@@ -16,7 +16,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use super::{Dice, Tally, is_full, size, spread};
+use super::{Dice, Tally, size, spread};
 use crate::support::{Answer, Device, Home, Http, Insistent, Server, Stopwatch, database, text};
 
 const CLIENTS: u64 = 6;
@@ -469,10 +469,11 @@ fn kill(kind: &'static str, config: impl Fn() -> Option<(String, Box<dyn std::an
         acts += round(&tally, &config, kills, number, &mut ready);
         left -= kills;
     }
-    if is_full() {
-        let slow = ready.iter().filter(|took| **took > READY.as_millis() as u64).count();
-        tally.hold(slow == 0, format!("{slow} starts took longer than {READY:?}"));
-    }
+    // Told and not held against anybody: what else a machine does is not known here.
+    tally.figure(
+        "not_ready_in_2_s",
+        ready.iter().filter(|took| u128::from(**took) > READY.as_millis()).count(),
+    );
     tally.figure("acknowledged", acts);
     tally.figure("ready_ms", spread(ready));
     tally.tell();

@@ -4,7 +4,10 @@
 //! In a run of all tests it is as small as that allows; `cargo xtask prove --full` makes it as large as it should be
 //! (`MUSTER_PROVE=full`, `MUSTER_PROVE_COUNT`, `MUSTER_PROVE_SEED`).
 
+mod killed_agent;
 mod killed_server;
+mod network;
+mod restore_drill;
 
 use std::collections::BTreeMap;
 use std::fmt::Display;

@@ -156,6 +156,17 @@ impl Agent {
         }
     }
 
+    /// What it told up to now, in order.
+    pub(crate) fn events(&self) -> &[Value] {
+        &self.events
+    }
+
+    /// Everything it told up to now, and its log.
+    pub(crate) fn said(&mut self) -> String {
+        let told: Vec<String> = self.events.iter().map(Value::to_string).collect();
+        told.join("\n") + &self.log()
+    }
+
     /// The next standing it tells.
     pub(crate) fn standing(&mut self) -> String {
         self.event("standing")["state"].as_str().expect("a state").to_owned()

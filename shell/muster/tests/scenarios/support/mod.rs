@@ -5,10 +5,12 @@ pub(crate) mod channel;
 mod device;
 mod disk;
 mod http;
+pub(crate) mod impostor;
 mod process;
 mod replicas;
 mod server;
 pub(crate) mod storm;
+pub(crate) mod strace;
 mod wait;
 
 pub(crate) use agent::{Agent, Home};

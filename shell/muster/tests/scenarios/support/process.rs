@@ -17,7 +17,7 @@ pub(crate) struct Program {
     name: String,
     child: Child,
     stdin: Option<ChildStdin>,
-    lines: Receiver<String>,
+    lines: Mutex<Receiver<String>>,
     log: Arc<Mutex<String>>,
     logging: JoinHandle<()>,
 }
@@ -35,7 +35,7 @@ impl Program {
     pub(crate) fn start(name: impl Into<String>, command: &mut Command) -> Self {
         let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = piped.spawn().expect("the binary starts");
-        let lines = lines_of(child.stdout.take().expect("piped"));
+        let lines = Mutex::new(lines_of(child.stdout.take().expect("piped")));
         let log = Arc::<Mutex<String>>::default();
         let logging = keep(child.stderr.take().expect("piped"), Arc::clone(&log));
         let stdin = child.stdin.take();
@@ -55,7 +55,7 @@ impl Program {
 
     /// The next line of its standard output; nothing where the output is over or the time is.
     pub(crate) fn line(&self, limit: Duration) -> Option<String> {
-        self.lines.recv_timeout(limit).ok()
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).recv_timeout(limit).ok()
     }
 
     /// What it has written to standard error up to now.
