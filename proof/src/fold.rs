@@ -280,8 +280,8 @@ impl<R: Reads + Unscoped + Lists> Fold<R> {
         for key in &named.keys {
             let read = (self.reads.key(tenant, *key).await?, self.reads.keys(*key).await?);
             self.say("key", &read);
-            let nonce = self.reads.last_nonce(tenant, *key).await?;
-            self.say("nonce", &nonce);
+            let nonces = self.reads.used_nonces(tenant, *key).await?;
+            self.say("nonces", &nonces);
             let holds = self.reads.holds_by_key(tenant, *key).await?;
             self.say("holds", &holds.iter().map(|hold| hold.id).collect::<Vec<_>>());
         }

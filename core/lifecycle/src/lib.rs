@@ -15,6 +15,7 @@ pub mod hold;
 mod identity;
 pub mod invited;
 pub mod machine;
+pub mod nonce;
 pub mod order;
 pub mod plan;
 pub mod refresh;

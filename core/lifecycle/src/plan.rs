@@ -2,6 +2,7 @@
 //!
 //! Invariant: a plan with changes has at least one entry; there is no other way to build one.
 
+use crate::nonce::UsedNonces;
 use muster_model::{
     AccessToken, AccessTokenId, Account, Credential, CredentialId, CredentialState, DeploymentId,
     EngagementVersion, Entry, Gap, Grant, GrantId, GrantState, Hold, HoldId, HoldState, IncarnationId,
@@ -269,12 +270,12 @@ impl AccountChange {
 pub enum MemoryChange {
     /// A management request was carried out.
     Request(Remembered),
-    /// A machine used a nonce: older ones are void for its key from now on.
+    /// A machine used a nonce.
     Nonce {
         /// Whose.
         key: KeyFingerprint,
-        /// The place of the nonce in the order in which nonces are given out.
-        issued: u64,
+        /// Which it has used by now.
+        used: UsedNonces,
     },
 }
 

@@ -4,6 +4,7 @@
 //! say so; that is read anew at every use, so that revocation bites at once.
 
 use muster_issuer::{MachineIdentity, verify_signature};
+use muster_lifecycle::nonce::{self, UsedNonces};
 use muster_lifecycle::rotate::Right;
 use muster_lifecycle::{Context, MemoryChange, Plan};
 use muster_model::{
@@ -18,6 +19,7 @@ use crate::App;
 use crate::caller::{Caller, MachineCaller, OperatorCaller, Origin, Proof};
 use crate::error::Error;
 use crate::mode::Mode;
+use crate::nonce::Nonces;
 use crate::ports::draw;
 
 /// A request with a signature over it.
@@ -165,8 +167,8 @@ impl<S: Store> App<S> {
         origin: &Origin,
     ) -> Result<(), Error> {
         let context = Context { tenant, ..self.context(origin) };
-        let object = Object::Machine(machine.id);
-        self.settle(origin, UseNonce { tenant, verified, object, context }).await
+        let (object, order) = (Object::Machine(machine.id), Nonces::order(self.now()));
+        self.settle(origin, UseNonce { tenant, verified, order, object, context }).await
     }
 
     /// Who a presented secret belongs to: an operator by token or session, a machine by bearer key.
@@ -282,28 +284,31 @@ fn machine_caller(machine: &Machine, proof: Proof, expired: bool) -> MachineCall
 struct UseNonce {
     tenant: TenantId,
     verified: Verified,
+    order: nonce::Order,
     object: Object,
     context: Context,
 }
 
 impl Decision for UseNonce {
     const NAME: &'static str = "machine.signed_request";
-    type Facts = Option<u64>;
+    type Facts = Option<UsedNonces>;
     type Outcome = ();
 
     fn object(&self) -> Object {
         self.object
     }
 
-    async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<Option<u64>, StoreError> {
-        reads.last_nonce(self.tenant, self.verified.key).await
+    async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<Self::Facts, StoreError> {
+        reads.used_nonces(self.tenant, self.verified.key).await
     }
 
-    fn decide(&self, last: Option<u64>) -> Result<Plan<()>, Refusal> {
-        if last.is_some_and(|last| last >= self.verified.nonce) {
-            return Err(Refusal::NonceNeeded);
-        }
-        let change = MemoryChange::Nonce { key: self.verified.key, issued: self.verified.nonce };
+    fn decide(&self, known: Self::Facts) -> Result<Plan<()>, Refusal> {
+        let Verified { key, nonce } = self.verified;
+        let used = match known {
+            Some(known) => known.and(nonce, self.order).ok_or(Refusal::NonceNeeded)?,
+            None => UsedNonces::first(nonce),
+        };
+        let change = MemoryChange::Nonce { key, used };
         let entry = self.context.entry(Self::NAME, self.object, "nonce_used");
         Ok(Plan::new((), vec![change.into()], entry))
     }

@@ -1,10 +1,11 @@
 //! Nonces for signed requests: given out without keeping anything, good for a minute, used once.
 //!
 //! A nonce carries its place in an order and a MAC. When a machine uses one, its place is written down durably, and
-//! from then on only later ones are good for its key: a replay is refused after a restart, on another replica and
-//! however many nonces were given out meanwhile, at the cost of one number per machine.
+//! from then on only later ones are good for its key (`core/lifecycle/src/nonce.rs`): a replay is refused after a restart, on
+//! another replica and however many nonces were given out meanwhile, at the cost of one row per machine.
 
 use data_encoding::BASE64URL_NOPAD;
+use muster_lifecycle::nonce::Order;
 use muster_model::{Pepper, SignedDuration, Timestamp};
 use subtle::ConstantTimeEq;
 
@@ -42,6 +43,13 @@ impl Nonces {
         // A replica whose clock is ahead may have given it out.
         let is_fresh = age <= LIFE && age >= -LIFE;
         (bool::from(mac.ct_eq(&self.mac(place)[..MAC])) && is_fresh).then_some(place)
+    }
+
+    /// What a clock that says this knows of the order of nonces.
+    pub fn order(now: Timestamp) -> Order {
+        let millis = |time: i64| u64::try_from(time).unwrap_or(0);
+        let horizon = millis((now + LIFE).as_millisecond()) + 1;
+        Order { horizon: horizon << RANDOM_BITS, life: millis(LIFE.as_millis() as i64) << RANDOM_BITS }
     }
 
     fn mac(&self, place: u64) -> [u8; 32] {

@@ -12,6 +12,7 @@ use std::future::Future;
 use std::net::IpAddr;
 
 use futures_util::future::try_join;
+use muster_lifecycle::nonce::UsedNonces;
 use muster_lifecycle::{Change, GrantChange, HoldChange, MachineChange, Plan, Remembered};
 use muster_model::{
     AccessToken, AccessTokenId, Account, AccountId, AccountName, AuditId, Credential, CredentialId,
@@ -399,8 +400,8 @@ impl Reads for Guarded<'_> {
         under!(self, tenant, Owner::Request(key), remembered(tenant, key))
     }
 
-    async fn last_nonce(&mut self, tenant: TenantId, key: KeyFingerprint) -> Answered<Option<u64>> {
-        under!(self, tenant, Owner::Nonce(key), last_nonce(tenant, key))
+    async fn used_nonces(&mut self, tenant: TenantId, key: KeyFingerprint) -> Answered<Option<UsedNonces>> {
+        under!(self, tenant, Owner::Nonce(key), used_nonces(tenant, key))
     }
 }
 

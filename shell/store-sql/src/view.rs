@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use muster_lifecycle::Remembered;
+use muster_lifecycle::nonce::UsedNonces;
 use muster_model::{
     AccessToken, AccessTokenId, Account, AccountId, AccountName, AuditId, Credential, CredentialId,
     Deployment, EngagementVersion, EntryPlace, Grant, GrantId, HardwareId, Hold, HoldId, KeyFingerprint,
@@ -149,8 +150,8 @@ impl<E: Dialect> Reads for View<E> {
     async fn remembered(&mut self, tenant: TenantId, key: &[u8; 32]) -> Answered<Option<Remembered>> {
         memory::request(&mut self.0, tenant, key).await
     }
-    async fn last_nonce(&mut self, tenant: TenantId, key: KeyFingerprint) -> Answered<Option<u64>> {
-        memory::last_nonce(&mut self.0, tenant, key).await
+    async fn used_nonces(&mut self, tenant: TenantId, key: KeyFingerprint) -> Answered<Option<UsedNonces>> {
+        memory::used_nonces(&mut self.0, tenant, key).await
     }
 }
 

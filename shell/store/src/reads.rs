@@ -4,6 +4,7 @@ use std::future::Future;
 use std::net::IpAddr;
 
 use muster_lifecycle::Remembered;
+use muster_lifecycle::nonce::UsedNonces;
 use muster_model::{
     AccessToken, AccessTokenId, Account, AccountId, AccountName, AuditId, Credential, CredentialId,
     Deployment, EngagementVersion, EntryPlace, Grant, GrantId, HardwareId, Hold, HoldId, KeyFingerprint,
@@ -128,8 +129,8 @@ pub trait Reads: Send {
     ) -> impl Answer<Option<Account>>;
     /// A management request that was carried out before.
     fn remembered(&mut self, tenant: TenantId, key: &[u8; 32]) -> impl Answer<Option<Remembered>>;
-    /// The place of the newest nonce that a key used.
-    fn last_nonce(&mut self, tenant: TenantId, key: KeyFingerprint) -> impl Answer<Option<u64>>;
+    /// The nonces that a key has used.
+    fn used_nonces(&mut self, tenant: TenantId, key: KeyFingerprint) -> impl Answer<Option<UsedNonces>>;
 }
 
 /// The few queries that find out which tenant is meant. Each is by a secret's id, a key or an unguessable identifier.

@@ -422,17 +422,16 @@ impl Tables {
         holds(!taken, what, "its name is taken")
     }
 
-    /// A request is remembered once, and a nonce is newer than the last one of its key.
+    /// A request is remembered once.
     fn change_memory(&mut self, tenant: TenantId, change: MemoryChange) -> Applied {
         match change {
             MemoryChange::Request(request) => {
                 add(&mut self.remembered, (tenant, request.key), request.cut(), "remember a request")
             }
-            MemoryChange::Nonce { key, issued } => {
-                let what = "remember a nonce";
-                holds(i64::try_from(issued).is_ok(), what, "its place is beyond 63 bits")?;
-                let last = self.nonces.insert((tenant, key), issued);
-                holds(last.is_none_or(|last| last < issued), what, "it is not newer than the last one")
+            MemoryChange::Nonce { key, used } => {
+                holds(i64::try_from(used.last).is_ok(), "remember a nonce", "its place is beyond 63 bits")?;
+                self.nonces.insert((tenant, key), used);
+                Ok(())
             }
         }
     }

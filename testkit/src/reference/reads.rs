@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use muster_lifecycle::Remembered;
+use muster_lifecycle::nonce::UsedNonces;
 use muster_model::{
     AccessToken, AccessTokenId, Account, AccountId, AccountName, AuditId, Credential, CredentialId, Delivery,
     Deployment, EngagementVersion, EntryPlace, Grant, GrantId, GrantKind, HardwareId, Hold, HoldId,
@@ -222,7 +223,7 @@ impl Reads for Moment {
         Ok(self.tables.remembered.get(&(tenant, *key)).cloned())
     }
 
-    async fn last_nonce(&mut self, tenant: TenantId, key: KeyFingerprint) -> Answered<Option<u64>> {
+    async fn used_nonces(&mut self, tenant: TenantId, key: KeyFingerprint) -> Answered<Option<UsedNonces>> {
         Ok(self.tables.nonces.get(&(tenant, key)).copied())
     }
 }

@@ -133,3 +133,24 @@ async fn a_key_of_no_machine_is_not_known_and_neither_is_one_that_waits() {
     let refused = refusal(shown(&world, &signed(&world, &device, PATH)).await);
     assert!(matches!(refused, Refusal::NotAuthenticated { .. }), "I-11: {refused}");
 }
+
+#[tokio::test]
+async fn q_16_a_server_whose_clock_was_a_year_ahead_shuts_nobody_out_and_lets_nothing_in_again() {
+    let world = World::new().await;
+    let device = Device::new("web-1");
+    world.enroll(&device).await;
+    let now = world.clock.now();
+    shown(&world, &signed(&world, &device, PATH)).await.expect("the first time");
+    world.clock.advance(SignedDuration::from_hours(24 * 365));
+    let ahead = signed(&world, &device, PATH);
+    shown(&world, &ahead).await.expect("good there and then");
+    world.clock.set(now + SignedDuration::from_secs(5));
+    let right = signed(&world, &device, PATH);
+    shown(&world, &right).await.expect("the clock was put right");
+    assert_eq!(refusal(shown(&world, &right).await), Refusal::NonceNeeded);
+    assert_eq!(refusal(shown(&world, &ahead).await), Refusal::NonceNeeded, "of a time to come");
+    world.clock.set(now + SignedDuration::from_hours(24 * 365));
+    assert_eq!(refusal(shown(&world, &ahead).await), Refusal::NonceNeeded, "and when that has come");
+    world.clock.advance(SignedDuration::from_secs(1));
+    shown(&world, &signed(&world, &device, PATH)).await.expect("a new one is as good as ever");
+}

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use muster_lifecycle::nonce::UsedNonces;
 use muster_lifecycle::{Plan, Remembered};
 use muster_model::{
     AccessToken, AccessTokenId, Account, AccountId, AccountName, AuditId, Credential, CredentialId,
@@ -150,7 +151,7 @@ queries!(Reads {
     accounts_of_machine(tenant: TenantId, machine: MachineId) -> Vec<Account>;
     account_named(tenant: TenantId, provisioner: &ProvisionerName, name: &AccountName) -> Option<Account>;
     remembered(tenant: TenantId, key: &[u8; 32]) -> Option<Remembered>;
-    last_nonce(tenant: TenantId, key: KeyFingerprint) -> Option<u64>;
+    used_nonces(tenant: TenantId, key: KeyFingerprint) -> Option<UsedNonces>;
 });
 
 queries!(Unscoped {

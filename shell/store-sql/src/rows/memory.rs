@@ -1,5 +1,6 @@
 //! What is remembered to recognise a repeated request, and nonces.
 
+use muster_lifecycle::nonce::UsedNonces;
 use muster_lifecycle::{MemoryChange, Remembered};
 use muster_model::{KeyFingerprint, TenantId, Timestamp};
 use muster_store::StoreError;
@@ -22,10 +23,24 @@ fn parse(row: &dyn Row) -> Parsed<Remembered> {
     })
 }
 
-fn parse_nonce(row: &dyn Row) -> Parsed<u64> {
+fn parse_nonces(row: &dyn Row) -> Parsed<UsedNonces> {
     let mut cells = Cells::of(&NONCES, row);
-    let issued: i64 = cells.get("issued")?;
-    u64::try_from(issued).ok().ok_or_else(|| cells.broken("issued"))
+    let last = opt_place(&mut cells, "issued")?.ok_or_else(|| cells.broken("issued"))?;
+    // Rows of before leaps were kept have none.
+    let before = opt_place(&mut cells, "before_leap")?.unwrap_or(0);
+    let since = opt_place(&mut cells, "after_leap")?.unwrap_or(last);
+    let first = opt_place(&mut cells, "ahead_from")?;
+    let ahead = first.zip(opt_place(&mut cells, "ahead_to")?);
+    Ok(UsedNonces { last, before, since, ahead })
+}
+
+fn opt_place(cells: &mut Cells<'_>, column: &'static str) -> Parsed<Option<u64>> {
+    let Some(place) = cells.get::<Option<i64>>(column)? else { return Ok(None) };
+    u64::try_from(place).ok().map(Some).ok_or_else(|| cells.broken(column))
+}
+
+fn place(place: u64) -> Result<i64, StoreError> {
+    i64::try_from(place).ok().ok_or_else(|| invariant("remember a nonce", "its place is beyond 63 bits"))
 }
 
 pub(crate) async fn request<E: Engine>(
@@ -37,13 +52,14 @@ pub(crate) async fn request<E: Engine>(
     sql::one(db, "recall a request", SQL, &values![tenant.as_bytes(), key], parse).await
 }
 
-pub(crate) async fn last_nonce<E: Engine>(
+pub(crate) async fn used_nonces<E: Engine>(
     db: &mut E,
     tenant: TenantId,
     key: KeyFingerprint,
-) -> Result<Option<u64>, StoreError> {
-    const SQL: &str = "SELECT issued, key FROM nonces WHERE tenant_id = ?1 AND key = ?2";
-    sql::one(db, "recall a nonce", SQL, &values![tenant.as_bytes(), &key.0], parse_nonce).await
+) -> Result<Option<UsedNonces>, StoreError> {
+    const SQL: &str = "SELECT issued, before_leap, after_leap, ahead_from, ahead_to, key FROM nonces
+        WHERE tenant_id = ?1 AND key = ?2";
+    sql::one(db, "recall a nonce", SQL, &values![tenant.as_bytes(), &key.0], parse_nonces).await
 }
 
 pub(crate) async fn apply<E: Engine>(
@@ -53,20 +69,29 @@ pub(crate) async fn apply<E: Engine>(
 ) -> Result<(), StoreError> {
     const REMEMBER: &str =
         "INSERT INTO remembered (tenant_id, key, request, object, at) VALUES (?1, ?2, ?3, ?4, ?5)";
-    // A nonce that is not newer than the last one touches no row, and the plan fails.
-    const NONCE: &str = "INSERT INTO nonces (tenant_id, key, issued) VALUES (?1, ?2, ?3)
-        ON CONFLICT (tenant_id, key) DO UPDATE SET issued = excluded.issued WHERE excluded.issued > nonces.issued";
+    const NONCE: &str = "INSERT INTO nonces (tenant_id, key, issued, before_leap, after_leap, ahead_from, ahead_to)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+        ON CONFLICT (tenant_id, key) DO UPDATE SET issued = excluded.issued, before_leap = excluded.before_leap,
+            after_leap = excluded.after_leap, ahead_from = excluded.ahead_from, ahead_to = excluded.ahead_to";
     match change {
         MemoryChange::Request(remembered) => {
             let Remembered { key, request, object, at } = remembered;
             let values = values![tenant.as_bytes(), key, request, object, millis(*at)];
             sql::run_one(db, "remember a request", REMEMBER, &values).await
         }
-        MemoryChange::Nonce { key, issued } => {
-            let issued = i64::try_from(*issued)
-                .ok()
-                .ok_or_else(|| invariant("remember a nonce", "its place is beyond 63 bits"))?;
-            sql::run_one(db, "remember a nonce", NONCE, &values![tenant.as_bytes(), &key.0, issued]).await
+        MemoryChange::Nonce { key, used } => {
+            let UsedNonces { last, before, since, ahead } = *used;
+            let (from, to) = ahead.unzip();
+            let values = values![
+                tenant.as_bytes(),
+                &key.0,
+                place(last)?,
+                place(before)?,
+                place(since)?,
+                from.map(place).transpose()?,
+                to.map(place).transpose()?,
+            ];
+            sql::run_one(db, "remember a nonce", NONCE, &values).await
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Every change is read back as an equal value, by every query that leads to it.
 
+use muster_lifecycle::nonce::UsedNonces;
 use muster_lifecycle::{
     AccessChange, Change, CredentialChange, GrantChange, HoldChange, KeyChange, MemoryChange, Remembered,
     SiteChange, TenantChange,
@@ -356,18 +357,24 @@ pub async fn operators_and_tokens_read_back_as_written<F: Fixture>(fixture: &F) 
 pub async fn memory_reads_back_as_written<F: Fixture>(fixture: &F) {
     let (things, site) = Things::in_store(fixture.store(), 1).await;
     let remembered = Remembered { key: [1; 32], request: [2; 32], object: site.id.to_string(), at: at(60) };
-    let key = things.fingerprint();
+    let (key, other) = (things.fingerprint(), things.fingerprint());
+    let set_apart = UsedNonces { last: 7, before: 5, since: 6, ahead: Some((8, 9)) };
     let changes = [
         MemoryChange::Request(remembered.clone()),
-        MemoryChange::Nonce { key, issued: 0 },
-        MemoryChange::Nonce { key, issued: i64::MAX.unsigned_abs() },
+        MemoryChange::Nonce { key, used: UsedNonces::first(0) },
+        MemoryChange::Nonce { key: other, used: set_apart },
+        MemoryChange::Nonce { key, used: UsedNonces::first(i64::MAX.unsigned_abs()) },
     ];
     write(fixture.store(), &things, changes.map(Change::from).to_vec()).await;
+    let beyond = MemoryChange::Nonce { key, used: UsedNonces::first(u64::MAX) };
+    write_wrong(fixture.store(), &things, vec![beyond.into()]).await;
     let mut reads = reader(fixture).await;
     assert_eq!(found(reads.remembered(things.tenant, &[1; 32]).await), remembered);
     assert_eq!(reads.remembered(things.tenant, &[3; 32]).await.expect("an answer"), None);
-    assert_eq!(found(reads.last_nonce(things.tenant, key).await), i64::MAX.unsigned_abs());
-    assert_eq!(reads.last_nonce(things.tenant, things.fingerprint()).await.expect("an answer"), None);
+    let last = UsedNonces::first(i64::MAX.unsigned_abs());
+    assert_eq!(found(reads.used_nonces(things.tenant, key).await), last);
+    assert_eq!(found(reads.used_nonces(things.tenant, other).await), set_apart);
+    assert_eq!(reads.used_nonces(things.tenant, things.fingerprint()).await.expect("an answer"), None);
 }
 
 /// Entries, with every kind of actor and object.

@@ -1,5 +1,6 @@
 //! Rows that no version of Muster writes are reported with table and column, and never read as something else.
 
+use muster_lifecycle::nonce::UsedNonces;
 use muster_lifecycle::{
     AccessChange, AccountChange, AgentChange, CredentialChange, DeploymentChange, GrantChange, HoldChange,
     KeyChange, MemoryChange, Remembered,
@@ -207,7 +208,7 @@ async fn rows<S: Store>(store: &S) -> Rows {
         AgentChange::Register(agent.clone()).into(),
         AgentChange::Engage(things.engagement(&agent)).into(),
         MemoryChange::Request(remembered).into(),
-        MemoryChange::Nonce { key: key.key.fingerprint(), issued: 1 }.into(),
+        MemoryChange::Nonce { key: key.key.fingerprint(), used: UsedNonces::first(1) }.into(),
     ];
     write(store, &things, changes).await;
     let (tenant, machine_id) = (things.tenant, machine.id);
@@ -239,7 +240,7 @@ async fn read_all<S: Store>(store: &S, rows: &Rows) -> Vec<StoreError> {
         reads.software_agent(tenant, rows.machine.id).await.err(),
         reads.engagement(tenant, rows.machine.id, 1).await.err(),
         reads.remembered(tenant, &REQUEST).await.err(),
-        reads.last_nonce(tenant, rows.key.key.fingerprint()).await.err(),
+        reads.used_nonces(tenant, rows.key.key.fingerprint()).await.err(),
         reads.audit(tenant, &log).await.err(),
         reads.deployment().await.err(),
         reads.newest_entry().await.err(),

@@ -123,7 +123,6 @@ macro_rules! conformance {
             a_count_of_uses_only_rises
             a_hold_is_decided_once
             what_has_ended_stays_ended
-            a_nonce_is_never_older
             a_generation_never_falls
             what_is_not_there_is_not_changed
 

@@ -2,8 +2,7 @@
 //! mistake, and the row stays as it was.
 
 use muster_lifecycle::{
-    AccessChange, CredentialChange, GrantChange, HoldChange, KeyChange, MemoryChange, SiteChange,
-    TenantChange,
+    AccessChange, CredentialChange, GrantChange, HoldChange, KeyChange, SiteChange, TenantChange,
 };
 use muster_model::{
     AccessKind, Actor, Binding, CredentialState, EndReason, Grant, GrantKind, GrantState, HardwareId,
@@ -93,22 +92,6 @@ pub async fn what_has_ended_stays_ended<F: Fixture>(fixture: &F) {
     assert_eq!(found.map(|credential| credential.state), Some(ended));
     let found = reads.access_token(things.tenant, link.id).await.expect("an answer");
     assert_eq!(found.and_then(|link| link.ended_at), Some(at(1)));
-}
-
-/// A nonce that is not newer than the last one of its key is not taken.
-pub async fn a_nonce_is_never_older<F: Fixture>(fixture: &F) {
-    let store = fixture.store();
-    let (things, _) = Things::in_store(store, 1).await;
-    let (key, other) = (things.fingerprint(), things.fingerprint());
-    let nonce = |key, issued| MemoryChange::Nonce { key, issued }.into();
-    write(store, &things, vec![nonce(key, 7), nonce(other, 3)]).await;
-    write_wrong(store, &things, vec![nonce(key, 7)]).await;
-    write_wrong(store, &things, vec![nonce(key, 6)]).await;
-    write_wrong(store, &things, vec![nonce(key, u64::MAX)]).await;
-    write(store, &things, vec![nonce(key, 8)]).await;
-    let mut reads = store.reader().await.expect("a reader");
-    assert_eq!(reads.last_nonce(things.tenant, key).await.expect("an answer"), Some(8));
-    assert_eq!(reads.last_nonce(things.tenant, other).await.expect("an answer"), Some(3));
 }
 
 /// Generations never decrease (I-13).

@@ -1,0 +1,138 @@
+//! Which nonces a key has used, in one row: later ones than the last are good, whatever clock gave it out.
+//!
+//! A nonce's place in the order is a time of the server that gave it out. A clock that is ahead gives out places that no
+//! right one reaches for long; they are set apart once a right clock sees them, so that they neither shut out what comes
+//! until then nor are good again when their time comes.
+
+/// Which nonces a key has used. Places are those of the order in which nonces are given out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UsedNonces {
+    /// The last one.
+    pub last: u64,
+    /// The last one before the order made a leap; 0 where there was none.
+    pub before: u64,
+    /// The first one after it.
+    pub since: u64,
+    /// The first and the last of those that a clock gave out that was ahead, until their time is over.
+    pub ahead: Option<(u64, u64)>,
+}
+
+/// What is known of the order in which nonces are given out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Order {
+    /// No right clock has given out a later place by now.
+    pub horizon: u64,
+    /// How far the places of two nonces that are good at the same time can be apart.
+    pub life: u64,
+}
+
+impl UsedNonces {
+    /// The first one.
+    pub fn first(nonce: u64) -> Self {
+        Self { last: nonce, before: 0, since: nonce, ahead: None }
+    }
+
+    /// What is known once this one was used; `None` where it was used before, or one after it.
+    #[must_use]
+    pub fn and(mut self, nonce: u64, order: Order) -> Option<Self> {
+        while self.last > order.horizon {
+            self = self.set_back();
+        }
+        let is_void = |(first, last): (u64, u64)| (first..=last).contains(&nonce);
+        if nonce <= self.last || self.ahead.is_some_and(is_void) {
+            return None;
+        }
+        let leaps = nonce - self.last > order.life;
+        let (before, since) = if leaps { (self.last, nonce) } else { (self.before, self.since) };
+        let ahead = self.ahead.filter(|(_, last)| nonce <= last.saturating_add(order.life));
+        Some(Self { last: nonce, before, since, ahead })
+    }
+
+    /// Goes back to before the leap, and remembers what came after it as used.
+    fn set_back(self) -> Self {
+        let (first, last) = self.ahead.unwrap_or((self.since, self.last));
+        let ahead = Some((first.min(self.since), last.max(self.last)));
+        Self { last: self.before, before: 0, since: self.before, ahead }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const LIFE: u64 = 60;
+
+    fn at(now: u64) -> Order {
+        Order { horizon: now + LIFE, life: LIFE }
+    }
+
+    /// Uses each nonce at its own time.
+    fn after(used: &[u64]) -> UsedNonces {
+        let (first, others) = used.split_first().expect("one at least");
+        others.iter().fold(UsedNonces::first(*first), |known, nonce| {
+            known.and(*nonce, at(*nonce)).expect("each is new")
+        })
+    }
+
+    #[test]
+    fn only_later_nonces_are_good() {
+        let known = after(&[100, 105]);
+        for (nonce, good) in [(100, false), (103, false), (105, false), (106, true)] {
+            assert_eq!(known.and(nonce, at(106)).is_some(), good, "{nonce}");
+        }
+    }
+
+    #[test]
+    fn q_16_a_clock_that_was_ahead_for_a_year_shuts_nobody_out() {
+        for ahead in [100 + 3_600, 100 + 31_536_000] {
+            let known = after(&[100, ahead, ahead + 5]).and(110, at(110)).expect("the right clock's");
+            assert!(known.and(115, at(115)).is_some());
+            let first_of_all = after(&[ahead]).and(110, at(110));
+            assert!(first_of_all.is_some(), "also where it was the first");
+        }
+    }
+
+    #[test]
+    fn q_06_what_was_used_is_never_good_again_whichever_clock_comes_to_its_time() {
+        let ahead = 100 + 3_600;
+        let known = after(&[100, ahead, ahead + 5]).and(110, at(110)).expect("the right clock's");
+        for replayed in [100, 110, ahead, ahead + 5] {
+            assert_eq!(known.and(replayed, at(replayed)), None, "{replayed}");
+        }
+        let there = known.and(ahead + 6, at(ahead + 6)).expect("the time has come");
+        assert_eq!(there.and(ahead + 5, at(ahead + 6)), None);
+        let past = there.and(ahead + 5 + 2 * LIFE, at(ahead + 5 + 2 * LIFE)).expect("and gone");
+        assert_eq!(past.ahead, None, "nothing is remembered for ever");
+    }
+
+    proptest! {
+        /// Two clocks, one ahead by far, used in any order; each nonce is shown when its own clock says so.
+        #[test]
+        fn q_06_no_nonce_of_two_clocks_is_taken_twice(
+            steps in prop::collection::vec((any::<bool>(), 1u64..30), 1..40), ahead in 200u64..100_000
+        ) {
+            let mut now = 1_000u64;
+            let mut known: Option<UsedNonces> = None;
+            let mut taken = Vec::new();
+            for (is_ahead, passed) in steps {
+                now += passed;
+                let clock = if is_ahead { now + ahead } else { now };
+                let next = match known {
+                    None => Some(UsedNonces::first(clock)),
+                    Some(known) => known.and(clock, at(clock)),
+                };
+                if let Some(next) = next {
+                    known = Some(next);
+                    taken.push(clock);
+                }
+                // What the right clock gave out a moment ago, and what the other did, is offered again.
+                let fresh = |used: &&u64| used.abs_diff(clock) <= LIFE;
+                for replayed in taken.iter().filter(fresh) {
+                    prop_assert_eq!(known.and_then(|known| known.and(*replayed, at(clock))), None);
+                }
+            }
+        }
+    }
+}
