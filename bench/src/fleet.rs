@@ -68,6 +68,7 @@ impl Fleet {
             state,
             created_at: since,
             enrolled_at: has_come.then_some(since),
+            lineage: Default::default(),
         })
     }
 
@@ -82,7 +83,9 @@ impl Fleet {
 fn state(n: u64, since: Timestamp) -> MachineState {
     match pick(n, 3, &[("pending", 30), ("retired", 10), ("suspended", 5)]) {
         Some("pending") => MachineState::Pending(Pending { since }),
-        Some("retired") => MachineState::Retired(Retired { since, cause: RetireCause::Operator(None) }),
+        Some("retired") => {
+            MachineState::Retired(Retired { since, cause: RetireCause::Operator(None), readmit: None })
+        }
         Some(_) => MachineState::Suspended(Suspended { since, cause: SuspendCause::Operator(None) }),
         None => MachineState::Active(Active { since }),
     }

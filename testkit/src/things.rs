@@ -114,6 +114,7 @@ impl Kit {
             state: MachineState::Active(Active { since: at(0) }),
             created_at: at(0),
             enrolled_at: Some(at(0)),
+            lineage: Default::default(),
         }
     }
 

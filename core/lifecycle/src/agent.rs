@@ -13,6 +13,7 @@ use muster_model::{
 
 use crate::account::{self, Candidate};
 use crate::credential::{end_all, reserve};
+use crate::identity::lineage;
 use crate::machine;
 use crate::plan::{AgentChange, Change, Context, CredentialChange, MachineChange, Plan};
 use crate::terms::Terms;
@@ -248,6 +249,8 @@ fn made(new: NewAgent, team: Option<Team>, site: &Site, context: &Context) -> En
         state: MachineState::Active(Active { since: context.now }),
         created_at: context.now,
         enrolled_at: Some(context.now),
+        // It has not come from anywhere yet.
+        lineage: lineage(None, context),
     };
     let agent = SoftwareAgent {
         tenant: context.tenant,

@@ -53,12 +53,13 @@ impl Choice {
 }
 
 /// The choices that fit a hold. A key belongs to one machine for ever: a claimant whose key is known can only be that
-/// machine.
-pub fn choices(hold: &Hold, key_is_known: bool) -> &'static [Choice] {
+/// machine. `may_return` where an operator permitted that the retired machine in question comes back.
+pub fn choices(hold: &Hold, key_is_known: bool, may_return: bool) -> &'static [Choice] {
     match (hold.reason, hold.existing.is_some()) {
         _ if key_is_known => &[Choice::Same],
         (HoldReason::KeyMismatch | HoldReason::SiteMismatch, true) => &[Choice::Same, Choice::New],
-        // A retired machine is never revived by approving a newcomer; re-admitting it is an act of its own.
+        (HoldReason::WasRemoved, true) if may_return => &[Choice::Same, Choice::New],
+        // A retired machine is never revived by approving a newcomer alone; re-admitting it is an act of its own.
         (HoldReason::Approval | HoldReason::Quota | HoldReason::WasRemoved, _)
         | (HoldReason::KeyMismatch | HoldReason::SiteMismatch, false) => &[Choice::New],
     }
@@ -88,7 +89,8 @@ pub fn approve(
     // A dead key stays dead, whoever holds it: approving it would wake its machine and still let nobody in.
     key_still_counts(by_key.as_ref()).or(Err(Refusal::WrongState { verb: "approve", state: "revoked" }))?;
     let hardware_id = hold.claimant.hardware_id.clone().filter(|_| by_hardware.is_none());
-    let choice = chosen(&hold, choice, by_key.is_some())?;
+    let may_return = existing.as_ref().is_some_and(|known| known.machine.state.may_return(context.now));
+    let choice = chosen(&hold, choice, (by_key.is_some(), may_return))?;
     let (machine, changes) = match (choice, by_key.or(existing)) {
         (Choice::Same, Some(known)) if is_proved_enough(&hold, &known) => {
             become_same(&hold, hardware_id, known, context)?
@@ -127,8 +129,12 @@ fn fits_earlier(choice: Option<Choice>, hold: &Hold, machine: MachineId) -> bool
     choice.is_none_or(|choice| choice == earlier)
 }
 
-fn chosen(hold: &Hold, choice: Option<Choice>, key_is_known: bool) -> Result<Choice, Refusal> {
-    match (choice, choices(hold, key_is_known)) {
+fn chosen(
+    hold: &Hold,
+    choice: Option<Choice>,
+    (key_is_known, may_return): (bool, bool),
+) -> Result<Choice, Refusal> {
+    match (choice, choices(hold, key_is_known, may_return)) {
         (Some(choice), fitting) if fitting.contains(&choice) => Ok(choice),
         (Some(choice), _) => Err(Refusal::ChoiceUnavailable { choice: choice.as_str() }),
         (None, [only]) => Ok(*only),
@@ -149,10 +155,16 @@ fn become_same(
     known: Known,
     context: &Context,
 ) -> Result<(Machine, Vec<Change>), Refusal> {
-    let state = known.machine.state.clone().vouched_for(context.now)?;
+    let state = known.machine.state.clone();
+    // A permit to come back is spent by this.
+    let state = match hold.reason {
+        HoldReason::WasRemoved => state.readmitted(context.now)?,
+        _ => state.vouched_for(context.now)?,
+    };
     let site = if hold.reason == HoldReason::SiteMismatch { hold.site } else { known.machine.site };
     let key = hold.claimant.key.as_ref().map(PublicKey::fingerprint);
-    let moved = Known { machine: Machine { site, ..known.machine }, ..known };
+    let lineage = identity::lineage(hold.claimant.source, context);
+    let moved = Known { machine: Machine { site, lineage, ..known.machine }, ..known };
     if key.is_some() && key == moved.machine.key {
         let machine = Machine { state, ..moved.machine };
         let mut changes = account::follow(&moved.accounts, &machine.state, false, context.now);

@@ -2,10 +2,12 @@
 //!
 //! Shared by enrolling and by approving a hold, so that there is one way to become a machine.
 
+use std::net::IpAddr;
+
 use muster_model::{
-    Active, Claimant, EndReason, Grant, GrantId, HardwareId, KeyRecord, KeyStanding, Labels, Machine,
-    MachineId, MachineName, MachineState, PublicKey, Refusal, SignedDuration, Site, SuspendCause, Suspended,
-    Timestamp,
+    Active, Actor, Claimant, EndReason, Grant, GrantId, HardwareId, KeyRecord, KeyStanding, Labels, Lineage,
+    Machine, MachineId, MachineName, MachineState, PublicKey, Refusal, RetireCause, SignedDuration, Site,
+    SuspendCause, Timestamp,
 };
 
 use crate::account::{self, Wish};
@@ -63,6 +65,7 @@ impl Newcomer<'_> {
             state: MachineState::Active(Active { since: now }),
             created_at: now,
             enrolled_at: None,
+            lineage: Default::default(),
         };
         self.described(blank)
     }
@@ -80,6 +83,7 @@ impl Newcomer<'_> {
             attributes: self.claimant.attributes.clone(),
             grant: self.grant.map(|grant| grant.id),
             enrolled_at: Some(self.context.now),
+            lineage: lineage(self.claimant.source, self.context),
             ..machine
         }
     }
@@ -118,6 +122,12 @@ pub(crate) fn take_over(
     (machine, changes)
 }
 
+/// How somebody is let in who comes from there, at this moment: an operator who acts vouches for it.
+pub(crate) fn lineage(source: Option<IpAddr>, context: &Context) -> Lineage {
+    let approved_by = Some(context.actor).filter(|actor| matches!(actor, Actor::Operator(_)));
+    Lineage { at: Some(context.now), source, approved_by }
+}
+
 /// Now, and later than the enrollment before, whatever the clocks of several servers say: what was approved for an earlier
 /// one is told from what was approved for this one by it.
 pub(crate) fn after(earlier: Option<Timestamp>, now: Timestamp) -> Timestamp {
@@ -125,7 +135,12 @@ pub(crate) fn after(earlier: Option<Timestamp>, now: Timestamp) -> Timestamp {
 }
 
 fn is_revoked(state: &MachineState) -> bool {
-    matches!(state, MachineState::Suspended(Suspended { cause: SuspendCause::Revoked(_), .. }))
+    match state {
+        MachineState::Suspended(suspended) => matches!(suspended.cause, SuspendCause::Revoked(_)),
+        // Whoever was ended for silence alone kept its key until now.
+        MachineState::Retired(retired) => retired.cause != RetireCause::Silent,
+        MachineState::Pending(_) | MachineState::Active(_) => false,
+    }
 }
 
 fn register(claimant: &Claimant, machine: &Machine) -> Option<Change> {

@@ -140,8 +140,9 @@ impl Asked<'_> {
         let state = machine.state.clone().vouched_for(context.now)?;
         let credentials = self.open.to_vec();
         let (presence, accounts) = (Presence::default(), accounts.to_vec());
-        let known = Known { machine, key: None, presence, credentials, accounts };
         let claimant = &self.request.claimant;
+        let machine = Machine { lineage: identity::lineage(claimant.source, context), ..machine };
+        let known = Known { machine, key: None, presence, credentials, accounts };
         let (machine, mut changes) = identity::take_over(known, state, claimant, Some(grant.id), context.now);
         let drawn = grant.drawn(None, context.now);
         changes.extend(drawn.map(|uses| GrantChange::Draw { grant: grant.id, uses }.into()));

@@ -6,15 +6,16 @@ use std::collections::BTreeMap;
 
 use muster_model::{
     Account, Attributes, Credential, CredentialId, CredentialKind, EndReason, Grant, GrantState, HardwareId,
-    Hostname, KeyFingerprint, KeyRecord, KeyStanding, Labels, Machine, MachineId, MachineKind, MachineName,
-    MachineState, Object, Pending, ReasonText, Refusal, RetireCause, Role, Site, SoftwareAgent, SuspendCause,
-    Suspended, Timestamp,
+    Hold, HoldState, Hostname, KeyFingerprint, KeyRecord, KeyStanding, Labels, Machine, MachineId,
+    MachineKind, MachineName, MachineState, Object, Pending, PublicKey, ReasonText, Refusal, RetireCause,
+    Role, Site, SoftwareAgent, SuspendCause, Suspended, Timestamp,
 };
 
 use crate::account::{self, ends_passphrases};
 use crate::credential::end_all;
 use crate::grant::{self, NewGrant};
-use crate::plan::{AgentChange, Change, Context, GrantChange, KeyChange, MachineChange, Plan};
+use crate::identity;
+use crate::plan::{AgentChange, Change, Context, GrantChange, HoldChange, KeyChange, MachineChange, Plan};
 
 /// What was read for an act on a machine.
 #[derive(Debug, Clone, Default)]
@@ -31,6 +32,8 @@ pub struct Facts {
     pub agent: Option<SoftwareAgent>,
     /// Its accounts in other systems.
     pub accounts: Vec<Account>,
+    /// What its keys asked for, as far as a person has still to decide.
+    pub holds: Vec<Hold>,
 }
 
 /// A machine to be made ahead of the real one, with the invite that only it can use.
@@ -83,6 +86,7 @@ pub fn create(
         state: MachineState::Pending(Pending { since: context.now }),
         created_at: context.now,
         enrolled_at: None,
+        lineage: Default::default(),
     };
     let grant = grant::made(new.grant, &site, context);
     let mut entry = context.entry("machine.create", Object::Machine(machine.id), "pending");
@@ -195,8 +199,21 @@ pub fn resume(facts: Facts, reason: Option<ReasonText>, context: &Context) -> Re
             Err(Refusal::WrongState { verb: "resume", state: "revoked" })
         }
         MachineState::Suspended(_) | MachineState::Pending(_) | MachineState::Retired(_) => {
+            let on_probation = matches!(
+                &machine.state,
+                MachineState::Suspended(Suspended { cause: SuspendCause::Probation, .. })
+            );
             let state = machine.state.clone().resumed(context.now)?;
-            Ok(moved(Machine { state, ..machine }, "machine.resume", reason, Ends::none(&accounts), context))
+            // Whoever confirms it has let it in.
+            let vouched = identity::lineage(machine.lineage.source, context);
+            let lineage = if on_probation { vouched } else { machine.lineage };
+            Ok(moved(
+                Machine { state, lineage, ..machine },
+                "machine.resume",
+                reason,
+                Ends::none(&accounts),
+                context,
+            ))
         }
     }
 }
@@ -206,7 +223,7 @@ pub fn resume(facts: Facts, reason: Option<ReasonText>, context: &Context) -> Re
 /// # Errors
 /// [`Refusal::NotFound`].
 pub fn retire(facts: Facts, cause: RetireCause, context: &Context) -> Result<Plan<Machine>, Refusal> {
-    let Facts { machine, keys, credentials, grants, agent, accounts } = facts;
+    let Facts { machine, keys, credentials, grants, agent, accounts, holds } = facts;
     let machine = found(machine)?;
     if matches!(machine.state, MachineState::Retired(_)) {
         return Ok(Plan::unchanged(machine));
@@ -214,11 +231,14 @@ pub fn retire(facts: Facts, cause: RetireCause, context: &Context) -> Result<Pla
     let (action, reason) = match &cause {
         RetireCause::Operator(reason) => ("machine.retire", reason.clone()),
         RetireCause::Left => ("machine.leave", None),
+        // What it held is sealed by its state alone: this can be undone.
+        RetireCause::Silent => return Err(Refusal::WrongState { verb: "retire", state: "silent" }),
     };
     let state = machine.state.clone().retired(context.now, cause)?;
     let mut ends = end_all(&credentials, EndReason::Retired, context.now);
     ends.extend(revoke_keys(&keys));
     ends.extend(end_grants(&grants, context.now));
+    ends.extend(refuse_holds(&holds, &keys, context));
     // Who was revoked does not come back by ending and registering again.
     let was_revoked =
         matches!(&machine.state, MachineState::Suspended(Suspended { cause: SuspendCause::Revoked(_), .. }));
@@ -280,7 +300,7 @@ pub fn revoke(
     reason: Option<ReasonText>,
     context: &Context,
 ) -> Result<Plan<Revoked>, Refusal> {
-    let Facts { machine, keys, credentials, accounts, .. } = facts;
+    let Facts { machine, keys, credentials, grants, accounts, holds, .. } = facts;
     let machine = found(machine)?;
     let ending = selected(&machine, &credentials, only)?;
     let key_ends = machine.key.is_some_and(|key| only.is_none() || ending.iter().any(|c| c.certifies(key)));
@@ -298,6 +318,11 @@ pub fn revoke(
     let mut changes = end_all(&ending, EndReason::Revoked, context.now);
     if key_ends {
         changes.extend(revoke_keys(&keys));
+        changes.extend(refuse_holds(&holds, &keys, context));
+    }
+    if paused {
+        // An invite from before would bring it back without anybody's word.
+        changes.extend(end_grants(&grants, context.now));
     }
     // What does not pause the machine leaves its accounts as they are; so does what was paused by a revocation before.
     let accounts: &[Account] = if paused && !already { &accounts } else { &[] };
@@ -324,30 +349,42 @@ fn selected(
     Ok(open.iter().filter(shares_key).cloned().collect())
 }
 
+/// What these keys asked for and nobody decided: the answer is known.
+fn refuse_holds(holds: &[Hold], keys: &[KeyRecord], context: &Context) -> Vec<Change> {
+    let is_its = |hold: &&Hold| {
+        let key = hold.claimant.key.as_ref().map(PublicKey::fingerprint);
+        hold.is_open(context.now) && keys.iter().any(|known| Some(known.key.fingerprint()) == key)
+    };
+    let reason: Option<ReasonText> = "its key was revoked".parse().ok();
+    let state = HoldState::Rejected { at: context.now, by: context.actor, reason };
+    let refused = |hold: &Hold| HoldChange::Decide { hold: hold.id, state: state.clone() }.into();
+    holds.iter().filter(is_its).map(refused).collect()
+}
+
 fn revoke_keys(keys: &[KeyRecord]) -> impl Iterator<Item = Change> {
     let counting = keys.iter().filter(|key| key.standing.counts());
     counting
         .map(|key| KeyChange::Standing { key: key.key.fingerprint(), standing: KeyStanding::Revoked }.into())
 }
 
-fn found(machine: Option<Machine>) -> Result<Machine, Refusal> {
+pub(crate) fn found(machine: Option<Machine>) -> Result<Machine, Refusal> {
     machine.ok_or(Refusal::NotFound { what: "machine" })
 }
 
 /// What ends when a machine moves to another state, and the accounts that follow it.
-struct Ends<'a> {
-    changes: Vec<Change>,
-    accounts: &'a [Account],
+pub(crate) struct Ends<'a> {
+    pub(crate) changes: Vec<Change>,
+    pub(crate) accounts: &'a [Account],
 }
 
 impl<'a> Ends<'a> {
-    fn none(accounts: &'a [Account]) -> Self {
+    pub(crate) fn none(accounts: &'a [Account]) -> Self {
         Self { changes: Vec::new(), accounts }
     }
 }
 
 /// The plan of a machine that moves to another state, with whatever ends by it.
-fn moved(
+pub(crate) fn moved(
     machine: Machine,
     action: &'static str,
     said: Option<ReasonText>,
@@ -358,6 +395,11 @@ fn moved(
     let mut entry = context.entry(action, Object::Machine(machine.id), machine.state.as_str());
     let ended = changes.iter().filter(|change| matches!(change, Change::Credential(_))).count();
     entry.detail = vec![("name", machine.name.to_string()), ("credentials_ended", ended.to_string())];
+    let ended = |of: fn(&Change) -> bool| changes.iter().filter(|change| of(change)).count();
+    let invites = ended(|change| matches!(change, Change::Grant(_)));
+    let holds = ended(|change| matches!(change, Change::Hold(_)));
+    entry.detail.extend((invites > 0).then(|| ("invites_ended", invites.to_string())));
+    entry.detail.extend((holds > 0).then(|| ("holds_refused", holds.to_string())));
     entry.detail.extend(said.map(|said| ("said", said.to_string())));
     let follow = account::follow(accounts, &machine.state, ends_passphrases(&machine.state), context.now);
     entry.detail.extend((!follow.is_empty()).then(|| ("accounts_changed", follow.len().to_string())));

@@ -9,6 +9,7 @@ pub mod access;
 pub mod account;
 pub mod agent;
 pub mod audit;
+pub mod cidr;
 pub mod claim;
 pub mod credential;
 pub mod deployment;
@@ -29,6 +30,7 @@ pub use access::{AccessKind, AccessToken, Operator, OperatorRole, Scope, Scopes,
 pub use account::{Account, Delivery, Mishap, MishapKind, Passphrase, Provenance, Wanted};
 pub use agent::{AgentRole, EngagementVersion, Nick, SoftwareAgent};
 pub use audit::{Actor, Entry, Object, Reason};
+pub use cidr::{Cidr, CidrError, masked};
 pub use claim::{Claim, Entitlement, network};
 pub use credential::{Credential, CredentialKind, CredentialState, EndReason, Minted};
 pub use deployment::{Deployment, EntryPlace, Gap, Replica};
@@ -43,8 +45,8 @@ pub use imported::{ImportedHash, ImportedHashError};
 pub use jiff::{SignedDuration, Timestamp};
 pub use key::{KeyAlgorithm, KeyFingerprint, KeyRecord, KeyStanding, PublicKey};
 pub use machine::{
-    Active, Machine, MachineKind, MachineState, Pending, Presence, RetireCause, Retired, SuspendCause,
-    Suspended,
+    Active, Lineage, Machine, MachineKind, MachineState, Pending, Presence, RetireCause, Retired,
+    SuspendCause, Suspended,
 };
 pub use payload_key::PayloadKey;
 pub use refusal::Refusal;

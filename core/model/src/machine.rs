@@ -3,13 +3,15 @@
 //! A state carries the times and reasons that exist in it; a transition consumes the old state and lists every
 //! variant. Online, offline and expired are computed from facts and the clock and are never stored.
 //!
-//! Invariant: nothing leaves `Retired` by enrolling.
+//! Invariant: nothing leaves `Retired` by enrolling, but for what an operator permitted beforehand, once.
+
+use std::net::IpAddr;
 
 use jiff::Timestamp;
 
 use crate::{
-    Attributes, GrantId, HardwareId, Hostname, KeyFingerprint, Labels, MachineId, MachineName, ReasonText,
-    Refusal, Role, SiteId, TenantId,
+    Actor, Attributes, GrantId, HardwareId, Hostname, KeyFingerprint, Labels, MachineId, MachineName,
+    ReasonText, Refusal, Role, SiteId, TenantId,
 };
 
 /// When a machine was last heard of, and whether it holds a channel.
@@ -67,6 +69,20 @@ pub struct Machine {
     pub created_at: Timestamp,
     /// When it last enrolled: the start of its current generation.
     pub enrolled_at: Option<Timestamp>,
+    /// How it was let in, the last time that somebody other than itself vouched for it.
+    pub lineage: Lineage,
+}
+
+/// How a machine was let in. A key that the machine's own key vouches for changes nothing of it: whoever came in wrongly
+/// does not wash that off by rotating.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Lineage {
+    /// When.
+    pub at: Option<Timestamp>,
+    /// From where it asked.
+    pub source: Option<IpAddr>,
+    /// Who approved it; `None` where its grant sufficed.
+    pub approved_by: Option<Actor>,
 }
 
 /// Where a machine stands in its life.
@@ -114,6 +130,8 @@ pub enum SuspendCause {
     Probation,
     /// Its key or all its credentials were revoked.
     Revoked(Option<ReasonText>),
+    /// It was not heard of for too long.
+    Silent,
 }
 
 /// Ended.
@@ -123,6 +141,8 @@ pub struct Retired {
     pub since: Timestamp,
     /// Why.
     pub cause: RetireCause,
+    /// Until when its hardware may come back as it, once: an operator permitted that.
+    pub readmit: Option<Timestamp>,
 }
 
 /// Why a machine was ended.
@@ -132,6 +152,8 @@ pub enum RetireCause {
     Operator(Option<ReasonText>),
     /// It signed itself off.
     Left,
+    /// It was not heard of for too long, not even after it had been paused for that.
+    Silent,
 }
 
 impl MachineKind {
@@ -187,11 +209,12 @@ impl MachineState {
         }
     }
 
-    /// A rekey that a person decided: ends a pause by revocation or probation, keeps one that an operator ordered.
+    /// A rekey that a person decided: ends a pause by revocation, probation or silence, keeps one that an operator ordered.
     pub fn vouched_for(self, now: Timestamp) -> Result<Self, Refusal> {
         match self {
             Self::Suspended(Suspended {
-                cause: SuspendCause::Revoked(_) | SuspendCause::Probation, ..
+                cause: SuspendCause::Revoked(_) | SuspendCause::Probation | SuspendCause::Silent,
+                ..
             }) => Ok(Self::Active(Active { since: now })),
             other => other.enrolled(now),
         }
@@ -238,10 +261,56 @@ impl MachineState {
     pub fn retired(self, now: Timestamp, cause: RetireCause) -> Result<Self, Refusal> {
         match self {
             Self::Pending(_) | Self::Active(_) | Self::Suspended(_) => {
-                Ok(Self::Retired(Retired { since: now, cause }))
+                Ok(Self::Retired(Retired { since: now, cause, readmit: None }))
             }
             Self::Retired(_) => Err(self.refuse("retire")),
         }
+    }
+
+    /// A pause because it is not heard of.
+    pub fn silenced(self, now: Timestamp) -> Result<Self, Refusal> {
+        match self {
+            Self::Active(_) => Ok(Self::Suspended(Suspended { since: now, cause: SuspendCause::Silent })),
+            Self::Pending(_) | Self::Suspended(_) | Self::Retired(_) => Err(self.refuse("reap")),
+        }
+    }
+
+    /// The end of a reaping, by an operator: what was paused or ended for its silence alone goes on.
+    pub fn restored(self, now: Timestamp) -> Result<Self, Refusal> {
+        match self {
+            Self::Suspended(Suspended { cause: SuspendCause::Silent, .. })
+            | Self::Retired(Retired { cause: RetireCause::Silent, .. }) => {
+                Ok(Self::Active(Active { since: now }))
+            }
+            Self::Pending(_) | Self::Active(_) | Self::Suspended(_) | Self::Retired(_) => {
+                Err(self.refuse("restore"))
+            }
+        }
+    }
+
+    /// An operator permits that a tombstone's hardware comes back as it, once, until then.
+    pub fn readmissible(self, until: Timestamp) -> Result<Self, Refusal> {
+        match self {
+            Self::Retired(retired) => Ok(Self::Retired(Retired { readmit: Some(until), ..retired })),
+            Self::Pending(_) | Self::Active(_) | Self::Suspended(_) => Err(self.refuse("readmit")),
+        }
+    }
+
+    /// The one way out of `Retired` for somebody who enrolls: by the permit that an operator gave, which is spent by it.
+    pub fn readmitted(self, now: Timestamp) -> Result<Self, Refusal> {
+        match self {
+            Self::Retired(Retired { readmit: Some(until), .. }) if now < until => {
+                Ok(Self::Active(Active { since: now }))
+            }
+            Self::Pending(_) | Self::Active(_) | Self::Suspended(_) | Self::Retired(_) => {
+                Err(self.refuse("readmit"))
+            }
+        }
+    }
+
+    /// Whether somebody of a tombstone's hardware may come back as it now.
+    pub fn may_return(&self, now: Timestamp) -> bool {
+        matches!(self, Self::Retired(Retired { readmit: Some(until), .. }) if now < *until)
     }
 
     fn refuse(&self, verb: &'static str) -> Refusal {
@@ -263,7 +332,7 @@ mod tests {
             MachineState::Pending(Pending { since }),
             MachineState::Active(Active { since }),
             MachineState::Suspended(Suspended { since, cause: SuspendCause::Operator(None) }),
-            MachineState::Retired(Retired { since, cause: RetireCause::Left }),
+            MachineState::Retired(Retired { since, cause: RetireCause::Left, readmit: None }),
         ]
     }
 
@@ -277,10 +346,34 @@ mod tests {
             retired.clone().resumed(at(1)),
             retired.clone().vouched_for(at(1)),
             retired.clone().revoked(at(1), None),
+            retired.clone().silenced(at(1)),
+            retired.clone().restored(at(1)),
+            retired.clone().readmitted(at(1)),
             retired.retired(at(1), RetireCause::Left),
         ] {
             assert!(matches!(moved, Err(Refusal::WrongState { state: "retired", .. })));
         }
+    }
+
+    #[test]
+    fn a_permit_opens_the_way_back_until_it_ends_and_only_to_what_was_retired() {
+        let [pending, active, suspended, retired] = every_state();
+        for other in [pending, active, suspended] {
+            assert!(other.readmissible(at(9)).is_err());
+        }
+        let permitted = retired.readmissible(at(9)).expect("it is retired");
+        assert!(permitted.may_return(at(8)) && !permitted.may_return(at(9)));
+        assert_eq!(permitted.clone().readmitted(at(8)), Ok(MachineState::Active(Active { since: at(8) })));
+        assert!(permitted.readmitted(at(9)).is_err());
+    }
+
+    #[test]
+    fn only_what_was_reaped_is_restored() {
+        let silent = Retired { since: at(0), cause: RetireCause::Silent, readmit: None };
+        assert!(MachineState::Retired(silent).restored(at(1)).is_ok());
+        let paused = Suspended { since: at(0), cause: SuspendCause::Silent };
+        assert!(MachineState::Suspended(paused).restored(at(1)).is_ok());
+        assert!(every_state().into_iter().all(|state| state.restored(at(1)).is_err()));
     }
 
     #[test]

@@ -126,6 +126,14 @@ pub enum Refusal {
         /// Seconds to wait.
         retry_after: u32,
     },
+    /// Another number of machines is meant than the caller expected.
+    #[error("{found} machines are meant, not {expected}")]
+    CountDiffers {
+        /// How many were expected.
+        expected: u64,
+        /// How many there are.
+        found: u64,
+    },
     /// The idempotency key was used for another request.
     #[error("the idempotency key was used for another request")]
     IdempotencyMismatch,
@@ -162,6 +170,7 @@ impl Refusal {
             Self::Forbidden { .. } => "forbidden",
             Self::IdentityMismatch => "identity_mismatch",
             Self::SlowDown { .. } => "slow_down",
+            Self::CountDiffers { .. } => "count_differs",
             Self::IdempotencyMismatch => "idempotency_mismatch",
         }
     }

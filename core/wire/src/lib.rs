@@ -8,6 +8,7 @@ pub mod account;
 pub mod audit;
 pub mod caller;
 pub mod channel;
+pub mod ending;
 pub mod engagement;
 pub mod enroll;
 pub mod fields;

@@ -22,7 +22,7 @@ pub struct Machine {
     /// Since when it stands so.
     #[schema(value_type = String, format = DateTime)]
     pub state_since: Timestamp,
-    /// What was said about it: an operator's reason, `probation`, `left`.
+    /// What was said about it: an operator's reason, `probation`, `left`, `silent`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state_reason: Option<String>,
     /// Whether it holds a channel now.
@@ -51,6 +51,16 @@ pub struct Machine {
     pub attributes: BTreeMap<String, String>,
     /// The grant it came in by.
     pub grant: Option<String>,
+    /// From where it asked to be let in, where that was noted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entered_from: Option<String>,
+    /// The operator who let it in; `null` where its grant sufficed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approved_by: Option<String>,
+    /// Of a retired machine: until then its hardware may come back as it, once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub readmit_until: Option<Timestamp>,
     /// The hold of somebody else who claims to be this machine.
     pub contested_by: Option<String>,
     /// When its record was made.

@@ -1,5 +1,6 @@
 //! `/v1/machines`.
 
+use muster_wire::ending::{EndMachines, EndedMachines, Readmit};
 use muster_wire::machine::{
     CreateMachine, CreatedMachine, Machine, MachineDetail, Reasoned, Revoke, Revoked,
 };
@@ -48,6 +49,16 @@ impl Client {
     /// Tells a machine to make its next key now.
     pub async fn rotate_machine(&self, id: &str) -> Result<Machine, ClientError> {
         self.post(&path(&["machines", id, "rotate"])?, &Nothing {}).await
+    }
+
+    /// Ends a part of the machines that are meant, or tells what would end.
+    pub async fn end_machines(&self, request: &EndMachines) -> Result<EndedMachines, ClientError> {
+        self.post("/v1/machines/end", request).await
+    }
+
+    /// Permits that the hardware of a retired machine comes back as it, once.
+    pub async fn readmit_machine(&self, id: &str, request: &Readmit) -> Result<Machine, ClientError> {
+        self.post(&path(&["machines", id, "readmit"])?, request).await
     }
 
     /// Ends one credential of a machine, or all.

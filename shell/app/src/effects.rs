@@ -102,10 +102,12 @@ pub(crate) fn said(machine: &Machine) -> Option<String> {
                 Some(said.as_ref().map_or_else(|| "revoked".to_owned(), |said| format!("revoked: {said}")))
             }
             SuspendCause::Probation => Some("probation".to_owned()),
+            SuspendCause::Silent => Some("silent".to_owned()),
         },
         MachineState::Retired(retired) => match &retired.cause {
             RetireCause::Operator(said) => said.as_ref().map(ToString::to_string),
             RetireCause::Left => Some("left".to_owned()),
+            RetireCause::Silent => Some("silent".to_owned()),
         },
         MachineState::Pending(_) | MachineState::Active(_) => None,
     }

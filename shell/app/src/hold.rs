@@ -62,11 +62,15 @@ impl<S: Store> App<S> {
             Some(key) => reads.key(tenant, key).await?.is_some(),
             None => false,
         };
+        let may_return = existing.as_ref().is_some_and(|row| row.machine.state.may_return(self.now()));
         Ok(wire::HoldDetail {
             hold: wire::Hold::new(&hold, site.as_ref().map_or("", |site| site.code.as_str()), self.now()),
             existing_words: muster_wire::words(existing.as_ref().and_then(|row| row.machine.key)),
             existing_machine: existing.map(|row| self.view(row)),
-            choices: hold::choices(&hold, key_is_known).iter().map(|choice| wire_choice(*choice)).collect(),
+            choices: hold::choices(&hold, key_is_known, may_return)
+                .iter()
+                .map(|choice| wire_choice(*choice))
+                .collect(),
         })
     }
 

@@ -5,8 +5,8 @@ use muster_lifecycle::machine::{self, Facts, NewMachine, Revoked};
 use muster_lifecycle::repeat::{self, Mark};
 use muster_lifecycle::{Context, Plan, Remembered};
 use muster_model::{
-    CredentialId, GrantKind, Labels, Machine, MachineId, MachineKind, Object, ReasonText, Refusal,
-    RetireCause, Secret, SecretKind, SignedDuration, Site, SiteId, TenantId,
+    CredentialId, GrantKind, KeyFingerprint, Labels, Machine, MachineId, MachineKind, Object, ReasonText,
+    Refusal, RetireCause, Secret, SecretKind, SignedDuration, Site, SiteId, TenantId,
 };
 use muster_store::{Decision, Lists, MachineFilter, Reads, Store, StoreError, Unscoped};
 use muster_wire::machine as wire;
@@ -123,10 +123,12 @@ impl<S: Store> App<S> {
         reason: Option<ReasonText>,
         origin: &Origin,
     ) -> Result<wire::Machine, Error> {
-        self.act(id, origin, "machine.retire", move |facts, context| {
+        let act = MachineAct::new(self, id, origin, "machine.retire", move |facts, context| {
             machine::retire(facts, RetireCause::Operator(reason.clone()), context)
-        })
-        .await
+        });
+        let act = act.with_keys(self.keys_of(id, origin).await?);
+        let machine = self.settle(origin, act).await?;
+        self.machine_view(machine.tenant, machine.id).await
     }
 
     /// Ends one credential of a machine, or all; or tells what would end.
@@ -144,6 +146,7 @@ impl<S: Store> App<S> {
         let act = MachineAct::new(self, id, origin, "machine.revoke", move |facts, context| {
             machine::revoke(facts, only, reason.clone(), context)
         });
+        let act = act.with_keys(self.keys_of(id, origin).await?);
         let revoked: Revoked = match dry_run {
             true => self.rehearse(&act).await?,
             false => self.settle(origin, act).await?,
@@ -283,6 +286,8 @@ impl<S: Store> App<S> {
 pub(crate) struct MachineAct<F> {
     action: &'static str,
     pub(crate) machine: MachineId,
+    /// Keys of it: what they asked for, and waits for a person, is among the facts.
+    keys: Vec<KeyFingerprint>,
     pub(crate) context: Context,
     decide: F,
 }
@@ -298,7 +303,12 @@ where
         action: &'static str,
         decide: F,
     ) -> Self {
-        Self { action, machine, context: app.context(origin), decide }
+        Self { action, machine, keys: Vec::new(), context: app.context(origin), decide }
+    }
+
+    /// The same with what these keys asked for.
+    pub(crate) fn with_keys(self, keys: Vec<KeyFingerprint>) -> Self {
+        Self { keys, ..self }
     }
 }
 
@@ -321,7 +331,13 @@ where
 
     async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<Facts, StoreError> {
         let tenant = self.context.tenant;
+        // Keys before their machine, as whoever enrolls reads them: where a store locks what is read, nobody waits in a circle.
+        let mut holds = Vec::new();
+        for key in &self.keys {
+            holds.extend(reads.holds_by_key(tenant, *key).await?);
+        }
         Ok(Facts {
+            holds,
             machine: reads.machine(tenant, self.machine).await?,
             keys: reads.keys_of_machine(tenant, self.machine).await?,
             credentials: reads.open_credentials(tenant, self.machine).await?,

@@ -45,6 +45,7 @@ impl<S: Store> App<S> {
         let act = MachineAct::new(self, caller.machine, origin, acts::NAME_LEAVE, |facts, context| {
             machine::retire(facts, RetireCause::Left, context)
         });
+        let act = act.with_keys(self.keys_of(caller.machine, origin).await?);
         self.settle(origin, act).await.map(drop)
     }
 

@@ -2,7 +2,7 @@
 
 use muster_model::{
     AccessToken, Credential, CredentialKind, CredentialState, Grant, GrantKind, GrantState, KeyRecord,
-    KeyStanding, Machine, SignedDuration, Site, Timestamp, Uses,
+    KeyStanding, Machine, MachineState, SignedDuration, Site, Timestamp, Uses,
 };
 use muster_store::{MachineRow, Store};
 use muster_wire::{ListQuery, access, grant, machine, site};
@@ -37,9 +37,20 @@ impl<S: Store> App<S> {
             labels: muster_wire::pairs(machine.labels.iter()),
             attributes: muster_wire::pairs(machine.attributes.iter()),
             grant: machine.grant.map(|grant| grant.to_string()),
+            entered_from: machine.lineage.source.map(|source| source.to_string()),
+            approved_by: machine.lineage.approved_by.map(|by| by.to_string()),
+            readmit_until: self.readmit_until(&machine.state),
             contested_by: contested_by.filter(|(_, end)| self.now() < *end).map(|(hold, _)| hold.to_string()),
             created_at: machine.created_at,
             enrolled_at: machine.enrolled_at,
+        }
+    }
+
+    /// A permit that is over is as good as none.
+    fn readmit_until(&self, state: &MachineState) -> Option<Timestamp> {
+        match state {
+            MachineState::Retired(retired) => retired.readmit.filter(|until| self.now() < *until),
+            MachineState::Pending(_) | MachineState::Active(_) | MachineState::Suspended(_) => None,
         }
     }
 

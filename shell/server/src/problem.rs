@@ -265,6 +265,9 @@ fn refusal_row(refusal: &Refusal) -> Row {
             "Too many requests from here.",
             "Wait as long as Retry-After says.",
         ),
+        Refusal::CountDiffers { .. } => {
+            (StatusCode::CONFLICT, Stop, "Another number of machines is meant.", "Look again with --dry-run.")
+        }
         Refusal::IdempotencyMismatch => (
             StatusCode::CONFLICT,
             Stop,

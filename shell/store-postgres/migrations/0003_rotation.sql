@@ -8,3 +8,12 @@ ALTER TABLE nonces ADD COLUMN before_leap bigint;
 ALTER TABLE nonces ADD COLUMN after_leap bigint;
 ALTER TABLE nonces ADD COLUMN ahead_from bigint;
 ALTER TABLE nonces ADD COLUMN ahead_to bigint;
+-- How a machine was let in. Of those that came before this was kept, approvals are found among the holds.
+ALTER TABLE machines ADD COLUMN entered_at bigint;
+ALTER TABLE machines ADD COLUMN entered_from text COLLATE "C";
+ALTER TABLE machines ADD COLUMN approved_by text COLLATE "C";
+ALTER TABLE machines ADD COLUMN readmit_until bigint;    -- retired: until then its hardware may come back, once
+UPDATE machines m SET approved_by = h.decided_by, entered_from = h.source
+    FROM (SELECT DISTINCT ON (tenant_id, decided_machine) tenant_id, decided_machine, decided_by, source FROM holds
+        WHERE state = 'approved' ORDER BY tenant_id, decided_machine, decided_at DESC) h
+    WHERE h.tenant_id = m.tenant_id AND h.decided_machine = m.id;

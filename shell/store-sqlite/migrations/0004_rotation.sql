@@ -8,5 +8,16 @@ ALTER TABLE nonces ADD COLUMN before_leap INTEGER;
 ALTER TABLE nonces ADD COLUMN after_leap INTEGER;
 ALTER TABLE nonces ADD COLUMN ahead_from INTEGER;
 ALTER TABLE nonces ADD COLUMN ahead_to INTEGER;
+-- How a machine was let in. Of those that came before this was kept, approvals are found among the holds.
+ALTER TABLE machines ADD COLUMN entered_at INTEGER;
+ALTER TABLE machines ADD COLUMN entered_from TEXT;
+ALTER TABLE machines ADD COLUMN approved_by TEXT;
+ALTER TABLE machines ADD COLUMN readmit_until INTEGER;   -- retired: until then its hardware may come back, once
+UPDATE machines SET
+    approved_by = (SELECT h.decided_by FROM holds h WHERE h.tenant_id = machines.tenant_id AND h.state = 'approved'
+        AND h.decided_machine = machines.id ORDER BY h.decided_at DESC LIMIT 1),
+    entered_from = (SELECT h.source FROM holds h WHERE h.tenant_id = machines.tenant_id AND h.state = 'approved'
+        AND h.decided_machine = machines.id ORDER BY h.decided_at DESC LIMIT 1)
+    WHERE id IN (SELECT decided_machine FROM holds WHERE state = 'approved');
 
 PRAGMA user_version = 4;

@@ -3,7 +3,7 @@
 use muster_lifecycle::Remembered;
 use muster_model::{
     AccessToken, Account, Active, Binding, Credential, CredentialState, Delivery, EngagementVersion, Grant,
-    GrantState, Hold, HoldState, Machine, MachineState, Minted, Operator, Pending, Retired, Site,
+    GrantState, Hold, HoldState, Lineage, Machine, MachineState, Minted, Operator, Pending, Retired, Site,
     SoftwareAgent, Suspended, Tenant, Timestamp, Uses,
 };
 
@@ -94,7 +94,9 @@ impl Cut for MachineState {
             Self::Suspended(Suspended { since, cause }) => {
                 Self::Suspended(Suspended { since: since.cut(), cause })
             }
-            Self::Retired(Retired { since, cause }) => Self::Retired(Retired { since: since.cut(), cause }),
+            Self::Retired(Retired { since, cause, readmit }) => {
+                Self::Retired(Retired { since: since.cut(), cause, readmit: readmit.cut() })
+            }
         }
     }
 }
@@ -105,6 +107,7 @@ impl Cut for Machine {
             state: self.state.cut(),
             created_at: self.created_at.cut(),
             enrolled_at: self.enrolled_at.cut(),
+            lineage: Lineage { at: self.lineage.at.cut(), ..self.lineage },
             ..self
         }
     }

@@ -63,7 +63,7 @@ fn an_account_is_made_due_and_the_same_call_gives_the_same() {
 
 #[test]
 fn i_11_a_pending_or_ended_machine_gets_no_account() {
-    let retired = MachineState::Retired(Retired { since: now(), cause: RetireCause::Left });
+    let retired = MachineState::Retired(Retired { since: now(), cause: RetireCause::Left, readmit: None });
     for state in [pending(1).state, retired] {
         let machine = Machine { state, ..machine(1) };
         let refused =

@@ -79,7 +79,11 @@ fn revoked() -> MachineState {
 }
 
 fn retired() -> MachineState {
-    MachineState::Retired(muster_model::Retired { since: now(), cause: RetireCause::Operator(None) })
+    MachineState::Retired(muster_model::Retired {
+        since: now(),
+        cause: RetireCause::Operator(None),
+        readmit: None,
+    })
 }
 
 fn missing<O: std::fmt::Debug>(result: Result<Plan<O>, Refusal>) {

@@ -12,10 +12,7 @@ pub(super) fn arrive(asked: &Asked<'_>) -> Result<Plan<Outcome>, Refusal> {
     if let Some(answer) = asked.told_before() {
         return answer;
     }
-    if let Some(seats) = asked.way.site.seats
-        && asked.way.pending.is_none()
-        && asked.site_use.machines >= u64::from(seats)
-    {
+    if asked.is_full() && asked.way.pending.is_none() {
         return asked.hold(HoldReason::Quota, None);
     }
     if asked.way.needs_approval() {
@@ -81,12 +78,32 @@ pub(super) fn upgrade(
 /// somebody confirms; a client without keys has no better proof to wait for.
 pub(super) fn rejoin(asked: &Asked<'_>, known: Known) -> Result<Plan<Outcome>, Refusal> {
     let now = asked.now();
+    let lineage = identity::lineage(asked.request.claimant.source, &asked.fresh.context);
+    let known = Known { machine: Machine { lineage, ..known.machine }, ..known };
     let state = known.machine.state.clone();
     let state = if asked.key().is_some() { state.on_probation(now)? } else { state.enrolled(now)? };
     let (machine, mut changes) =
         identity::take_over(known, state, &asked.request.claimant, asked.grant(), now);
     changes.extend(spend(asked));
     Ok(enrolled(asked, machine, changes, "machine.rejoin", asked.way.site.reimage.as_str()))
+}
+
+/// Row 7, where an operator permitted it: the hardware of a tombstone comes back as it, one generation on, and the permit is
+/// spent by that. Hardware is a claim, so what the machine may do is what this grant stamps, and nothing of before.
+pub(super) fn readmit(asked: &Asked<'_>, known: Known) -> Result<Plan<Outcome>, Refusal> {
+    if asked.is_full() {
+        return asked.hold(HoldReason::Quota, None);
+    }
+    let now = asked.now();
+    let lineage = identity::lineage(asked.request.claimant.source, &asked.fresh.context);
+    let stamped = asked.way.grant.as_ref().map(|grant| (grant.role.clone(), grant.labels.clone()));
+    let (role, labels) = stamped.unwrap_or_default();
+    let state = known.machine.state.clone().readmitted(now)?;
+    let known = Known { machine: Machine { lineage, role, labels, ..known.machine }, ..known };
+    let (machine, mut changes) =
+        identity::take_over(known, state, &asked.request.claimant, asked.grant(), now);
+    changes.extend(spend(asked));
+    Ok(enrolled(asked, machine, changes, "machine.return", "readmitted"))
 }
 
 /// Draws on the grant, where drawing is counted and this caller was not counted before.
@@ -119,6 +136,11 @@ pub(super) fn enrolled(
 }
 
 impl Asked<'_> {
+    /// Whether the site has no seat left.
+    fn is_full(&self) -> bool {
+        self.way.site.seats.is_some_and(|seats| self.site_use.machines >= u64::from(seats))
+    }
+
     /// What an audit entry says of the claimant.
     pub(super) fn described(&self) -> Vec<(&'static str, String)> {
         let claimant = &self.request.claimant;

@@ -1,8 +1,9 @@
 //! The named checks of the enrollment decision. Each reads facts and changes nothing.
 
 use muster_model::{
-    Claimant, Credential, CredentialId, Entitlement, Grant, GrantKind, GrantState, HoldState, KeyStanding,
-    Machine, MachineState, PublicKey, Refusal, ReimagePolicy, SecretHash, SignedDuration, Timestamp,
+    Claimant, Credential, CredentialId, Entitlement, Grant, GrantKind, GrantState, Hold, HoldState,
+    KeyStanding, Machine, MachineState, PublicKey, Refusal, ReimagePolicy, SecretHash, SignedDuration,
+    Timestamp,
 };
 
 use super::{Asked, Facts, Known, Request, Way, keyless, proof};
@@ -183,6 +184,21 @@ pub(super) fn may_rejoin(asked: &Asked<'_>, known: &Known) -> bool {
         && !asked.way.needs_approval()
         && no_person_has_a_say(asked, known)
         && is_long_gone(known, asked.now())
+}
+
+/// Row 7: an operator permitted that a tombstone's hardware comes back, once. By a grant of its site, and with a key where it
+/// had one. Whom a person turned away stays so.
+pub(super) fn may_return(asked: &Asked<'_>, known: &Known) -> bool {
+    let is_rejected = |hold: &Hold| {
+        matches!(hold.state, HoldState::Rejected { .. }) && hold.existing == Some(known.machine.id)
+    };
+    known.machine.state.may_return(asked.now())
+        && known.machine.site == asked.way.site.id
+        && known.machine.kind == asked.request.claimant.kind
+        && (known.machine.key.is_none() || asked.request.claimant.key.is_some())
+        && asked.way.grant.is_some()
+        && asked.way.pending.is_none()
+        && !asked.holds.iter().any(is_rejected)
 }
 
 /// What a person turned away, or has still to decide, does not come in by policy.

@@ -182,6 +182,7 @@ fn judge(request: &Request, facts: Facts, fresh: &Fresh) -> Result<Plan<Outcome>
         (None, Some(old), None) => asked.hold(HoldReason::SiteMismatch, Some(&old)), // row 3, under a new key
         (None, _, None) => admit::arrive(&asked),                                    // rows 1, 6, 10
         (None, _, Some(known)) => match &known.machine.state {
+            MachineState::Retired(_) if checks::may_return(&asked, &known) => admit::readmit(&asked, known),
             MachineState::Retired(_) => asked.hold(HoldReason::WasRemoved, Some(&known)), // row 7
             _ if known.machine.site != way.site.id => asked.hold(HoldReason::SiteMismatch, Some(&known)), // row 5
             MachineState::Pending(_) if way.is_for(&known.machine) => admit::arrive(&asked),

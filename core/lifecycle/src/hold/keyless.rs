@@ -78,7 +78,7 @@ fn may_collect(machine: &Machine) -> bool {
     match &machine.state {
         MachineState::Active(_)
         | MachineState::Suspended(Suspended {
-            cause: SuspendCause::Operator(_) | SuspendCause::Probation,
+            cause: SuspendCause::Operator(_) | SuspendCause::Probation | SuspendCause::Silent,
             ..
         }) => true,
         MachineState::Suspended(Suspended { cause: SuspendCause::Revoked(_), .. })

@@ -137,7 +137,9 @@ fn a_key_that_became_known_meanwhile_is_that_machine_and_no_other() {
     let refused = Refusal::ChoiceUnavailable { choice: "new" };
     assert_eq!(decide(&facts, Some(Choice::New)).err(), Some(refused));
     let plan = decide(&facts, None).expect("it can only be that machine");
-    assert_eq!((approved_as(&plan), machine_of(&plan)), (machine_id(2), &machine(2)));
+    let same = Machine { lineage: machine_of(&plan).lineage, ..machine(2) };
+    assert_eq!((approved_as(&plan), machine_of(&plan)), (machine_id(2), &same));
+    assert_eq!(same.lineage.approved_by, Some(operator()), "a person let it in");
     assert_eq!(rows(&plan), ["machine active", "hold approved"]);
 }
 

@@ -1,4 +1,4 @@
-use muster_model::{Grant, GrantKind, Uses};
+use muster_model::{Grant, GrantKind, HoldReason, Uses};
 
 use super::*;
 use crate::tests::fixtures::*;
@@ -33,7 +33,7 @@ fn facts(machine: Machine) -> Facts {
         None => Vec::new(),
     };
     let credentials = known(machine.clone(), None).credentials;
-    Facts { machine: Some(machine), keys, credentials, grants: Vec::new(), agent: None, accounts: Vec::new() }
+    Facts { machine: Some(machine), keys, credentials, ..Facts::default() }
 }
 
 fn standing(state: MachineState) -> Facts {
@@ -146,6 +146,28 @@ fn q_08_revoking_one_certificate_takes_its_key_and_all_certificates_of_that_key(
     let plan = revoke(facts, Some(credential_id(101)), None, &by_operator()).expect("it is open");
     assert_eq!(plan.outcome().credentials, [102, 101].map(credential_id));
     assert_eq!(rows(&plan), ["credential revoked", "credential revoked", "key revoked", "machine suspended"]);
+}
+
+#[test]
+fn q_07_invites_from_before_and_what_its_key_waits_for_end_with_a_machine_that_is_revoked_or_retired() {
+    let asked = muster_model::Hold { claimant: claimant(1), ..hold(HoldReason::SiteMismatch, None) };
+    let of_another = hold(HoldReason::KeyMismatch, Some(machine_id(1)));
+    let decided = muster_model::Hold { state: rejected(), ..asked.clone() };
+    let whole = Facts {
+        grants: vec![invite_of(12, &machine(1))],
+        holds: vec![asked, of_another, decided],
+        ..standing(active())
+    };
+    let ends = |rows: Vec<String>| {
+        let of = |what: &str| rows.iter().filter(|row| row.starts_with(what)).count();
+        (of("grant revoked"), of("hold"))
+    };
+    let revoked = revoke(whole.clone(), None, None, &by_operator()).expect("it is active");
+    assert_eq!(ends(rows(&revoked)), (1, 1));
+    let retired = retire(whole.clone(), RetireCause::Operator(None), &by_operator()).expect("it is active");
+    assert_eq!(ends(rows(&retired)), (1, 1));
+    let paused = suspend(whole, None, &by_operator()).expect("it is active");
+    assert_eq!(ends(rows(&paused)), (0, 0));
 }
 
 #[test]

@@ -144,6 +144,7 @@ pub(crate) fn machine(n: u8) -> Machine {
         state: active(),
         created_at: ago(HOUR * 2),
         enrolled_at: Some(ago(HOUR * 2)),
+        lineage: Default::default(),
     }
 }
 
@@ -156,7 +157,7 @@ pub(crate) fn suspended(cause: SuspendCause) -> MachineState {
 }
 
 pub(crate) fn retired() -> MachineState {
-    MachineState::Retired(Retired { since: ago(HOUR), cause: RetireCause::Operator(None) })
+    MachineState::Retired(Retired { since: ago(HOUR), cause: RetireCause::Operator(None), readmit: None })
 }
 
 /// A machine that an operator made ahead of the real one.

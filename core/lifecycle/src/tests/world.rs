@@ -320,6 +320,7 @@ impl World {
             grants: grants.cloned().collect(),
             agent: None,
             accounts: Vec::new(),
+            holds: self.holds.values().filter(|hold| asked_by(hold, machine)).cloned().collect(),
         }
     }
 
@@ -547,4 +548,10 @@ pub(crate) fn is_revoked(machine: &Machine) -> bool {
         machine.state,
         MachineState::Suspended(muster_model::Suspended { cause: SuspendCause::Revoked(_), .. })
     )
+}
+
+/// Whether the key that a machine has now opened this hold.
+fn asked_by(hold: &muster_model::Hold, machine: &Machine) -> bool {
+    let key = hold.claimant.key.as_ref().map(muster_model::PublicKey::fingerprint);
+    key.is_some() && key == machine.key
 }

@@ -27,6 +27,8 @@ async fn facts_of<R: Reads + Unscoped>(
         grants: reads.grants_of_machine(tenant, machine).await?,
         agent: Some(agent.clone()),
         accounts: reads.accounts_of_machine(tenant, machine).await?,
+        // It has no key that could have asked for anything.
+        holds: Vec::new(),
     };
     Ok(Facts { of_machine, version: reads.engagement(tenant, machine, agent.version).await? })
 }

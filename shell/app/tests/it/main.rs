@@ -3,6 +3,7 @@
 mod access;
 mod audit;
 mod collect;
+mod ending;
 mod enroll;
 mod found;
 mod hold;

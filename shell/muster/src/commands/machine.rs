@@ -7,8 +7,10 @@ use jiff::Timestamp;
 use muster_client::{Client, collect};
 use muster_model::{MachineId, MachineKind};
 use muster_wire::ListQuery;
+use muster_wire::ending::Readmit;
 use muster_wire::machine::{CreateMachine, CreatedMachine, Machine as Shape, MachineDetail, Revoke, Revoked};
 
+use super::ending::{self, Many};
 use super::lists::{Filter, Listed, or_dash};
 use super::rotate;
 use crate::cli::parse_pair;
@@ -27,17 +29,19 @@ pub(crate) enum Machine {
     Show(Which),
     /// Make a machine ahead of the real one, with an invite that only it can use.
     Create(Create),
-    /// Pause a machine: it keeps its identity and may do nothing.
-    Suspend(Act),
+    /// Pause machines: they keep their identity and may do nothing. By name, or by what they have in common.
+    Suspend(Many),
     /// End a pause.
     Resume(Act),
-    /// End a machine for good. It stays listed.
-    Retire(Act),
+    /// End machines for good. They stay listed. By name, or by what they have in common.
+    Retire(Many),
+    /// Permit that the hardware of a retired machine comes back as it, once.
+    Readmit(ReadmitArgs),
     /// Have machines get their next certificate now, whichever server they are connected to.
     Renew(Renew),
     /// Have machines make their next keys, one after the other; those that are away are told when they are back.
     Rotate(rotate::Rotate),
-    /// End a machine's credentials at once: one, or all of them.
+    /// End the credentials of machines at once. By name, or by what they have in common; or one credential.
     Revoke(RevokeArgs),
 }
 
@@ -111,21 +115,29 @@ pub(crate) struct Create {
 /// What to revoke.
 #[derive(Debug, Args)]
 pub(crate) struct RevokeArgs {
+    /// Which machines, and how sure.
+    #[command(flatten)]
+    many: Many,
+    /// Only this credential (crd_…) of one machine; all of them where nothing is said.
+    #[arg(long, value_name = "CREDENTIAL", conflicts_with = "all")]
+    credential: Option<String>,
+    /// All credentials, as where nothing is said; the machines are paused with them (suspended, revoked).
+    #[arg(long)]
+    all: bool,
+}
+
+/// Which machine may come back.
+#[derive(Debug, Args)]
+pub(crate) struct ReadmitArgs {
     /// Its identifier (mch_…) or name.
     #[arg(value_name = "MACHINE")]
     machine: String,
-    /// Only this credential (crd_…); all of them where nothing is said.
-    #[arg(long, value_name = "CREDENTIAL", conflicts_with = "all")]
-    credential: Option<String>,
-    /// All credentials, as where nothing is said; the machine is paused with them (suspended, revoked).
-    #[arg(long)]
-    all: bool,
-    /// Why, for the audit log and for the machine.
+    /// For how long (15m, 24h, 7d); a day where nothing is said.
+    #[arg(long, value_name = "DURATION", value_parser = parse_seconds)]
+    expires: Option<u32>,
+    /// Why, for the audit log.
     #[arg(long)]
     reason: Option<String>,
-    /// Only tell what would end.
-    #[arg(long)]
-    dry_run: bool,
 }
 
 /// Runs `muster machine`.
@@ -136,25 +148,45 @@ pub(crate) async fn run(context: &Context, verb: Machine) -> Result {
         Machine::Ls(args) => out.show(&ls(&client, &args).await?),
         Machine::Show(args) => out.show(&client.machine(&resolve(&client, args.machine).await?).await?),
         Machine::Create(args) => out.show(&client.create_machine(&args.into()).await?),
-        Machine::Suspend(act) => {
-            let id = resolve(&client, act.machine).await?;
-            out.show(&client.suspend_machine(&id, act.reason).await?)
-        }
+        Machine::Suspend(many) => match many.one().filter(|_| !many.dry_run) {
+            Some(one) => {
+                let id = resolve(&client, one.to_owned()).await?;
+                out.show(&client.suspend_machine(&id, many.reason).await?)
+            }
+            None => ending::run(context, &client, "suspend", &many).await,
+        },
         Machine::Resume(act) => {
             let id = resolve(&client, act.machine).await?;
             out.show(&client.resume_machine(&id, act.reason).await?)
         }
-        Machine::Retire(act) => {
-            let id = resolve(&client, act.machine).await?;
-            out.show(&client.retire_machine(&id, act.reason).await?)
+        Machine::Retire(many) => match many.one().filter(|_| !many.dry_run) {
+            Some(one) => {
+                let id = resolve(&client, one.to_owned()).await?;
+                out.show(&client.retire_machine(&id, many.reason).await?)
+            }
+            None => ending::run(context, &client, "retire", &many).await,
+        },
+        Machine::Readmit(args) => {
+            let id = resolve(&client, args.machine).await?;
+            let request = Readmit { expires_in: args.expires, reason: args.reason };
+            out.show(&client.readmit_machine(&id, &request).await?)
         }
         Machine::Rotate(args) => rotate::run(context, &client, args).await,
         Machine::Renew(args) => out.show(&renew(&client, args.machines).await?),
-        Machine::Revoke(args) => {
-            let id = resolve(&client, args.machine).await?;
-            let request = Revoke { credential: args.credential, reason: args.reason, dry_run: args.dry_run };
-            out.show(&client.revoke_machine(&id, &request).await?)
+        Machine::Revoke(args) => revoke(context, &client, args).await,
+    }
+}
+
+async fn revoke(context: &Context, client: &Client, args: RevokeArgs) -> Result {
+    let RevokeArgs { many, credential, .. } = args;
+    match (many.one(), &credential) {
+        (Some(one), _) => {
+            let id = resolve(client, one.to_owned()).await?;
+            let request = Revoke { credential, reason: many.reason, dry_run: many.dry_run };
+            context.out.show(&client.revoke_machine(&id, &request).await?)
         }
+        (None, Some(_)) => Err(Failure::usage("a credential is one machine's: name that machine alone")),
+        (None, None) => ending::run(context, client, "revoke", &many).await,
     }
 }
 
@@ -307,6 +339,9 @@ pub(super) fn facts(machine: &Shape, words: &[String], now: Timestamp) -> String
         ("labels", pairs(&machine.labels)),
         ("attributes", pairs(&machine.attributes)),
         ("grant", machine.grant.clone().unwrap_or_default()),
+        ("let in from", machine.entered_from.clone().unwrap_or_default()),
+        ("approved by", machine.approved_by.clone().unwrap_or_default()),
+        ("may come back", machine.readmit_until.map(|end| format!("once, until {end}")).unwrap_or_default()),
         ("contested by", machine.contested_by.clone().unwrap_or_default()),
         ("created", relative(now, machine.created_at)),
         ("enrolled", machine.enrolled_at.map(|at| relative(now, at)).unwrap_or_default()),

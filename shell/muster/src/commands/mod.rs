@@ -8,6 +8,7 @@ pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod db;
 pub(crate) mod doctor;
+pub(crate) mod ending;
 pub(crate) mod engagement;
 pub(crate) mod enroll;
 pub(crate) mod generate;

@@ -104,3 +104,48 @@ fn a_rotated_key_lets_nobody_in_and_throws_nobody_out() {
     });
     assert_eq!((&refusal["action"], &refusal["actor"]), (&json!("machine.enroll"), &json!("anonymous")));
 }
+
+#[test]
+fn q_07_a_leaked_grant_ends_with_all_who_came_in_by_it_and_no_one_else() {
+    let server = Server::up(&[]);
+    let leaked = server.muster(&["grant", "create", "--uses", "0"]);
+    let (token, grant) = (text(&leaked["token"]), text(&leaked["grant"]["id"]));
+    let http = server.http();
+    for hardware in ["hw_one", "hw_two"] {
+        assert_eq!(http.post("/v1/enroll", &Device::new().enrollment_on(&token, hardware)).status, 201);
+    }
+    let begins = &grant[..grant.len() - 3];
+    let told = server.muster(&["machine", "revoke", "--grant", begins, "--dry-run"]);
+    assert_eq!((&told["counts"]["machines"], &told["counts"]["certificates"]), (&json!(2), &json!(2)));
+    assert_eq!((&told["counts"]["grants"], &told["dry_run"]), (&json!(1), &json!(true)));
+    let (code, said) = server.fails(&["machine", "revoke", "--grant", &grant]);
+    assert!(code == 2 && said.contains("--yes --expect 2"), "nobody is here to be asked: {code} {said}");
+    let (code, said) = server.fails(&["machine", "revoke", "--grant", &grant, "--yes", "--expect", "3"]);
+    assert!(said.contains("2 machines are meant, not 3"), "{code} {said}");
+    let done = server.muster(&["machine", "revoke", "--grant", &grant, "--yes", "--expect", "2"]);
+    assert_eq!((&done["counts"], &done["machines"]), (&told["counts"], &told["machines"]));
+    let after = server.list(&["machine", "ls", "--state", "suspended"]);
+    assert_eq!(after.len(), 2, "this machine, which came in otherwise, is left alone");
+    assert_eq!(Device::new().enroll(&http, &token).status, 401, "nobody comes in by it any more");
+    let again = server.muster(&["machine", "revoke", "--grant", &grant, "--yes"]);
+    assert_eq!(again["counts"]["machines"], json!(0), "done is done");
+}
+
+#[test]
+fn what_was_retired_comes_back_once_where_an_operator_says_so() {
+    let server = Server::up(&[]);
+    let token = text(&server.muster(&["grant", "create", "--uses", "0"])["token"]);
+    let http = server.http();
+    let enroll = || http.post("/v1/enroll", &Device::new().enrollment_on(&token, "hw_one"));
+    let first = enroll();
+    let id = text(&first.json()["machine"]["id"]);
+    server.muster(&["machine", "retire", &id]);
+    assert_eq!(enroll().status, 202, "it waits for a person");
+    let permitted = server.muster(&["machine", "readmit", &id, "--expires", "1h"]);
+    assert!(permitted["readmit_until"].is_string(), "{permitted}");
+    let back = enroll();
+    assert_eq!((back.status, text(&back.json()["machine"]["id"])), (201, id.clone()), "{}", back.text());
+    assert!(server.show(&id)["readmit_until"].is_null(), "the permit was spent");
+    server.muster(&["machine", "retire", &id]);
+    assert_eq!(enroll().status, 202);
+}

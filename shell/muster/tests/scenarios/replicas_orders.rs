@@ -4,6 +4,7 @@
 //! 2. The connections by which the replicas listen stand still: orders reach it within five seconds all the same.
 //! 3. A machine revoked at A is refused at every replica at once, and its channel at B is cut.
 //! 4. A site's key rotated at A lets nobody in at B.
+//! 5. Revoke, suspend and retire, at the replica that holds the channel and at another one: measured.
 
 use std::time::Duration;
 
@@ -171,5 +172,36 @@ fn a_site_key_rotated_at_one_replica_lets_nobody_in_at_another() {
         }
         assert_eq!(device.enroll(&replicas.http_of(at), &key).status, 200, "who is in is in");
         key = next;
+    }
+}
+
+/// From the order until whoever holds the channel was told and, where the machine ends, was cut off.
+fn ending_took(replicas: &Replicas, by: usize, verb: &str) -> Duration {
+    let door = replicas.door(1);
+    let member = replicas.member(&replicas.token());
+    let channel = member.connect(&door, replicas);
+    eventually("it is online", SOON, || (replicas[1].show(&member.id)["online"] == true).then_some(()));
+    replicas[by].muster(&["machine", verb, &member.id]);
+    // The command has returned: its own start is no part of the promise.
+    let watch = Stopwatch::start();
+    let order = if verb == "revoke" { "revoked" } else { verb };
+    assert_eq!(channel.order(FIVE_SECONDS).as_deref(), Some(order), "{verb} at {by}");
+    if verb != "suspend" {
+        eventually("its channel is cut", FIVE_SECONDS, || (!channel.is_open()).then_some(()));
+    }
+    watch.elapsed()
+}
+
+#[test]
+fn q_07_endings_cut_a_channel_at_its_own_replica_within_a_second_and_at_another_within_five() {
+    let Some(database) = database() else { return };
+    let replicas = Replicas::on(&database.url());
+    for (by, at, limit) in [(1, "the same replica", A_SECOND), (0, "another replica", FIVE_SECONDS)] {
+        for verb in ["suspend", "revoke", "retire"] {
+            let took: Vec<Duration> = (0..3).map(|_| ending_took(&replicas, by, verb)).collect();
+            let most = took.iter().max().copied().unwrap_or_default();
+            eprintln!("{verb} at {at}: {most:?} at most of {took:?}");
+            assert!(most < limit, "{verb} at {at} took {most:?}");
+        }
     }
 }

@@ -3,13 +3,12 @@
 //! than its bound.
 
 mod body;
-mod cidr;
 mod prescan;
 mod rate;
 mod source;
 
 pub use body::{BodyError, BodyLimits, check_media_type, parse_json, read_body, read_json};
-pub use cidr::{Cidr, CidrError};
+pub use muster_model::{Cidr, CidrError};
 pub use prescan::{JsonBreach, JsonLimits};
 pub use rate::{MAX_KEYS, RateLimiter, RateQuota, RetryAfter};
 pub use source::{Bucket, Source, TrustedProxies, source_of};

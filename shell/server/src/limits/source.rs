@@ -8,8 +8,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use http::HeaderMap;
 
-use super::cidr::{Cidr, masked};
 use crate::serve::Peer;
+use muster_model::{Cidr, masked};
 
 const FORWARDED_FOR: &str = "x-forwarded-for";
 /// Proxies in a row; a longer list is not walked further.

@@ -49,6 +49,7 @@ fn every_refusal() -> Vec<Refusal> {
         Refusal::Forbidden { action: "" },
         Refusal::IdentityMismatch,
         Refusal::SlowDown { retry_after: 1 },
+        Refusal::CountDiffers { expected: 0, found: 0 },
         Refusal::IdempotencyMismatch,
     ]
 }

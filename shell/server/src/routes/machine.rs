@@ -6,6 +6,7 @@ use http::StatusCode;
 use muster_app::Store;
 use muster_app::{Error, Origin};
 use muster_model::{CredentialId, MachineId, ReasonText};
+use muster_wire::ending::{EndMachines, EndedMachines, Readmit};
 use muster_wire::machine::{
     CreateMachine, CreatedMachine, Machine, MachineDetail, Reasoned, Revoke, Revoked, reason,
 };
@@ -161,4 +162,34 @@ pub(super) async fn revoke<S: Store>(
     fields.finish(Some(())).map_err(Error::from)?;
     let said = reason(request.reason.as_deref())?;
     Ok(Json(state.app.revoke(machine, only, said, request.dry_run, &origin).await?))
+}
+
+/// End many machines by what they have in common, a part in each request; or tell what would end. Repeating it ends what is
+/// left.
+#[utoipa::path(
+    post, path = "/v1/machines/end", tag = "machines", request_body = EndMachines,
+    responses((status = 200, body = EndedMachines), (status = "default", body = muster_wire::Problem))
+)]
+pub(super) async fn end<S: Store>(
+    State(state): State<ServerState<S>>,
+    Extension(origin): Extension<Origin>,
+    Body(request): Body<EndMachines>,
+) -> Result<Json<EndedMachines>, Failure> {
+    Ok(Json(state.app.end_machines(request, &origin).await?))
+}
+
+/// Permit that the hardware of a retired machine comes back as it, once: by the next enrollment that a grant of its site
+/// allows, under a new key.
+#[utoipa::path(
+    post, path = "/v1/machines/{machine}/readmit", tag = "machines", params(("machine" = String, Path)),
+    request_body = Readmit,
+    responses((status = 200, body = Machine), (status = "default", body = muster_wire::Problem))
+)]
+pub(super) async fn readmit<S: Store>(
+    State(state): State<ServerState<S>>,
+    Extension(origin): Extension<Origin>,
+    Named(machine): Named<MachineId>,
+    OptionalBody(request): OptionalBody<Readmit>,
+) -> Result<Json<Machine>, Failure> {
+    Ok(Json(state.app.readmit(machine, request, &origin).await?))
 }

@@ -21,6 +21,8 @@ fn well_formed(path: &str, face_token: &str) -> Value {
         "/v1/session" => json!({"login": "mst_login_x"}),
         "/v1/machines/self/token" => json!({"audience": "vault"}),
         "/v1/machines" => json!({"name": "db-1"}),
+        "/v1/machines/end" => json!({"verb": "revoke", "site": "default", "dry_run": true}),
+        "/v1/machines/{machine}/readmit" => json!({"expires_in": 3600}),
         "/v1/sites" => json!({"code": "berlin"}),
         "/v1/grants" | "/v1/invites" => json!({"uses": 2}),
         "/v1/tokens" => json!({"name": "ci"}),
@@ -158,6 +160,9 @@ async fn the_examples_are_taken() {
         let nothing_to_accept = path == "/v1/restore/accept" && answer.status == StatusCode::CONFLICT;
         let nothing_to_accept = nothing_to_accept
             || path == "/v1/accounts/{account}/adopt" && answer.status == StatusCode::CONFLICT;
+        // The machine of the stage was never away.
+        let nothing_to_accept = nothing_to_accept
+            || path == "/v1/machines/{machine}/readmit" && answer.status == StatusCode::CONFLICT;
         let taken = answer.status.is_success() || refused_for_its_content || nothing_to_accept || no_agent;
         assert!(taken, "{path}: {answer:?}");
     }

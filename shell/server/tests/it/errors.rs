@@ -121,6 +121,7 @@ fn the_table_of_problems() {
         "409 account_foreign Stop",
         "409 choice_needed Stop",
         "409 choice_unavailable Stop",
+        "409 count_differs Stop",
         "409 idempotency_mismatch Stop",
         "409 key_taken Rotate",
         "409 name_taken Stop",

@@ -2,8 +2,8 @@
 
 use muster_lifecycle::MachineChange;
 use muster_model::{
-    Active, GrantId, HardwareId, Machine, MachineId, MachineKind, MachineState, Pending, ReasonText,
-    RetireCause, Retired, SiteId, SuspendCause, Suspended, TenantId,
+    Active, GrantId, HardwareId, Lineage, Machine, MachineId, MachineKind, MachineState, Pending, ReasonText,
+    RetireCause, Retired, SiteId, SuspendCause, Suspended, TenantId, Timestamp,
 };
 use muster_store::StoreError;
 
@@ -22,8 +22,8 @@ pub(crate) static MACHINES: Table =
 macro_rules! machine_columns {
     () => {
         "m.id, m.tenant_id, m.site_id, m.name, m.hostname, m.kind, m.hardware_id, m.key, m.generation, m.role,
-            m.labels, m.attributes, m.grant_id, m.state, m.state_since, m.state_cause, m.state_reason, m.created_at,
-            m.enrolled_at"
+            m.labels, m.attributes, m.grant_id, m.state, m.state_since, m.state_cause, m.state_reason, m.readmit_until,
+            m.created_at, m.enrolled_at, m.entered_at, m.entered_from, m.approved_by"
     };
 }
 
@@ -55,6 +55,11 @@ pub(crate) fn cells(cells: &mut Cells<'_>) -> Parsed<Machine> {
         state: state(cells)?,
         created_at: cells.time("created_at")?,
         enrolled_at: cells.opt_time("enrolled_at")?,
+        lineage: Lineage {
+            at: cells.opt_time("entered_at")?,
+            source: cells.opt_address("entered_from")?,
+            approved_by: cells.opt_actor("approved_by")?,
+        },
     })
 }
 
@@ -63,15 +68,21 @@ fn state(cells: &mut Cells<'_>) -> Parsed<MachineState> {
     let since = cells.time("state_since")?;
     let cause: Option<Box<str>> = cells.get("state_cause")?;
     let reason: Option<ReasonText> = cells.opt_text("state_reason")?;
+    let readmit = cells.opt_time("readmit_until")?;
+    if &*state != "retired" {
+        cells.absent("readmit_until", &readmit)?;
+    }
     let silent = |state| cells.absent("state_reason", &reason).map(|()| state);
     let suspended = |cause| MachineState::Suspended(Suspended { since, cause });
-    let retired = |cause| MachineState::Retired(Retired { since, cause });
+    let retired = |cause| MachineState::Retired(Retired { since, cause, readmit });
     match (&*state, cause.as_deref()) {
         ("pending", None) => silent(MachineState::Pending(Pending { since })),
         ("active", None) => silent(MachineState::Active(Active { since })),
         ("suspended", Some("probation")) => silent(suspended(SuspendCause::Probation)),
         ("suspended", Some("operator")) => Ok(suspended(SuspendCause::Operator(reason))),
         ("suspended", Some("revoked")) => Ok(suspended(SuspendCause::Revoked(reason))),
+        ("suspended", Some("silent")) => silent(suspended(SuspendCause::Silent)),
+        ("retired", Some("silent")) => silent(retired(RetireCause::Silent)),
         ("retired", Some("left")) => silent(retired(RetireCause::Left)),
         ("retired", Some("operator")) => Ok(retired(RetireCause::Operator(reason))),
         ("pending" | "active" | "suspended" | "retired", _) => Err(cells.broken("state_cause")),
@@ -85,12 +96,22 @@ fn cause(state: &MachineState) -> (Option<&'static str>, Option<&ReasonText>) {
         MachineState::Suspended(suspended) => match &suspended.cause {
             SuspendCause::Operator(reason) => (Some("operator"), reason.as_ref()),
             SuspendCause::Probation => (Some("probation"), None),
+            SuspendCause::Silent => (Some("silent"), None),
             SuspendCause::Revoked(reason) => (Some("revoked"), reason.as_ref()),
         },
         MachineState::Retired(retired) => match &retired.cause {
             RetireCause::Operator(reason) => (Some("operator"), reason.as_ref()),
             RetireCause::Left => (Some("left"), None),
+            RetireCause::Silent => (Some("silent"), None),
         },
+    }
+}
+
+/// Until when a tombstone's hardware may come back.
+fn readmit(state: &MachineState) -> Option<Timestamp> {
+    match state {
+        MachineState::Retired(retired) => retired.readmit,
+        MachineState::Pending(_) | MachineState::Active(_) | MachineState::Suspended(_) => None,
     }
 }
 
@@ -196,6 +217,8 @@ async fn write<E: Engine>(
 ) -> Result<(), StoreError> {
     let (cause, reason) = cause(&machine.state);
     let (labels, attributes) = (json(machine.labels.iter()), json(machine.attributes.iter()));
+    let source = machine.lineage.source.map(|source| source.to_string());
+    let approved_by = machine.lineage.approved_by.map(|actor| actor.to_string());
     let values = values![
         machine.tenant.as_bytes(),
         machine.id.as_bytes(),
@@ -216,6 +239,10 @@ async fn write<E: Engine>(
         reason.map(|reason| reason.as_str()),
         millis(machine.created_at),
         machine.enrolled_at.map(millis),
+        machine.lineage.at.map(millis),
+        source.as_deref(),
+        approved_by.as_deref(),
+        readmit(&machine.state).map(millis),
     ];
     sql::run_one(db, what, sql, &values).await
 }
@@ -223,8 +250,9 @@ async fn write<E: Engine>(
 async fn insert<E: Engine>(db: &mut E, machine: &Machine) -> Result<(), StoreError> {
     const SQL: &str = "INSERT INTO machines
         (tenant_id, id, site_id, name, hostname, kind, hardware_id, key, generation, role, labels, attributes,
-            grant_id, state, state_since, state_cause, state_reason, created_at, enrolled_at)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)";
+            grant_id, state, state_since, state_cause, state_reason, created_at, enrolled_at, entered_at,
+            entered_from, approved_by, readmit_until)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23)";
     write(db, "create a machine", SQL, machine).await
 }
 
@@ -233,7 +261,8 @@ async fn update<E: Engine>(db: &mut E, machine: &Machine) -> Result<(), StoreErr
     const SQL: &str =
         "UPDATE machines SET site_id = ?3, name = ?4, hostname = ?5, kind = ?6, hardware_id = ?7,
         key = ?8, generation = ?9, role = ?10, labels = ?11, attributes = ?12, grant_id = ?13, state = ?14,
-        state_since = ?15, state_cause = ?16, state_reason = ?17, created_at = ?18, enrolled_at = ?19
+        state_since = ?15, state_cause = ?16, state_reason = ?17, created_at = ?18, enrolled_at = ?19,
+        entered_at = ?20, entered_from = ?21, approved_by = ?22, readmit_until = ?23
         WHERE tenant_id = ?1 AND id = ?2 AND generation <= ?9";
     write(db, "update a machine", SQL, machine).await
 }

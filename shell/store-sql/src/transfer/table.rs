@@ -69,7 +69,8 @@ tables! {
         created_at Int, imported Text) by (tenant_id, id);
     machines (n Int, tenant_id Bytes, id Bytes, site_id Bytes, name Text, hostname Text, kind Text, hardware_id Text,
         key Bytes, generation Int, role Text, labels Text, attributes Text, grant_id Bytes, state Text,
-        state_since Int, state_cause Text, state_reason Text, created_at Int, enrolled_at Int) by (n);
+        state_since Int, state_cause Text, state_reason Text, created_at Int, enrolled_at Int, entered_at Int,
+        entered_from Text, approved_by Text, readmit_until Int) by (n);
     keys (fingerprint Bytes, tenant_id Bytes, algorithm Text, spki Bytes, machine_id Bytes, generation Int,
         standing Text, ordered_at Int) by (fingerprint, tenant_id);
     credentials (tenant_id Bytes, id Bytes, machine_id Bytes, generation Int, kind Text, key Bytes, secret Bytes,

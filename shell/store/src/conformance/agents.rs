@@ -178,7 +178,7 @@ pub async fn software_agents_are_listed_while_they_hold_a_nick_and_are_not_retir
         agents.push((machine, agent));
     }
     let freed = SoftwareAgent { freed_at: Some(at(1)), ..agents[1].1.clone() };
-    let state = MachineState::Retired(Retired { since: at(1), cause: RetireCause::Left });
+    let state = MachineState::Retired(Retired { since: at(1), cause: RetireCause::Left, readmit: None });
     let retired = Machine { state, ..agents[2].0.clone() };
     write(store, &things, vec![AgentChange::Update(freed).into(), updated(&retired)]).await;
     let note =

@@ -176,7 +176,7 @@ pub async fn machine_counts_follow_every_change<F: Fixture>(fixture: &F) {
     write(store, &things, vec![updated(&moved)]).await;
     assert_eq!(counts(&first).await, ([1, 0, 1, 0], 1));
     assert_eq!(counts(&second).await, ([1, 0, 1, 0], 1));
-    let retired = MachineState::Retired(Retired { since, cause: RetireCause::Left });
+    let retired = MachineState::Retired(Retired { since, cause: RetireCause::Left, readmit: None });
     write(store, &things, vec![updated(&Machine { state: retired, ..moved })]).await;
     assert_eq!(counts(&second).await, ([1, 0, 0, 1], 0));
     assert_eq!(counts(&first).await.1, 1);

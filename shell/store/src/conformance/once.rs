@@ -130,7 +130,7 @@ pub async fn one_live_machine_per_hardware<F: Fixture>(fixture: &F) {
     let first = things.machine(&site);
     let same = || Machine { hardware_id: first.hardware_id.clone(), ..things.machine(&site) };
     let retired = |machine: &Machine, millis| Machine {
-        state: MachineState::Retired(Retired { since: at(millis), cause: RetireCause::Left }),
+        state: MachineState::Retired(Retired { since: at(millis), cause: RetireCause::Left, readmit: None }),
         ..machine.clone()
     };
     let hardware: HardwareId = first.hardware_id.clone().expect("it has hardware");

@@ -9,10 +9,10 @@ use muster_model::{
     AccessKind, AccessToken, Account, Active, Actor, AgentRole, Attributes, AuditId, Binding, Claimant,
     Credential, CredentialKind, CredentialState, Delivery, EndReason, Engagement, EngagementVersion, Entry,
     Grant, GrantKind, GrantState, Hold, HoldReason, HoldState, KeyAlgorithm, KeyFingerprint, KeyRecord,
-    KeyStanding, Labels, Machine, MachineKind, MachineState, Minted, Mishap, MishapKind, Object, Operator,
-    OperatorRole, Pending, Provenance, PublicKey, Reason, ReimagePolicy, RetireCause, Retired, SecretHash,
-    SecretId, Site, SoftwareAgent, SuspendCause, Suspended, Tenant, TenantId, Timestamp, Uses, Verifier,
-    Wanted,
+    KeyStanding, Labels, Lineage, Machine, MachineKind, MachineState, Minted, Mishap, MishapKind, Object,
+    Operator, OperatorRole, Pending, Provenance, PublicKey, Reason, ReimagePolicy, RetireCause, Retired,
+    SecretHash, SecretId, Site, SoftwareAgent, SuspendCause, Suspended, Tenant, TenantId, Timestamp, Uses,
+    Verifier, Wanted,
 };
 
 use super::decisions::write;
@@ -175,6 +175,7 @@ impl Things {
             state: MachineState::Active(Active { since: at(1) }),
             created_at: at(0),
             enrolled_at: None,
+            lineage: Default::default(),
         }
     }
 
@@ -183,18 +184,21 @@ impl Things {
         let since = at(6);
         let said = || Some(text("moved to the other rack"));
         let suspended = |cause| MachineState::Suspended(Suspended { since, cause });
-        let retired = |cause| MachineState::Retired(Retired { since, cause });
+        let retired = |cause| MachineState::Retired(Retired { since, cause, readmit: None });
         let states = [
             MachineState::Pending(Pending { since }),
             MachineState::Active(Active { since }),
             suspended(SuspendCause::Operator(said())),
             suspended(SuspendCause::Operator(None)),
             suspended(SuspendCause::Probation),
+            suspended(SuspendCause::Silent),
             suspended(SuspendCause::Revoked(said())),
             suspended(SuspendCause::Revoked(None)),
             retired(RetireCause::Operator(said())),
             retired(RetireCause::Operator(None)),
             retired(RetireCause::Left),
+            retired(RetireCause::Silent),
+            MachineState::Retired(Retired { since, cause: RetireCause::Left, readmit: Some(at(8)) }),
         ];
         let bare = states.into_iter().zip(MachineKind::ALL.into_iter().cycle());
         let mut machines: Vec<Machine> =
@@ -209,6 +213,11 @@ impl Things {
             attributes: attributes(),
             grant: Some(self.id()),
             enrolled_at: Some(at(7)),
+            lineage: Lineage {
+                at: Some(at(7)),
+                source: Some(std::net::IpAddr::from([192, 0, 2, 7])),
+                approved_by: Some(Actor::Operator(self.id())),
+            },
             ..self.machine(site)
         });
         machines

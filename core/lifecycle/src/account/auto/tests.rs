@@ -181,7 +181,11 @@ fn over(state: MachineState) -> (Account, Machine) {
 }
 
 fn gone() -> MachineState {
-    MachineState::Retired(Retired { since: now(), cause: muster_model::RetireCause::Operator(None) })
+    MachineState::Retired(Retired {
+        since: now(),
+        cause: muster_model::RetireCause::Operator(None),
+        readmit: None,
+    })
 }
 
 /// A relay deletes itself when it ends and registers when it begins.

@@ -1,11 +1,12 @@
 //! Rows 1 to 8 of the decision table and the order of the checks.
 
 use muster_model::{
-    CredentialState, Entitlement, HoldReason, KeyStanding, MachineKind, MachineState, Refusal, SuspendCause,
-    Uses,
+    CredentialState, Entitlement, Hold, HoldReason, KeyStanding, Machine, MachineKind, MachineState, Refusal,
+    RetireCause, Retired, SuspendCause, Uses,
 };
 
 use crate::enroll::Known;
+use crate::plan::{Change, KeyChange};
 use crate::terms::Terms;
 use crate::tests::fixtures::*;
 
@@ -250,6 +251,54 @@ fn row_7_hardware_of_a_retired_machine_is_held_and_stays_retired() {
         assert_eq!((held(&plan).reason, held(&plan).existing), (HoldReason::WasRemoved, Some(machine_id(1))));
         assert_eq!(rows(&plan), ["hold opened"]);
     }
+}
+
+fn may_come_back() -> Known {
+    let state = MachineState::Retired(Retired {
+        since: ago(HOUR),
+        cause: RetireCause::Operator(None),
+        readmit: Some(now() + HOUR),
+    });
+    Known {
+        credentials: Vec::new(),
+        ..known(Machine { state, role: Some(text("core")), ..machine(1) }, None)
+    }
+}
+
+#[test]
+fn row_7_what_an_operator_readmitted_comes_back_once_as_the_same_machine_under_what_its_grant_stamps() {
+    let scene = Scene::new().on_hardware_of(may_come_back());
+    let plan = scene.plan();
+    let (back, _, again) = enrolled(&plan);
+    assert_eq!((back.id, back.generation, back.key, again), (machine_id(1), 2, Some(key(2)), false));
+    assert_eq!((back.role.clone(), told(&plan)), (Some(text("edge")), ("machine.return", "readmitted")));
+    assert!(
+        matches!(back.state, MachineState::Active(_)),
+        "the permit is spent: the state has no place for it"
+    );
+    let record =
+        plan.changes().iter().any(|change| matches!(change, Change::Key(KeyChange::Standing { .. })));
+    assert!(!record, "a key that was revoked stays so in the record");
+}
+
+#[test]
+fn row_7_a_permit_is_for_the_hardware_at_its_site_in_time_and_for_who_has_a_key_where_it_had_one() {
+    let held_as = |scene: Scene| held(&scene.plan()).reason;
+    assert_eq!(held_as(Scene::keyless().on_hardware_of(may_come_back())), HoldReason::WasRemoved);
+    let mut elsewhere = may_come_back();
+    elsewhere.machine.site = site_id(2);
+    assert_eq!(held_as(Scene::new().on_hardware_of(elsewhere)), HoldReason::WasRemoved);
+    let mut late = Scene::new().on_hardware_of(may_come_back());
+    late.fresh = fresh(now() + HOUR);
+    assert_eq!(held_as(late), HoldReason::WasRemoved);
+    let mut full = Scene::new().on_hardware_of(may_come_back());
+    full.site().seats = Some(1);
+    full.facts.site_use.machines = 1;
+    assert_eq!(held_as(full), HoldReason::Quota);
+    let mut turned_away = Scene::new().on_hardware_of(may_come_back());
+    let about = Hold { state: rejected(), ..hold(HoldReason::WasRemoved, Some(machine_id(1))) };
+    turned_away.facts.holds = vec![about];
+    assert!(matches!(turned_away.decide(), Err(Refusal::Rejected { .. })), "a rejection stands");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! An address range in CIDR notation (RFC 4632, RFC 4291 §2.3), as configuration writes it. A bare address is the
+//! An address range in CIDR notation (RFC 4632, RFC 4291 §2.3), as operators write it. A bare address is the
 //! range of itself; host bits below the prefix are refused, because they are nearly always a slip.
 
 use std::fmt;
@@ -70,7 +70,7 @@ impl fmt::Display for Cidr {
 }
 
 /// The address with everything below `prefix` cleared.
-pub(super) fn masked(address: IpAddr, prefix: u8) -> IpAddr {
+pub fn masked(address: IpAddr, prefix: u8) -> IpAddr {
     match address {
         IpAddr::V4(v4) => {
             let mask = u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0);
