@@ -20,6 +20,7 @@ pub mod nonce;
 pub mod order;
 pub mod plan;
 pub mod readmit;
+pub mod reap;
 pub mod refresh;
 pub mod repeat;
 pub mod rotate;
