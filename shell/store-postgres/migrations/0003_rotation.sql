@@ -8,6 +8,7 @@ ALTER TABLE nonces ADD COLUMN before_leap bigint;
 ALTER TABLE nonces ADD COLUMN after_leap bigint;
 ALTER TABLE nonces ADD COLUMN ahead_from bigint;
 ALTER TABLE nonces ADD COLUMN ahead_to bigint;
+
 -- How a machine was let in. Of those that came before this was kept, approvals are found among the holds.
 ALTER TABLE machines ADD COLUMN entered_at bigint;
 ALTER TABLE machines ADD COLUMN entered_from text COLLATE "C";

@@ -8,6 +8,7 @@ ALTER TABLE nonces ADD COLUMN before_leap INTEGER;
 ALTER TABLE nonces ADD COLUMN after_leap INTEGER;
 ALTER TABLE nonces ADD COLUMN ahead_from INTEGER;
 ALTER TABLE nonces ADD COLUMN ahead_to INTEGER;
+
 -- How a machine was let in. Of those that came before this was kept, approvals are found among the holds.
 ALTER TABLE machines ADD COLUMN entered_at INTEGER;
 ALTER TABLE machines ADD COLUMN entered_from TEXT;
