@@ -7,7 +7,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::time::Duration;
 
-use muster_agent_core::{Agent, Draw, Effect, Event, Fresh, Life, Standing, Timer, Verdict};
+use muster_agent_core::{Agent, Draw, Effect, Event, Fresh, Keys, Life, Standing, Timer, Verdict};
 use muster_model::{SignedDuration, Timestamp};
 
 use crate::line::Line;
@@ -132,7 +132,8 @@ impl World {
         for who in 0..usize::try_from(herd.agents).expect("a fleet fits") {
             let start = world.draw() % STARTS;
             let life = Life { not_before: at(start), not_after: at(start) + LIFE };
-            let agent = Agent::enrolled(life, Standing::Active);
+            let keys = Keys { made_at: life.not_before, rotate_after: None, open: None };
+            let agent = Agent::enrolled(life, Standing::Active, keys);
             world.agents.push(One { agent, life, timers: BTreeMap::new(), back_at: None });
             world.plan(start, who, What::Start);
             world.plan(AWAY_AT, who, What::Lost);

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use jiff::SignedDuration;
+
 use crate::event::{Effect, Event, Hook, Timer};
 use crate::pace::{Fresh, Life};
-use crate::state::{Channel, Ending, Patience, Renewal, Running, Standing, State};
+use crate::state::{Channel, Ending, Keys, Patience, Renewal, Rotation, Running, Standing, State};
 use crate::{enrolling, running};
 
 /// An agent: a state, and how much its enrollment bears.
@@ -12,22 +14,30 @@ use crate::{enrolling, running};
 pub struct Agent {
     state: State,
     patience: Patience,
+    rotate_after: Option<SignedDuration>,
 }
 
 impl Agent {
     /// One that has to enroll first.
     pub fn new(patience: Patience) -> Self {
-        Self { state: State::Enrolling { attempt: 0 }, patience }
+        Self { state: State::Enrolling { attempt: 0 }, patience, rotate_after: None }
     }
 
     /// One that waited on a hold when it stopped.
     pub fn waiting(patience: Patience, hold: String, poll_after: u32) -> Self {
-        Self { state: State::Waiting { hold, poll_after, attempt: 0 }, patience }
+        Self { state: State::Waiting { hold, poll_after, attempt: 0 }, ..Self::new(patience) }
     }
 
     /// One that is enrolled.
-    pub fn enrolled(life: Life, standing: Standing) -> Self {
-        Self { state: State::Running(Running::new(life, standing)), patience: Patience::Service }
+    pub fn enrolled(life: Life, standing: Standing, keys: Keys) -> Self {
+        let state = State::Running(Running::new(life, standing, keys));
+        Self { state, patience: Patience::Service, rotate_after: keys.rotate_after }
+    }
+
+    /// The same, with keys that grow no older than this once it is enrolled.
+    #[must_use]
+    pub fn rotating(self, rotate_after: Option<SignedDuration>) -> Self {
+        Self { rotate_after, ..self }
     }
 
     /// Where it stands.
@@ -38,10 +48,12 @@ impl Agent {
     /// Takes one event and says what to do.
     pub fn step(&mut self, event: Event, fresh: &Fresh) -> Vec<Effect> {
         let placeholder = State::Enrolling { attempt: 0 };
+        let keys = Keys { made_at: fresh.now, rotate_after: self.rotate_after, open: None };
         let (state, effects) = match std::mem::replace(&mut self.state, placeholder) {
-            State::Enrolling { attempt } => enrolling::asking(attempt, self.patience, event, fresh),
+            State::Enrolling { attempt } => enrolling::asking(attempt, self.patience, keys, event, fresh),
             State::Waiting { hold, poll_after, attempt } => {
-                enrolling::waiting(enrolling::Hold { hold, poll_after, attempt }, self.patience, event, fresh)
+                let hold = enrolling::Hold { hold, poll_after, attempt };
+                enrolling::waiting(hold, self.patience, keys, event, fresh)
             }
             State::Running(running) => running::step(running, event, fresh),
             ended @ State::Ended(_) => (ended, Vec::new()),
@@ -52,13 +64,17 @@ impl Agent {
 }
 
 impl Running {
-    pub(crate) fn new(life: Life, standing: Standing) -> Self {
+    pub(crate) fn new(life: Life, standing: Standing, keys: Keys) -> Self {
         Self {
             life,
             standing,
             channel: Channel::Down { attempt: 0 },
             renewal: Renewal::Planned { at: life.not_after },
             ordered: None,
+            keys,
+            rotation: Rotation::Planned { at: None },
+            rotate_ordered: None,
+            said: None,
         }
     }
 }

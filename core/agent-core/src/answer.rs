@@ -1,7 +1,8 @@
 //! What a failed request means for the identity.
 //!
-//! Only a problem document (RFC 9457) that came over a connection verified against our own roots, and says `revoked`
-//! or `unknown_machine`, ends an identity. [`Proved`] can be made nowhere else. Everything odd means "later".
+//! Only a problem document (RFC 9457) that came over a connection verified against our own roots, and says `revoked`,
+//! `superseded` or `unknown_machine`, ends a key, and with its last key an identity. [`Proved`] can be made
+//! nowhere else. Everything odd means "later".
 
 use jiff::Timestamp;
 use muster_wire::problem::MEDIA_TYPE;
@@ -22,11 +23,13 @@ pub struct Answer<'a> {
     pub authenticated: bool,
 }
 
-/// Why the server says an identity is over.
+/// Why the server says a key is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EndReason {
     /// The key was revoked.
     Revoked,
+    /// A newer key of the machine took its place.
+    Superseded,
     /// The server knows no machine with this key.
     UnknownMachine,
 }
@@ -38,8 +41,14 @@ pub struct Proved(EndReason);
 /// What a failure means.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// The identity is over.
+    /// The key that was shown is over; the identity is, where there is no other key.
     Ended(Proved),
+    /// The key that was shown may only vouch for another one.
+    RotationNeeded,
+    /// The key that was shown is not known, which says nothing for good: a server may have been put back to an older day.
+    NotAuthenticated,
+    /// The key that was proposed was proposed before, and another one took its place.
+    KeyTaken,
     /// A person turned the enrollment away.
     Rejected {
         /// What they said.
@@ -101,6 +110,7 @@ impl EndReason {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Revoked => "revoked",
+            Self::Superseded => "superseded",
             Self::UnknownMachine => "unknown_machine",
         }
     }
@@ -131,7 +141,11 @@ impl Answer<'_> {
         }
         match problem.code.as_str() {
             "revoked" => Verdict::Ended(Proved(EndReason::Revoked)),
+            "superseded" => Verdict::Ended(Proved(EndReason::Superseded)),
             "unknown_machine" => Verdict::Ended(Proved(EndReason::UnknownMachine)),
+            "rotation_needed" => Verdict::RotationNeeded,
+            "key_taken" => Verdict::KeyTaken,
+            "not_authenticated" => Verdict::NotAuthenticated,
             "rejected" => Verdict::Rejected { reason: problem.detail },
             "credential_expired" => Verdict::CertificateRefused,
             "suspended" => Verdict::Suspended,
@@ -180,7 +194,10 @@ impl Verdict {
 impl std::fmt::Display for Verdict {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Ended(end) => write!(f, "the server ended this identity: {}", end.0.as_str()),
+            Self::Ended(end) => write!(f, "the server ended this key: {}", end.0.as_str()),
+            Self::RotationNeeded => f.write_str("this key may only vouch for another one"),
+            Self::NotAuthenticated => f.write_str("the server does not know this key at present"),
+            Self::KeyTaken => f.write_str("the next key was proposed before, and another one took its place"),
             Self::Rejected { reason: Some(reason) } => write!(f, "rejected by an operator: {reason}"),
             Self::Rejected { reason: None } => f.write_str("rejected by an operator"),
             Self::Refused { code, detail, .. } => write!(f, "refused ({code}): {detail}"),
@@ -220,6 +237,10 @@ mod tests {
         let table = [
             (401, "revoked", "stop", Verdict::Ended(Proved(EndReason::Revoked))),
             (404, "unknown_machine", "stop", Verdict::Ended(Proved(EndReason::UnknownMachine))),
+            (403, "superseded", "enroll_again", Verdict::Ended(Proved(EndReason::Superseded))),
+            (401, "rotation_needed", "rotate", Verdict::RotationNeeded),
+            (409, "key_taken", "stop", Verdict::KeyTaken),
+            (401, "not_authenticated", "retry", Verdict::NotAuthenticated),
             (403, "rejected", "stop", Verdict::Rejected { reason: None }),
             (401, "credential_expired", "rotate", Verdict::CertificateRefused),
             (401, "clock_skew", "retry", Verdict::ClockSkew { server_time: now }),

@@ -5,7 +5,7 @@ use crate::answer::{EndReason, Verdict};
 use crate::event::{Effect, Event, Hook, Timer};
 use crate::pace::{Fresh, Life, backoff};
 use crate::running;
-use crate::state::{Ending, Patience, Running, Standing, State};
+use crate::state::{Ending, Keys, Patience, Running, Standing, State};
 
 /// A hold is polled at least this often and at most every second, whatever the server says.
 const MAX_POLL: u32 = 300;
@@ -18,10 +18,16 @@ pub(crate) struct Hold {
 }
 
 /// No answer yet.
-pub(crate) fn asking(attempt: u32, patience: Patience, event: Event, fresh: &Fresh) -> (State, Vec<Effect>) {
+pub(crate) fn asking(
+    attempt: u32,
+    patience: Patience,
+    keys: Keys,
+    event: Event,
+    fresh: &Fresh,
+) -> (State, Vec<Effect>) {
     match event {
         Event::Started | Event::Due(Timer::Enroll) => (State::Enrolling { attempt }, vec![Effect::Enroll]),
-        Event::Enrolled { life, standing } => enrolled(life, standing, fresh),
+        Event::Enrolled { life, standing } => enrolled(life, standing, keys, fresh),
         Event::Held { hold, poll_after } => held(hold, poll_after, patience, fresh),
         Event::EnrollFailed(verdict) => match verdict {
             // A hold that is gone while nothing waits on it is an odd answer.
@@ -33,14 +39,20 @@ pub(crate) fn asking(attempt: u32, patience: Patience, event: Event, fresh: &Fre
 }
 
 /// A person decides.
-pub(crate) fn waiting(hold: Hold, patience: Patience, event: Event, fresh: &Fresh) -> (State, Vec<Effect>) {
+pub(crate) fn waiting(
+    hold: Hold,
+    patience: Patience,
+    keys: Keys,
+    event: Event,
+    fresh: &Fresh,
+) -> (State, Vec<Effect>) {
     let Hold { hold, poll_after, attempt } = hold;
     match event {
         Event::Started | Event::Due(Timer::Enroll) => {
             let poll = Effect::Poll { hold: hold.clone() };
             (State::Waiting { hold, poll_after, attempt }, vec![poll])
         }
-        Event::Enrolled { life, standing } => enrolled(life, standing, fresh),
+        Event::Enrolled { life, standing } => enrolled(life, standing, keys, fresh),
         Event::Held { hold, poll_after } => held(hold, poll_after, patience, fresh),
         // The hold is over without a decision: the same request, by the same key, makes or finds another.
         Event::EnrollFailed(Verdict::Gone) => (State::Enrolling { attempt: 0 }, vec![Effect::Enroll]),
@@ -55,12 +67,12 @@ pub(crate) fn waiting(hold: Hold, patience: Patience, event: Event, fresh: &Fres
     }
 }
 
-fn enrolled(life: Life, standing: Standing, fresh: &Fresh) -> (State, Vec<Effect>) {
+fn enrolled(life: Life, standing: Standing, keys: Keys, fresh: &Fresh) -> (State, Vec<Effect>) {
     let mut effects = vec![Effect::Hook { hook: Hook::Enrolled, acknowledge: None }];
     if standing == Standing::Suspended {
         effects.push(Effect::Hook { hook: Hook::Suspended, acknowledge: None });
     }
-    let (state, more) = running::step(Running::new(life, standing), Event::Started, fresh);
+    let (state, more) = running::step(Running::new(life, standing, keys), Event::Started, fresh);
     effects.extend(more);
     (state, effects)
 }

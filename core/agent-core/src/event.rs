@@ -36,6 +36,33 @@ pub enum Event {
     Renewed(Life),
     /// Renewing failed.
     RenewFailed(Verdict),
+    /// The next key has its certificate, durably.
+    Certified,
+    /// Making the next key, or asking for its certificate, failed.
+    RotateFailed(Verdict),
+    /// The channel by the next key is open and the server said hello.
+    NextOpened {
+        /// How the server says the machine stands.
+        standing: Standing,
+        /// The life of the next key's certificate.
+        life: Life,
+        /// When the next key was made.
+        made_at: Timestamp,
+    },
+    /// The channel by the next key could not be opened.
+    NextClosed(Verdict),
+    /// The key that is shown is noted durably as the present one.
+    Settled,
+    /// Noting it failed.
+    SettleFailed(Verdict),
+    /// The server has heard that it is.
+    Confirmed,
+    /// Nothing is left of the key before.
+    Forgotten,
+    /// The server could not be told, or the key before not be removed.
+    ConfirmFailed(Verdict),
+    /// The key of the other slot is shown from now on, with the life of its certificate; nothing where there is none.
+    Swapped(Option<Life>),
     /// The channel is open and the server said hello.
     ChannelOpened {
         /// How the server says the machine stands.
@@ -64,6 +91,22 @@ pub enum Effect {
     },
     /// Ask for a new certificate.
     Renew(Proof),
+    /// Make the next key durable unless it is, and ask for a certificate for it: the same request every time.
+    Rotate,
+    /// Open a channel by the next key, beside the present one.
+    TryNext,
+    /// Show the next key from now on: its channel takes the place of the present one.
+    TakeNext,
+    /// Note durably that the key that is shown is the present one.
+    Settle,
+    /// Tell the server so.
+    Confirm,
+    /// Remove the files of the key before.
+    Forget,
+    /// Remove the files of the next key: it will never be one.
+    Abandon,
+    /// Show the key of the other slot instead.
+    Swap,
     /// Open the channel.
     OpenChannel,
     /// Close the channel.
@@ -110,6 +153,8 @@ pub enum Timer {
     Enroll,
     /// For renewing.
     Renew,
+    /// For rotating the key.
+    Rotate,
     /// For opening the channel again.
     Channel,
 }

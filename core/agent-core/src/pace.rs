@@ -19,6 +19,9 @@ const SHORTEST: Duration = Duration::from_millis(50);
 /// at once.
 const OVERDUE_SPREAD: Duration = Duration::from_secs(30);
 
+/// A rotation that is overdue at start is spread over this long: it waits well, and after an upgrade a whole fleet may be due.
+const OVERDUE_KEY_SPREAD: Duration = Duration::from_secs(3600);
+
 /// A number drawn uniformly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Draw(pub u32);
@@ -72,6 +75,20 @@ impl Life {
         let soon = OVERDUE_SPREAD.mul_f64(fresh.spread.fraction());
         fresh.now.checked_add(soon).map_or(at, |soon| soon.min(self.not_after))
     }
+}
+
+/// When a key is rotated: between 50 % and 80 % of what it may live, as a certificate is renewed, so that the rest
+/// is left for outages before anybody calls it overdue. One that is past that is rotated within
+/// an hour, or a fifth of that life if that is less.
+pub(crate) fn rotation_point(made_at: Timestamp, after: SignedDuration, fresh: &Fresh) -> Timestamp {
+    let not_after = made_at.checked_add(after).unwrap_or(Timestamp::MAX);
+    let at = Life { not_before: made_at, not_after }.renewal_point(fresh.spread);
+    if at > fresh.now {
+        return at;
+    }
+    let window = Duration::try_from(after / 5).unwrap_or_default().min(OVERDUE_KEY_SPREAD);
+    let soon = window.mul_f64(fresh.spread.fraction());
+    fresh.now.checked_add(soon).unwrap_or(at)
 }
 
 /// How long to wait after a failure: what the server asked for ±20 %, else full jitter under a ceiling that doubles

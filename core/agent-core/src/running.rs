@@ -1,4 +1,4 @@
-//! A known machine: its channel, its orders, its next certificate.
+//! A known machine: its channel, its orders, its next certificate. Its next key is beside this, in [`rotating`].
 
 use jiff::Timestamp;
 use muster_wire::channel::Order;
@@ -7,6 +7,7 @@ use crate::agent::{ended, wake};
 use crate::answer::Verdict;
 use crate::event::{Effect, Event, Hook, Proof, Timer};
 use crate::pace::{Fresh, Life, MAX_NAP, backoff};
+use crate::rotating;
 use crate::state::{Channel, Ending, Renewal, Running, Standing, State};
 
 /// A channel that held this long was a good one: the next failure counts as the first.
@@ -17,27 +18,48 @@ pub(crate) fn step(mut running: Running, event: Event, fresh: &Fresh) -> (State,
     let effects = match event {
         Event::Started => start(&mut running, fresh),
         Event::Due(Timer::Renew) => renewal_due(&mut running, fresh),
+        Event::Due(Timer::Rotate) => rotating::due(&mut running, fresh),
         Event::Due(Timer::Channel) => channel_due(&mut running),
         Event::Renewed(life) => renewed(&mut running, life, fresh),
         Event::ChannelOpened { standing } => channel_opened(&mut running, standing, fresh.now),
-        Event::ChannelClosed(Verdict::Ended(end)) | Event::RenewFailed(Verdict::Ended(end)) => {
-            return ended(Ending::Told(end.reason()), None);
+        Event::ChannelClosed(Verdict::Ended(end))
+        | Event::RenewFailed(Verdict::Ended(end))
+        | Event::RotateFailed(Verdict::Ended(end))
+        | Event::ConfirmFailed(Verdict::Ended(end)) => {
+            return rotating::told(running, Ending::Told(end.reason()), None);
         }
         Event::ChannelClosed(verdict) => channel_closed(&mut running, &verdict, fresh),
         Event::RenewFailed(verdict) => renew_failed(&mut running, &verdict, fresh),
+        Event::Certified => rotating::certified(&mut running),
+        Event::RotateFailed(verdict) => rotating::ask_failed(&mut running, &verdict, fresh),
+        Event::NextOpened { standing, life, made_at } => {
+            rotating::next_opened(&mut running, standing, life, made_at, fresh)
+        }
+        Event::NextClosed(verdict) => rotating::next_closed(&mut running, &verdict, fresh),
+        Event::Settled => rotating::settled(&mut running),
+        Event::SettleFailed(verdict) | Event::ConfirmFailed(verdict) => {
+            rotating::end_failed(&mut running, &verdict, fresh)
+        }
+        Event::Confirmed => rotating::confirmed(&running),
+        Event::Forgotten => rotating::forgotten(&mut running, fresh),
+        Event::Swapped(life) => return rotating::swapped(running, life, fresh),
         Event::Ordered { .. } if !running.is_up() => Vec::new(),
-        Event::Ordered { id, order } => match order {
-            Order::Renew => renew_ordered(&mut running, id, fresh.now),
-            // No server orders it yet.
-            Order::Rotate => Vec::new(),
-            Order::Suspend => stand(&mut running, Standing::Suspended, Some(id)),
-            Order::Resume => stand(&mut running, Standing::Active, Some(id)),
-            Order::Retire => return ended(Ending::Retired, Some(id)),
-            Order::Revoked => return ended(Ending::Revoked, Some(id)),
-        },
+        Event::Ordered { id, order } => return obey(running, id, order, fresh),
         Event::Due(Timer::Enroll) | Event::Enrolled { .. } | Event::Held { .. } | Event::EnrollFailed(_) => {
             Vec::new()
         }
+    };
+    (State::Running(running), effects)
+}
+
+fn obey(mut running: Running, id: u64, order: Order, fresh: &Fresh) -> (State, Vec<Effect>) {
+    let effects = match order {
+        Order::Renew => renew_ordered(&mut running, id, fresh.now),
+        Order::Rotate => rotating::ordered(&mut running, id),
+        Order::Suspend => stand(&mut running, Standing::Suspended, Some(id)),
+        Order::Resume => stand(&mut running, Standing::Active, Some(id)),
+        Order::Retire => return ended(Ending::Retired, Some(id)),
+        Order::Revoked => return rotating::told(running, Ending::Revoked, Some(id)),
     };
     (State::Running(running), effects)
 }
@@ -50,6 +72,13 @@ impl Running {
 }
 
 fn start(running: &mut Running, fresh: &Fresh) -> Vec<Effect> {
+    let mut effects = begin(running, fresh);
+    effects.extend(rotating::start(running, fresh));
+    effects
+}
+
+/// Shows the key: by its certificate, or by a signature where that is over.
+pub(crate) fn begin(running: &mut Running, fresh: &Fresh) -> Vec<Effect> {
     if running.life.is_over(fresh.now) {
         // Expired is not revoked: a signature of the same key gets the next certificate. The channel follows.
         running.channel = Channel::Down { attempt: 0 };
@@ -59,7 +88,7 @@ fn start(running: &mut Running, fresh: &Fresh) -> Vec<Effect> {
     vec![Effect::OpenChannel, plan(running, fresh)]
 }
 
-fn plan(running: &mut Running, fresh: &Fresh) -> Effect {
+pub(crate) fn plan(running: &mut Running, fresh: &Fresh) -> Effect {
     let at = running.life.plan(fresh);
     running.renewal = Renewal::Planned { at };
     nap(at, fresh.now)
@@ -75,6 +104,15 @@ fn ask(running: &mut Running, attempt: u32, proof: Proof) -> Effect {
     Effect::Renew(proof)
 }
 
+/// Asks, unless a rotation is under way: that goes first.
+fn ask_in_turn(running: &mut Running, attempt: u32, proof: Proof) -> Effect {
+    if running.is_rotating() {
+        running.renewal = Renewal::BackingOff { attempt };
+        return wake(Timer::Renew, rotating::OTHER_FIRST);
+    }
+    ask(running, attempt, proof)
+}
+
 fn proof_at(life: &Life, now: Timestamp) -> Proof {
     if life.is_over(now) { Proof::Signature } else { Proof::Certificate }
 }
@@ -83,8 +121,8 @@ fn renewal_due(running: &mut Running, fresh: &Fresh) -> Vec<Effect> {
     let proof = proof_at(&running.life, fresh.now);
     match running.renewal {
         Renewal::Planned { at } if fresh.now < at => vec![nap(at, fresh.now)],
-        Renewal::Planned { .. } => vec![ask(running, 0, proof)],
-        Renewal::BackingOff { attempt } => vec![ask(running, attempt, proof)],
+        Renewal::Planned { .. } => vec![ask_in_turn(running, 0, proof)],
+        Renewal::BackingOff { attempt } => vec![ask_in_turn(running, attempt, proof)],
         Renewal::Asking { .. } => Vec::new(),
     }
 }
@@ -94,7 +132,7 @@ fn renew_ordered(running: &mut Running, id: u64, now: Timestamp) -> Vec<Effect> 
     match running.renewal {
         Renewal::Asking { .. } => Vec::new(),
         Renewal::Planned { .. } | Renewal::BackingOff { .. } => {
-            vec![ask(running, 0, proof_at(&running.life, now))]
+            vec![ask_in_turn(running, 0, proof_at(&running.life, now))]
         }
     }
 }
@@ -109,6 +147,7 @@ fn renewed(running: &mut Running, life: Life, fresh: &Fresh) -> Vec<Effect> {
         running.channel = Channel::Opening { attempt };
         effects.push(Effect::OpenChannel);
     }
+    effects.extend(rotating::came_back(running));
     effects
 }
 
@@ -126,12 +165,15 @@ fn renew_failed(running: &mut Running, verdict: &Verdict, fresh: &Fresh) -> Vec<
             running.renewal = Renewal::BackingOff { attempt: next };
             let mut effects = set_clock(verdict);
             effects.push(wake(Timer::Renew, backoff(attempt, fresh.jitter, verdict.retry_after())));
+            if *verdict == Verdict::RotationNeeded {
+                effects.extend(rotating::needed(running));
+            }
             effects
         }
     }
 }
 
-fn set_clock(verdict: &Verdict) -> Vec<Effect> {
+pub(crate) fn set_clock(verdict: &Verdict) -> Vec<Effect> {
     match verdict {
         Verdict::ClockSkew { server_time } => vec![Effect::SetClock(*server_time)],
         _ => Vec::new(),
@@ -148,7 +190,9 @@ fn channel_opened(running: &mut Running, standing: Standing, now: Timestamp) -> 
     let Channel::Opening { attempt } = running.channel else { return Vec::new() };
     running.channel = Channel::Up { since: now, attempt };
     // Orders given while we were away are not repeated one by one: the hello says how things stand.
-    stand(running, standing, None)
+    let mut effects = stand(running, standing, None);
+    effects.extend(rotating::came_back(running));
+    effects
 }
 
 fn channel_closed(running: &mut Running, verdict: &Verdict, fresh: &Fresh) -> Vec<Effect> {
@@ -157,19 +201,22 @@ fn channel_closed(running: &mut Running, verdict: &Verdict, fresh: &Fresh) -> Ve
         Channel::Up { attempt, .. } | Channel::Opening { attempt } => attempt,
         Channel::Down { .. } => return Vec::new(),
     };
-    running.ordered = None;
+    (running.ordered, running.rotate_ordered) = (None, None);
     running.channel = Channel::Down { attempt: attempt.saturating_add(1) };
     let mut effects = set_clock(verdict);
     effects.push(wake(Timer::Channel, backoff(attempt, fresh.jitter, verdict.retry_after())));
     let planned = matches!(running.renewal, Renewal::Planned { .. });
     if *verdict == Verdict::CertificateRefused && planned {
-        effects.push(ask(running, attempt, Proof::Signature));
+        effects.push(ask_in_turn(running, attempt, Proof::Signature));
+    }
+    if *verdict == Verdict::RotationNeeded {
+        effects.extend(rotating::needed(running));
     }
     effects
 }
 
 /// Takes over how the server says the machine stands; the hook runs only where that is a change.
-fn stand(running: &mut Running, standing: Standing, acknowledge: Option<u64>) -> Vec<Effect> {
+pub(crate) fn stand(running: &mut Running, standing: Standing, acknowledge: Option<u64>) -> Vec<Effect> {
     if running.standing == standing {
         return acknowledge.map(Effect::Acknowledge).into_iter().collect();
     }

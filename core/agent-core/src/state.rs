@@ -1,6 +1,6 @@
 //! Where an agent stands. Each state carries what exists in it.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::answer::{EndReason, Verdict};
@@ -43,6 +43,62 @@ pub struct Running {
     pub renewal: Renewal,
     /// A renew order that is acknowledged once the certificate is there.
     pub ordered: Option<u64>,
+    /// Its keys.
+    pub keys: Keys,
+    /// Its next key.
+    pub rotation: Rotation,
+    /// A rotate order that is acknowledged once the new key has worked.
+    pub rotate_ordered: Option<u64>,
+    /// What was said to the key of the other slot, while it is not known whether this one works.
+    pub said: Option<Ending>,
+}
+
+/// What is known of the keys in the machine's store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keys {
+    /// When the present one was made.
+    pub made_at: Timestamp,
+    /// How old a key may grow; for ever where nothing is said.
+    pub rotate_after: Option<SignedDuration>,
+    /// What comes next in a rotation that was under way when the agent stopped.
+    pub open: Option<Step>,
+}
+
+/// The steps of a rotation. Each leaves something durable, by which a restart knows the next one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Step {
+    /// The next key is made, and a certificate is asked for it.
+    Ask,
+    /// It is shown for the first time, beside the present one.
+    Use,
+    /// It has worked: it is noted as the present one.
+    Settle,
+    /// The server hears of that; then the key before is of no use to anybody.
+    Confirm,
+}
+
+/// The next key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rotation {
+    /// It will be made.
+    Planned {
+        /// When; never where nothing is said.
+        at: Option<Timestamp>,
+    },
+    /// A step is under way.
+    Doing {
+        /// Which.
+        step: Step,
+        /// Failures in a row.
+        attempt: u32,
+    },
+    /// A step will be tried when the timer fires.
+    BackingOff {
+        /// Which.
+        step: Step,
+        /// Failures in a row.
+        attempt: u32,
+    },
 }
 
 /// Whether the workload may run.
@@ -142,6 +198,18 @@ impl Standing {
     /// Reads the server's word. Anything but `suspended` leaves the workload alone.
     pub fn from_wire(state: &str) -> Self {
         if state == "suspended" { Self::Suspended } else { Self::Active }
+    }
+}
+
+impl Step {
+    /// The word in tables.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ask => "ask",
+            Self::Use => "use",
+            Self::Settle => "settle",
+            Self::Confirm => "confirm",
+        }
     }
 }
 

@@ -8,16 +8,18 @@ use std::path::Path;
 use std::sync::Arc;
 
 use data_encoding::BASE64;
-use jiff::Timestamp;
-use muster_agent_core::{Agent, Patience};
+use jiff::{SignedDuration, Timestamp};
+use muster_agent_core::{Agent, Keys, Patience};
 use muster_wire::enroll::{CredentialForm, EnrollRequest};
 use serde_json::{Value, json};
 
 use crate::key::MachineKey;
 use crate::machine::facts;
 use crate::net::{endpoint::Endpoint, trust};
+use crate::rotate::Other;
 use crate::run::{Joining, Way};
 use crate::store::records::{EndedNote, Pending, VERSION, token_name};
+use crate::store::slots::Slots;
 use crate::store::{Enrolled, Found, Store};
 use crate::{AgentError, Signal};
 
@@ -34,22 +36,27 @@ pub(crate) enum Holding {
     Enrolled(Box<Enrolled>),
 }
 
+/// The core's state, what the agent has in hand, and what its other slot holds.
+pub(crate) type Begun = (Agent, (Holding, Other));
+
 /// Finds out where to begin.
 pub(crate) fn begin(
     store: &Store,
     joining: Option<&Joining>,
     patience: Patience,
     now: Timestamp,
-) -> Result<(Agent, Holding), AgentError> {
-    match store.load()? {
-        Found::Ended(note) => Err(over(note, store.path())),
-        Found::Enrolled(enrolled) => go_on(store, enrolled, joining),
-        Found::Pending(pending, key) => resume(store, pending, key, joining, patience),
+    rotate_after: Option<SignedDuration>,
+) -> Result<Begun, AgentError> {
+    let (agent, holding) = match store.load()? {
+        Found::Ended(note) => return Err(over(note, store.path())),
+        Found::Enrolled(slots) => return go_on(store, *slots, joining, now, rotate_after),
+        Found::Pending(pending, key) => resume(store, pending, key, joining, patience)?,
         Found::Nothing => match joining {
-            Some(joining) => start(store, joining, patience, now),
-            None => Err(AgentError::NotEnrolled { dir: store.path().to_owned() }),
+            Some(joining) => start(store, joining, patience, now)?,
+            None => return Err(AgentError::NotEnrolled { dir: store.path().to_owned() }),
         },
-    }
+    };
+    Ok((agent.rotating(rotate_after), (holding, Other::default())))
 }
 
 fn over(note: EndedNote, dir: &Path) -> AgentError {
@@ -63,22 +70,28 @@ fn over(note: EndedNote, dir: &Path) -> AgentError {
 /// stays with the pinned roots, whatever the address.
 fn go_on(
     store: &Store,
-    mut enrolled: Box<Enrolled>,
+    mut slots: Slots,
     joining: Option<&Joining>,
-) -> Result<(Agent, Holding), AgentError> {
-    let identity = &mut enrolled.identity;
-    if let Some(joining) = joining {
-        if !trust::holds(&identity.trust, joining.way.pin()) {
-            return Err(AgentError::OtherServer { url: identity.url.clone() });
-        }
-        if identity.url != joining.way.url() {
-            Endpoint::parse(joining.way.url()).map_err(AgentError::config)?;
-            identity.url = joining.way.url().to_owned();
-            store.save_standing(identity)?;
-        }
+    now: Timestamp,
+    rotate_after: Option<SignedDuration>,
+) -> Result<Begun, AgentError> {
+    let identity = &mut slots.present.identity;
+    if let Some(joining) = joining
+        && !trust::holds(&identity.trust, joining.way.pin())
+    {
+        return Err(AgentError::OtherServer { url: identity.url.clone() });
     }
-    let agent = Agent::enrolled(identity.life, identity.standing);
-    Ok((agent, Holding::Enrolled(enrolled)))
+    if let Some(url) = joining.map(|joining| joining.way.url()).filter(|url| identity.url != *url) {
+        Endpoint::parse(url).map_err(AgentError::config)?;
+        identity.url = url.to_owned();
+        store.save_standing(identity)?;
+    }
+    store.put_right(&slots, now);
+    let (other, open) = Other::of(&mut slots);
+    let identity = &slots.present.identity;
+    let keys = Keys { made_at: identity.key_made_at(), rotate_after, open };
+    let agent = Agent::enrolled(identity.life, identity.standing, keys);
+    Ok((agent, (Holding::Enrolled(Box::new(slots.present)), other)))
 }
 
 fn start(

@@ -1,28 +1,31 @@
 //! The loop: what happened goes into the core, what the core wants is carried out.
 //!
-//! Requests, the channel and hooks run beside the loop, at most one of each kind; files are written here, in order,
-//! before the core hears that something is so.
+//! Requests, the channels and hooks run beside the loop, at most one of each kind; files are written here, in order,
+//! before the core hears that something is so. What comes back to a key that is not shown any more is dropped.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use muster_agent_core::{Agent, Ending, Event, State, Timer, Verdict};
+use muster_model::KeyFingerprint;
 use muster_wire::channel::ServerFrame;
 use muster_wire::enroll::{EnrollAnswer, Renewed};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
 use crate::begin::Holding;
 use crate::error::shown;
+use crate::links::Links;
 use crate::machine::hooks::Queue;
 use crate::net::calls::Line;
 use crate::net::endpoint::Endpoint;
 use crate::net::sign::Signer;
 use crate::ports::Ports;
 use crate::progress::Observer;
+use crate::rotate::Other;
 use crate::status::Report;
 use crate::store::Store;
 use crate::{AgentError, Progress};
@@ -66,8 +69,11 @@ pub(crate) struct Driver {
     pub(crate) tasks: JoinSet<News>,
     pub(crate) timers: BTreeMap<Timer, Instant>,
     pub(crate) hooks: Queue,
-    pub(crate) heard: (mpsc::Sender<ServerFrame>, mpsc::Receiver<ServerFrame>),
-    pub(crate) acknowledge: Option<mpsc::Sender<u64>>,
+    pub(crate) links: Links,
+    /// What the slot holds that is not shown.
+    pub(crate) other: Other,
+    /// What came of effects that are done at once.
+    pub(crate) soon: VecDeque<Event>,
     pub(crate) report: Report,
     agent: Agent,
     observer: Observer,
@@ -79,15 +85,19 @@ pub(crate) enum News {
     Enrollment(Result<EnrollAnswer, Verdict>),
     /// The root that the pin names; the enrollment may go on.
     Root(String),
-    /// The answer to renewing.
-    Renewal(Result<Renewed, Verdict>),
-    /// The channel is lost.
-    Channel(Verdict),
+    /// The answer to renewing, to this key.
+    Renewal(KeyFingerprint, Result<Renewed, Verdict>),
+    /// The answer to proposing the next key, to the one that vouches for it.
+    Rotation(KeyFingerprint, Result<Renewed, Verdict>),
+    /// Whether the server has heard that this key is the durable one.
+    Confirmation(KeyFingerprint, Result<(), Verdict>),
+    /// The channel of this number is lost.
+    Channel(u32, Verdict),
 }
 
 enum Next {
     Stop,
-    Heard(ServerFrame),
+    Heard(u32, ServerFrame),
     Done(Result<News, JoinError>),
     HookDone(u64),
     Due(Timer),
@@ -98,7 +108,7 @@ impl Driver {
         setting: Setting,
         store: Store,
         agent: Agent,
-        holding: Holding,
+        (holding, other): (Holding, Other),
         observer: Observer,
     ) -> Result<Self, AgentError> {
         let url = match &holding {
@@ -115,8 +125,9 @@ impl Driver {
             tasks: JoinSet::new(),
             timers: BTreeMap::new(),
             hooks: Queue::new(),
-            heard: mpsc::channel(16),
-            acknowledge: None,
+            links: Links::new(),
+            other,
+            soon: VecDeque::new(),
             report: Report::default(),
             agent,
             observer,
@@ -134,18 +145,24 @@ impl Driver {
             return Ok(finish);
         }
         loop {
+            if let Some(event) = self.soon.pop_front() {
+                if let Some(finish) = self.step(event).await {
+                    return Ok(finish);
+                }
+                continue;
+            }
             let event = match self.next(&mut shutdown).await {
                 Next::Stop => {
                     tracing::info!("the agent stops as told");
                     return Ok(Finish::Told);
                 }
-                Next::Heard(frame) => self.understand(frame),
+                Next::Heard(number, frame) => self.understand(number, frame),
                 Next::Done(Ok(news)) => self.take(news)?,
                 Next::Done(Err(error)) => {
                     return Err(AgentError::config(format!("the agent broke: {error}")));
                 }
                 Next::HookDone(id) => {
-                    self.send_acknowledgement(id);
+                    self.links.acknowledge(id);
                     None
                 }
                 Next::Due(timer) => {
@@ -176,7 +193,7 @@ impl Driver {
         tokio::select! {
             biased;
             _ = shutdown.wait_for(|stop| *stop) => Next::Stop,
-            Some(frame) = self.heard.1.recv() => Next::Heard(frame),
+            Some((number, frame)) = self.links.heard.recv() => Next::Heard(number, frame),
             Some(done) = self.tasks.join_next(), if !self.tasks.is_empty() => Next::Done(done),
             id = self.hooks.finished() => Next::HookDone(id),
             timer = due => Next::Due(timer),
@@ -206,7 +223,7 @@ impl Driver {
 
     /// Lets the channel send what was acknowledged; a server that does not take it has no say in the end.
     async fn say_the_last_word(&mut self) {
-        self.acknowledge = None;
+        self.links.close();
         let rest = async { while self.tasks.join_next().await.is_some() {} };
         if tokio::time::timeout(LAST_WORD, rest).await.is_err() {
             tracing::debug!("something was still under way at the end");
@@ -229,7 +246,13 @@ impl Driver {
     fn note(&mut self, event: &Event) {
         let now = self.setting.ports.clock.now();
         match event {
-            Event::EnrollFailed(verdict) | Event::RenewFailed(verdict) | Event::ChannelClosed(verdict) => {
+            Event::EnrollFailed(verdict)
+            | Event::RenewFailed(verdict)
+            | Event::RotateFailed(verdict)
+            | Event::NextClosed(verdict)
+            | Event::SettleFailed(verdict)
+            | Event::ConfirmFailed(verdict)
+            | Event::ChannelClosed(verdict) => {
                 let what = shown(&verdict.to_string());
                 tracing::warn!(problem = %what, "will be tried again unless it ended this machine");
                 self.report.failed(now, &what);
@@ -238,7 +261,12 @@ impl Driver {
                     self.tell(Progress::Offline);
                 }
             }
-            Event::Enrolled { .. } | Event::Held { .. } | Event::Renewed(_) | Event::Ordered { .. } => {
+            Event::Enrolled { .. }
+            | Event::Held { .. }
+            | Event::Renewed(_)
+            | Event::Certified
+            | Event::Confirmed
+            | Event::Ordered { .. } => {
                 self.report.heard(now);
             }
             Event::ChannelOpened { .. } => {
@@ -246,7 +274,13 @@ impl Driver {
                 tracing::info!("the channel is open");
                 self.tell(Progress::Online);
             }
-            Event::Started | Event::Due(_) => {}
+            Event::NextOpened { .. } => {
+                self.report.heard(now);
+                if !matches!(self.state(), State::Running(running) if running.is_up()) {
+                    self.tell(Progress::Online);
+                }
+            }
+            Event::Started | Event::Due(_) | Event::Settled | Event::Forgotten | Event::Swapped(_) => {}
         }
     }
 

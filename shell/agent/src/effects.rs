@@ -7,15 +7,16 @@ use muster_agent_core::{Effect, Ending, Event, Hook, Proof, Standing, Verdict};
 use muster_wire::channel::ServerFrame;
 use muster_wire::enroll::EnrollRequest;
 use muster_wire::invite::CaPin;
-use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::Progress;
 use crate::begin::Holding;
 use crate::drive::{Driver, Goal, News};
 use crate::error::shown;
+use crate::links::Which;
 use crate::machine::hooks::{self, Job};
 use crate::net::{channel, trust};
+use crate::rotate::save;
 use crate::store::records::EndedNote;
 
 /// How long hooks may still take when the identity ends.
@@ -24,19 +25,27 @@ const LAST_HOOKS: Duration = Duration::from_secs(60);
 impl Driver {
     /// Carries out one effect; returns the end, if it is one.
     pub(crate) async fn carry_out(&mut self, effect: Effect) -> Option<Ending> {
-        if self.setting.goal == Goal::Enroll && matches!(effect, Effect::OpenChannel | Effect::Renew(_)) {
+        if self.setting.goal == Goal::Enroll && is_for_those_who_stay(&effect) {
             return None;
         }
         match effect {
             Effect::Enroll => self.ask(None),
             Effect::Poll { hold } => self.ask(Some(hold)),
             Effect::Renew(proof) => self.renew(proof),
+            Effect::Rotate => self.rotate(),
+            Effect::TryNext => self.try_next(),
+            Effect::TakeNext => self.take_next(),
+            Effect::Settle => self.settle(),
+            Effect::Confirm => self.confirm(),
+            Effect::Forget => self.forget(),
+            Effect::Abandon => self.abandon(),
+            Effect::Swap => self.swap(),
             Effect::OpenChannel => self.open_channel(),
-            Effect::CloseChannel => self.acknowledge = None,
+            Effect::CloseChannel => self.links.close(),
             Effect::Wake { timer, after } => {
                 self.timers.insert(timer, Instant::now() + after);
             }
-            Effect::Acknowledge(id) => self.send_acknowledgement(id),
+            Effect::Acknowledge(id) => self.links.acknowledge(id),
             Effect::Hook { hook, acknowledge } => self.run_hook(hook, acknowledge),
             Effect::Remember(standing) => self.remember(standing),
             Effect::SetClock(server_time) => self.setting.ports.clock.learn(server_time),
@@ -78,25 +87,18 @@ impl Driver {
     fn renew(&mut self, proof: Proof) {
         let Holding::Enrolled(enrolled) = &self.holding else { return };
         let (line, enrolled) = (self.line.clone(), enrolled.clone());
-        self.tasks.spawn(async move { News::Renewal(line.renew(&enrolled, proof).await) });
+        let by = enrolled.key.fingerprint();
+        self.tasks.spawn(async move { News::Renewal(by, line.renew(&enrolled, proof).await) });
     }
 
     fn open_channel(&mut self) {
         let Holding::Enrolled(enrolled) = &self.holding else { return };
-        let (line, enrolled, heard) = (self.line.clone(), enrolled.clone(), self.heard.0.clone());
-        let (acknowledge, acknowledged) = mpsc::channel(16);
-        self.acknowledge = Some(acknowledge);
-        self.tasks
-            .spawn(async move { News::Channel(channel::hold(line, *enrolled, heard, acknowledged).await) });
-    }
-
-    pub(crate) fn send_acknowledgement(&self, id: u64) {
-        // A channel that is gone or stuck needs none: the server repeats the order on the next one.
-        if let Some(acknowledge) = &self.acknowledge
-            && acknowledge.try_send(id).is_err()
-        {
-            tracing::debug!(id, "the acknowledgement was not taken");
-        }
+        let (line, enrolled) = (self.line.clone(), enrolled.clone());
+        let (ear, acknowledged) = self.links.open(Which::Present);
+        let number = ear.number;
+        self.tasks.spawn(async move {
+            News::Channel(number, channel::hold(line, *enrolled, ear, acknowledged).await)
+        });
     }
 
     fn run_hook(&mut self, hook: Hook, acknowledge: Option<u64>) {
@@ -104,17 +106,17 @@ impl Driver {
             self.tell(progress);
         }
         let (Holding::Enrolled(enrolled), Some(dir)) = (&self.holding, &self.setting.hooks_dir) else {
-            return acknowledge.into_iter().for_each(|id| self.send_acknowledgement(id));
+            return acknowledge.into_iter().for_each(|id| self.links.acknowledge(id));
         };
         match hooks::check(dir, hook) {
             Ok(Some(program)) => {
                 let environment = hooks::environment(hook, enrolled, self.store.path());
                 self.hooks.push(Job { program, environment, acknowledge });
             }
-            Ok(None) => acknowledge.into_iter().for_each(|id| self.send_acknowledgement(id)),
+            Ok(None) => acknowledge.into_iter().for_each(|id| self.links.acknowledge(id)),
             Err(error) => {
                 tracing::error!(%error, "the hook is not run");
-                acknowledge.into_iter().for_each(|id| self.send_acknowledgement(id));
+                acknowledge.into_iter().for_each(|id| self.links.acknowledge(id));
             }
         }
     }
@@ -135,7 +137,7 @@ impl Driver {
     fn remember(&mut self, standing: Standing) {
         let Holding::Enrolled(enrolled) = &mut self.holding else { return };
         enrolled.identity.standing = standing;
-        if let Err(error) = self.store.save_standing(&enrolled.identity) {
+        if let Err(error) = save(&self.store, enrolled) {
             tracing::error!(%error, "how the machine stands cannot be noted; the next hello says it again");
         }
     }
@@ -144,7 +146,7 @@ impl Driver {
     /// over all the same: the next start asks, and is told again.
     async fn set_aside(&mut self, ending: &Ending) {
         match tokio::time::timeout(LAST_HOOKS, self.hooks.drain()).await {
-            Ok(orders) => orders.into_iter().for_each(|id| self.send_acknowledgement(id)),
+            Ok(orders) => orders.into_iter().for_each(|id| self.links.acknowledge(id)),
             Err(_) => tracing::error!("the last hooks took too long"),
         }
         let note = EndedNote::new(ending, self.setting.ports.clock.now());
@@ -156,12 +158,19 @@ impl Driver {
         }
     }
 
-    pub(crate) fn understand(&mut self, frame: ServerFrame) -> Option<Event> {
+    pub(crate) fn understand(&mut self, number: u32, frame: ServerFrame) -> Option<Event> {
+        match self.links.which(number)? {
+            Which::Present => self.understand_present(frame),
+            Which::Beside => self.understand_next(frame),
+        }
+    }
+
+    fn understand_present(&mut self, frame: ServerFrame) -> Option<Event> {
         match frame {
             ServerFrame::Hello { machine, state, server_time } => {
                 if !self.is_me(&machine) {
                     tracing::error!(machine = %shown(&machine), "the server takes us for another machine");
-                    self.acknowledge = None;
+                    self.links.hang_up(Which::Present);
                     return None;
                 }
                 self.setting.ports.clock.learn(server_time);
@@ -178,6 +187,11 @@ impl Driver {
     fn is_me(&self, machine: &str) -> bool {
         matches!(&self.holding, Holding::Enrolled(enrolled) if enrolled.identity.machine.id == machine)
     }
+}
+
+/// What somebody does not need who only wants to be enrolled.
+fn is_for_those_who_stay(effect: &Effect) -> bool {
+    matches!(effect, Effect::OpenChannel | Effect::Renew(_) | Effect::Rotate)
 }
 
 fn invite_needed() -> Verdict {

@@ -33,8 +33,8 @@ pub(crate) async fn enroll_on(
         store.reset(ports.clock.now())?;
     }
     let patience = if options.wait { Patience::Foreground } else { Patience::Once };
-    let (agent, holding) = begin(&store, Some(&options.joining), patience, ports.clock.now())?;
-    if let Holding::Enrolled(enrolled) = holding {
+    let (agent, holding) = begin(&store, Some(&options.joining), patience, ports.clock.now(), None)?;
+    if let (Holding::Enrolled(enrolled), _) = holding {
         return Ok(enrolled.identity);
     }
     let setting = Setting { ports, hooks_dir: options.hooks_dir, goal: Goal::Enroll };

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use muster_agent_core::{Event, Life, Standing, State, Verdict};
+use muster_model::KeyFingerprint;
 use muster_wire::enroll::{EnrollAnswer, Enrolled as EnrolledAnswer, Held, IssuedCredential, Renewed};
 use muster_wire::invite::CaPin;
 use muster_wire::trust::Trust;
@@ -16,9 +17,11 @@ use crate::begin::Holding;
 use crate::drive::{Driver, News};
 use crate::error::shown;
 use crate::key::MachineKey;
+use crate::links::Which;
 use crate::net::trust;
+use crate::store::Enrolled;
 use crate::store::records::{Identity, PendingHold, Slot, VERSION};
-use crate::store::{Enrolled, is_for, parse_chain};
+use crate::store::slots::{is_for, parse_chain};
 use crate::{AgentError, Progress};
 
 impl Driver {
@@ -34,13 +37,34 @@ impl Driver {
             News::Enrollment(Ok(EnrollAnswer::Enrolled(answer) | EnrollAnswer::Same(answer))) => {
                 Some(self.keep_identity(*answer).unwrap_or_else(Event::EnrollFailed))
             }
-            News::Renewal(Err(verdict)) => Some(Event::RenewFailed(verdict)),
-            News::Renewal(Ok(renewed)) => Some(self.keep_renewed(renewed).unwrap_or_else(Event::RenewFailed)),
-            News::Channel(verdict) => {
-                self.acknowledge = None;
-                Some(Event::ChannelClosed(verdict))
+            News::Renewal(key, _) | News::Rotation(key, _) | News::Confirmation(key, _)
+                if !self.is_shown(key) =>
+            {
+                None
             }
+            News::Renewal(_, answer) => {
+                let kept = answer.and_then(|renewed| self.keep_renewed(renewed));
+                Some(kept.unwrap_or_else(Event::RenewFailed))
+            }
+            News::Rotation(_, answer) => {
+                let kept = answer.and_then(|renewed| self.keep_certified(renewed));
+                Some(kept.unwrap_or_else(Event::RotateFailed))
+            }
+            News::Confirmation(_, answer) => {
+                Some(answer.map_or_else(Event::ConfirmFailed, |()| Event::Confirmed))
+            }
+            News::Channel(number, verdict) => self.links.which(number).map(|which| {
+                self.links.lost(which);
+                match which {
+                    Which::Present => Event::ChannelClosed(verdict),
+                    Which::Beside => Event::NextClosed(verdict),
+                }
+            }),
         })
+    }
+
+    fn is_shown(&self, key: KeyFingerprint) -> bool {
+        matches!(&self.holding, Holding::Enrolled(enrolled) if enrolled.key.fingerprint() == key)
     }
 
     /// The pinned root was found: notes it and goes on with what it was needed for.
@@ -114,11 +138,12 @@ impl Driver {
             standing,
             hardware_source: pending.hardware_source.clone(),
             enrolled_at: self.setting.ports.clock.now(),
+            key_made_at: None,
             renewed_at: None,
         };
         self.store.save_identity(&identity, &certificate).map_err(disk)?;
-        let key = Arc::clone(key);
-        self.holding = Holding::Enrolled(Box::new(Enrolled { identity, key, chain }));
+        let (key, base) = (Arc::clone(key), key.fingerprint());
+        self.holding = Holding::Enrolled(Box::new(Enrolled { identity, key, chain, base }));
         Ok(Event::Enrolled { life, standing })
     }
 
@@ -139,6 +164,7 @@ impl Driver {
         self.store.save_identity(&identity, &certificate).map_err(disk)?;
         enrolled.identity = identity;
         enrolled.chain = chain;
+        enrolled.base = enrolled.key.fingerprint();
         Ok(Event::Renewed(life))
     }
 }
@@ -148,7 +174,7 @@ fn life_of(credential: &IssuedCredential) -> Life {
 }
 
 /// The certificate of an answer, if it is one for our key.
-fn certificate_of(
+pub(crate) fn certificate_of(
     credential: &IssuedCredential,
     key: &MachineKey,
 ) -> Result<(String, Vec<CertificateDer<'static>>), Verdict> {
@@ -163,7 +189,7 @@ fn certificate_of(
 }
 
 /// A bundle that cannot be read would lock the agent out; the one it has goes on.
-fn is_usable(trust: &Trust) -> bool {
+pub(crate) fn is_usable(trust: &Trust) -> bool {
     let readable = |pem: &String| CertificateDer::from_pem_slice(pem.as_bytes()).is_ok();
     let usable = !trust.roots.is_empty() && trust.roots.iter().all(readable);
     if !usable {
@@ -172,7 +198,7 @@ fn is_usable(trust: &Trust) -> bool {
     usable
 }
 
-fn disk(error: AgentError) -> Verdict {
+pub(crate) fn disk(error: AgentError) -> Verdict {
     let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
     Verdict::Disk { what: format!("{error}{cause}") }
 }

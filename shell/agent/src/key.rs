@@ -21,6 +21,11 @@ impl MachineKey {
         KeyPair::generate_for(algorithm).map(Self::new)
     }
 
+    /// Makes another one of the same kind.
+    pub(crate) fn successor(&self) -> Result<Self, rcgen::Error> {
+        KeyPair::generate_for(self.pair.algorithm()).map(Self::new)
+    }
+
     /// Reads one (PKCS #8, PEM).
     pub(crate) fn from_pem(pem: &str) -> Result<Self, rcgen::Error> {
         KeyPair::from_pem(pem).map(Self::new)

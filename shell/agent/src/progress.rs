@@ -37,6 +37,11 @@ pub enum Progress {
         /// Its end.
         not_after: Timestamp,
     },
+    /// The next key has worked and is the machine's from now on.
+    Rotated {
+        /// Its fingerprint.
+        key: String,
+    },
     /// The machine was paused or goes on.
     Standing(Standing),
 }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use jiff::SignedDuration;
 use muster_agent_core::{Ending, Patience};
 use muster_model::{KeyAlgorithm, MachineKind, Secret};
 use muster_wire::invite::{CaPin, Invite};
@@ -83,7 +85,12 @@ pub struct RunOptions {
     pub joining: Option<Joining>,
     /// Set aside whatever is in the directory first.
     pub reset: bool,
+    /// How old a key may grow before the agent makes the next one; for ever where nothing is said.
+    pub rotate_after: Option<Duration>,
 }
+
+/// How old a key may grow where nobody says otherwise: 30 days.
+pub const ROTATE_AFTER: Duration = Duration::from_secs(30 * 24 * 3600);
 
 impl Joining {
     /// A host with a P-256 key and its own hardware id.
@@ -137,7 +144,10 @@ pub(crate) async fn run_on(
     if options.reset {
         store.reset(ports.clock.now())?;
     }
-    let (agent, holding) = begin(&store, options.joining.as_ref(), Patience::Service, ports.clock.now())?;
+    // A span that no calendar holds is as good as for ever.
+    let rotate_after = options.rotate_after.and_then(|after| SignedDuration::try_from(after).ok());
+    let (agent, holding) =
+        begin(&store, options.joining.as_ref(), Patience::Service, ports.clock.now(), rotate_after)?;
     let setting = Setting { ports, hooks_dir: options.hooks_dir, goal: Goal::Serve };
     let mut driver = Driver::new(setting, store, agent, holding, observer)?;
     notify::ready();

@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use muster_agent_core::{Channel, Renewal, Standing, State};
+use muster_agent_core::{Channel, Renewal, Rotation, Running, Standing, State, Step};
 use muster_wire::enroll::EnrolledMachine;
 use serde::{Deserialize, Serialize};
 
 use crate::AgentError;
 use crate::store::records::{EndedNote, PendingHold};
+use crate::store::slots::Slots;
 use crate::store::{self, Found, STATUS};
 
 /// What an agent is about.
@@ -30,6 +31,21 @@ pub struct AgentStatus {
     pub key: Option<String>,
     /// The words people compare.
     pub words: Vec<String>,
+    /// When that key was made.
+    #[serde(default)]
+    pub key_made_at: Option<Timestamp>,
+    /// When the next one is made.
+    #[serde(default)]
+    pub rotate_at: Option<Timestamp>,
+    /// What comes next in a rotation that is under way: `ask`, `use`, `settle` or `confirm`.
+    #[serde(default)]
+    pub rotation: Option<String>,
+    /// What the two slots of the store hold.
+    #[serde(default)]
+    pub slots: Vec<SlotStatus>,
+    /// Files that cannot be used, each with the reason. The next start sets them aside.
+    #[serde(default)]
+    pub damage: Vec<String>,
     /// The end of the certificate.
     pub certificate_expires: Option<Timestamp>,
     /// When the next certificate is asked for.
@@ -48,6 +64,19 @@ pub struct AgentStatus {
     pub ended: Option<EndedNote>,
 }
 
+/// A slot for a key and its certificate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SlotStatus {
+    /// `a` or `b`.
+    pub slot: String,
+    /// `present`, `next` or `before`.
+    pub role: String,
+    /// Fingerprint of its key.
+    pub key: String,
+    /// The end of its certificate, where there is one.
+    pub certificate_expires: Option<Timestamp>,
+}
+
 /// Something that failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trouble {
@@ -63,6 +92,10 @@ pub(crate) struct Report {
     summary: String,
     channel: Option<String>,
     renew_at: Option<Timestamp>,
+    #[serde(default)]
+    rotate_at: Option<Timestamp>,
+    #[serde(default)]
+    rotation: Option<String>,
     last_contact: Option<Timestamp>,
     last_problem: Option<Trouble>,
     #[serde(default)]
@@ -88,28 +121,36 @@ impl Report {
 
     /// Takes over where the agent stands; whether there is anything new to write.
     pub(crate) fn changed(&mut self, state: &State, clock_skew_seconds: i64) -> bool {
-        let before = (self.summary.clone(), self.channel.clone(), self.renew_at, self.clock_skew_seconds);
+        let before = self.clone();
         self.clock_skew_seconds = clock_skew_seconds;
-        (self.channel, self.renew_at) = (None, None);
+        (self.channel, self.renew_at, self.rotate_at, self.rotation) = (None, None, None, None);
         self.summary = match state {
             State::Enrolling { .. } => "enrolling".into(),
             State::Waiting { .. } => "waiting for approval".into(),
             State::Ended(ending) => format!("ended: {}", ending.as_str()),
-            State::Running(running) => {
-                let channel = match running.channel {
-                    Channel::Opening { .. } => "opening",
-                    Channel::Up { .. } => "up",
-                    Channel::Down { .. } => "down",
-                };
-                self.channel = Some(channel.to_owned());
-                if let Renewal::Planned { at } = running.renewal {
-                    self.renew_at = Some(at);
-                }
-                format!("{}, channel {channel}", running.standing.as_str())
-            }
+            State::Running(running) => self.take_running(running),
         };
-        let after = (self.summary.clone(), self.channel.clone(), self.renew_at, self.clock_skew_seconds);
-        std::mem::take(&mut self.dirty) || before != after
+        let changed = *self != before;
+        std::mem::take(&mut self.dirty) || changed
+    }
+
+    fn take_running(&mut self, running: &Running) -> String {
+        let channel = match running.channel {
+            Channel::Opening { .. } => "opening",
+            Channel::Up { .. } => "up",
+            Channel::Down { .. } => "down",
+        };
+        self.channel = Some(channel.to_owned());
+        if let Renewal::Planned { at } = running.renewal {
+            self.renew_at = Some(at);
+        }
+        match running.rotation {
+            Rotation::Planned { at } => self.rotate_at = at,
+            Rotation::Doing { step, .. } | Rotation::BackingOff { step, .. } => {
+                self.rotation = Some(step.as_str().to_owned());
+            }
+        }
+        format!("{}, channel {channel}", running.standing.as_str())
     }
 }
 
@@ -131,7 +172,9 @@ pub fn status(dir: &Path) -> Result<AgentStatus, AgentError> {
             status.hold = pending.hold;
             status.hardware_source = Some(pending.hardware_source);
         }
-        Found::Enrolled(enrolled) => {
+        Found::Enrolled(slots) => {
+            status.take_slots(&slots);
+            let enrolled = slots.present;
             let identity = enrolled.identity;
             status.state = match identity.standing {
                 Standing::Active => "active".into(),
@@ -162,6 +205,11 @@ impl AgentStatus {
             machine: None,
             key: None,
             words: Vec::new(),
+            key_made_at: None,
+            rotate_at: None,
+            rotation: None,
+            slots: Vec::new(),
+            damage: Vec::new(),
             certificate_expires: None,
             renew_at: None,
             last_contact: None,
@@ -178,6 +226,27 @@ impl AgentStatus {
         self.words = key.words();
     }
 
+    fn take_slots(&mut self, slots: &Slots) {
+        let identity = &slots.present.identity;
+        let open = slots.open();
+        self.key_made_at = Some(identity.key_made_at());
+        self.rotation = open.map(|step| step.as_str().to_owned());
+        self.damage = slots.damage.iter().map(|damage| damage.what.clone()).collect();
+        let present = SlotStatus {
+            slot: identity.slot.as_str().to_owned(),
+            role: "present".to_owned(),
+            key: slots.present.key.fingerprint().to_string(),
+            certificate_expires: (!slots.present.chain.is_empty()).then_some(identity.life.not_after),
+        };
+        let other = slots.spare.as_ref().map(|spare| SlotStatus {
+            slot: spare.slot.as_str().to_owned(),
+            role: if open == Some(Step::Confirm) { "before" } else { "next" }.to_owned(),
+            key: spare.key.fingerprint().to_string(),
+            certificate_expires: (!spare.chain.is_empty()).then(|| spare.life().not_after),
+        });
+        self.slots = std::iter::once(present).chain(other).collect();
+    }
+
     fn take_report(&mut self, report: Report) {
         self.last_contact = report.last_contact;
         self.last_problem = report.last_problem;
@@ -185,6 +254,8 @@ impl AgentStatus {
         if self.running {
             self.channel = report.channel;
             self.renew_at = report.renew_at;
+            self.rotate_at = report.rotate_at;
+            self.rotation = report.rotation;
         }
     }
 }

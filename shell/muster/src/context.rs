@@ -52,6 +52,12 @@ impl Context {
         Loaded::read(self.global.config.as_deref(), &self.places.config_file(), std::env::vars())
     }
 
+    /// The same for a command whose `--config` is another file: what the environment names, or the usual one.
+    pub(crate) fn own_config(&self) -> Result<Loaded> {
+        let named = std::env::var_os("MUSTER_CONFIG").map(PathBuf::from);
+        Loaded::read(named.as_deref(), &self.places.config_file(), std::env::vars())
+    }
+
     /// The server's data directory.
     pub(crate) fn server_dir(&self, config: &Config) -> PathBuf {
         let given = self.global.data_dir.clone().or_else(|| config.server.data_dir.clone());

@@ -3,17 +3,20 @@
 use std::sync::Arc;
 
 use muster_agent_core::{Proof, Verdict};
+use muster_model::KeyFingerprint;
 use muster_wire::enroll::{EnrollAnswer, EnrollRequest, Renewed};
+use muster_wire::rotate::{self, RotateRequest};
 use muster_wire::trust::Nonce;
 
 use crate::key::MachineKey;
-use crate::net::client::{Call, Client};
+use crate::net::client::{Call, Client, Reply};
 use crate::net::endpoint::Endpoint;
 use crate::net::sign::Signer;
 use crate::net::tls;
 use crate::ports::Ports;
 use crate::store::Enrolled;
 
+const SELF: &str = "/v1/machines/self";
 const RENEW: &str = "/v1/machines/self/renew";
 const LEAVE: &str = "/v1/machines/self/leave";
 
@@ -42,13 +45,36 @@ impl Line {
     ) -> Result<EnrollAnswer, Verdict> {
         let mut client = self.verified(&[root.to_owned()])?;
         let path = format!("/v1/enroll/{}", safe_segment(hold)?);
-        let reply = self.signer.send(&mut client, Call::get(&path), key, &self.ports.clock).await?;
+        let reply = self.signed(&mut client, Call::get(&path), key, key.fingerprint()).await?;
         self.learn(reply.json()?)
     }
 
     /// Asks for a new certificate for the same key.
     pub(crate) async fn renew(&self, enrolled: &Enrolled, proof: Proof) -> Result<Renewed, Verdict> {
-        let renewed: Renewed = match self.call(enrolled, proof, Call::post(RENEW, None)).await {
+        self.issued(enrolled, proof, Call::post(RENEW, None)).await
+    }
+
+    /// Asks for a certificate for the next key. The present one vouches for it, always by a signature.
+    pub(crate) async fn rotate(
+        &self,
+        enrolled: &Enrolled,
+        request: &RotateRequest,
+    ) -> Result<Renewed, Verdict> {
+        let body = serde_json::to_vec(request).map_err(|error| Verdict::later(error.to_string()))?;
+        self.issued(enrolled, Proof::Signature, Call::post(rotate::PATH, Some(body))).await
+    }
+
+    /// Tells the server which key is in the durable slot, by asking how this machine stands.
+    pub(crate) async fn confirm(&self, enrolled: &Enrolled) -> Result<(), Verdict> {
+        match self.call(enrolled, Proof::Certificate, Call::get(SELF)).await {
+            Ok(reply) if reply.status.is_success() => Ok(()),
+            Ok(reply) => Err(reply.verdict()),
+            Err(verdict) => Err(self.with_the_hour(verdict, enrolled).await),
+        }
+    }
+
+    async fn issued(&self, enrolled: &Enrolled, proof: Proof, call: Call<'_>) -> Result<Renewed, Verdict> {
+        let renewed: Renewed = match self.call(enrolled, proof, call).await {
             Ok(reply) => reply.json()?,
             Err(verdict) => return Err(self.with_the_hour(verdict, enrolled).await),
         };
@@ -62,22 +88,28 @@ impl Line {
         if reply.status.is_success() { Ok(()) } else { Err(reply.verdict()) }
     }
 
-    async fn call(
-        &self,
-        enrolled: &Enrolled,
-        proof: Proof,
-        call: Call<'_>,
-    ) -> Result<crate::net::client::Reply, Verdict> {
+    async fn call(&self, enrolled: &Enrolled, proof: Proof, mut call: Call<'_>) -> Result<Reply, Verdict> {
         match proof {
             Proof::Certificate => {
+                self.signer.tell_slot(&mut call, enrolled.base)?;
                 let config = tls::mutual(enrolled, &self.ports.clock)?;
                 Client::verified(&self.ports, &self.endpoint, config).send(call).await
             }
             Proof::Signature => {
                 let mut client = self.verified(&enrolled.identity.trust.roots)?;
-                self.signer.send(&mut client, call, &enrolled.key, &self.ports.clock).await
+                self.signed(&mut client, call, &enrolled.key, enrolled.base).await
             }
         }
+    }
+
+    async fn signed(
+        &self,
+        client: &mut Client,
+        call: Call<'_>,
+        key: &MachineKey,
+        base: KeyFingerprint,
+    ) -> Result<Reply, Verdict> {
+        self.signer.send(client, call, key, base, &self.ports.clock).await
     }
 
     /// Where the server's certificate is not valid at our hour, asks the server for the hour.

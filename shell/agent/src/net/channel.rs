@@ -29,15 +29,22 @@ const SEND_LIMIT: Duration = Duration::from_secs(10);
 
 type Socket = WebSocketStream<TokioIo<Upgraded>>;
 
-/// Holds the channel until it is lost; says why it was.
+/// Where a channel's frames go, with the number of that channel: there may be two, while a key takes the place of another.
+#[derive(Clone)]
+pub(crate) struct Ear {
+    pub(crate) number: u32,
+    pub(crate) heard: mpsc::Sender<(u32, ServerFrame)>,
+}
+
+/// Holds a channel until it is lost; says why it was.
 pub(crate) async fn hold(
     line: Line,
     enrolled: Enrolled,
-    heard: mpsc::Sender<ServerFrame>,
+    ear: Ear,
     mut acknowledged: mpsc::Receiver<u64>,
 ) -> Verdict {
     match open(&line, &enrolled).await {
-        Ok((mut socket, _client)) => match talk(&mut socket, &heard, &mut acknowledged).await {
+        Ok((mut socket, _client)) => match talk(&mut socket, &ear, &mut acknowledged).await {
             Ok(()) => Verdict::later("the channel was closed"),
             Err(verdict) => verdict,
         },
@@ -49,7 +56,9 @@ async fn open(line: &Line, enrolled: &Enrolled) -> Result<(Socket, Client), Verd
     let config = tls::mutual(enrolled, &line.ports.clock)?;
     let client = Client::verified(&line.ports, &line.endpoint, config);
     let key = generate_key();
-    let (mut response, client) = client.upgrade(request(&key)?).await?;
+    let mut call = request(&key)?;
+    line.signer.tell_slot(&mut call, enrolled.base)?;
+    let (mut response, client) = client.upgrade(call).await?;
     if response.status() != http::StatusCode::SWITCHING_PROTOCOLS {
         return Err(client.refused(response).await);
     }
@@ -84,18 +93,14 @@ fn small() -> WebSocketConfig {
 }
 
 /// Hears and acknowledges until the server leaves, the driver does, or nothing is heard for too long.
-async fn talk(
-    socket: &mut Socket,
-    heard: &mpsc::Sender<ServerFrame>,
-    acknowledged: &mut mpsc::Receiver<u64>,
-) -> Result<(), Verdict> {
+async fn talk(socket: &mut Socket, ear: &Ear, acknowledged: &mut mpsc::Receiver<u64>) -> Result<(), Verdict> {
     let mut patience = Instant::now() + PATIENCE;
     loop {
         tokio::select! {
             message = socket.next() => {
                 patience = Instant::now() + PATIENCE;
                 match message {
-                    Some(Ok(Message::Text(text))) => hear(&text, heard).await?,
+                    Some(Ok(Message::Text(text))) => hear(&text, ear).await?,
                     Some(Ok(Message::Close(_))) | None => return Ok(()),
                     Some(Ok(_)) => {}
                     Some(Err(error)) => return Err(judge("on the channel", &error)),
@@ -112,10 +117,10 @@ async fn talk(
     }
 }
 
-async fn hear(text: &str, heard: &mpsc::Sender<ServerFrame>) -> Result<(), Verdict> {
+async fn hear(text: &str, ear: &Ear) -> Result<(), Verdict> {
     let frame: ServerFrame = serde_json::from_str(text)
         .map_err(|error| Verdict::later(format!("on the channel: an odd frame: {error}")))?;
-    heard.send(frame).await.or(Err(Verdict::later("the agent stops")))
+    ear.heard.send((ear.number, frame)).await.or(Err(Verdict::later("the agent stops")))
 }
 
 async fn acknowledge(socket: &mut Socket, id: u64) -> Result<(), Verdict> {

@@ -1,10 +1,13 @@
-//! Signed requests: how the machine proves its key where no certificate can.
+//! Signed requests: how the machine proves its key where no certificate can. And what it says of its own store with
+//! either: which key is in its durable slot, and which life of the agent this is.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::HeaderValue;
 use muster_agent_core::Verdict;
+use muster_model::KeyFingerprint;
+use muster_wire::rotate::{SLOT_HEADER, Slot};
 use muster_wire::signature::{HEADER, SignedHeader, SignedRequest, Statement};
 use muster_wire::trust::Nonce;
 use sha2::{Digest, Sha256};
@@ -30,47 +33,53 @@ impl Signer {
         Ok(Self { boot, counter: AtomicU64::new(0) })
     }
 
-    /// Fetches a nonce, signs, sends.
+    /// Fetches a nonce, signs, sends. `base` is the key in the durable slot.
     pub(crate) async fn send(
         &self,
         client: &mut Client,
         mut call: Call<'_>,
         key: &MachineKey,
+        base: KeyFingerprint,
         clock: &Arc<Clock>,
     ) -> Result<Reply, Verdict> {
         let nonce: Nonce = client.send(Call::get("/v1/nonce")).await?.json()?;
         clock.learn(nonce.server_time);
         let path = client.path(call.path);
-        let header = self.header(&call, &path, &nonce.nonce, key, clock.now().as_second());
+        let slot = self.slot(base);
+        let header = header(&call, &path, &nonce.nonce, key, slot, clock.now().as_second());
         let header = header.map_err(|error| judge("signing the request", &error))?;
         let value = HeaderValue::try_from(header).map_err(|error| judge("signing the request", &error))?;
         call.headers.insert(HEADER, value);
         client.send(call).await
     }
 
-    fn header(
-        &self,
-        call: &Call<'_>,
-        path: &str,
-        nonce: &str,
-        key: &MachineKey,
-        time: i64,
-    ) -> Result<String, rcgen::Error> {
-        let statement = Statement {
-            key: key.fingerprint(),
-            nonce: nonce.to_owned(),
-            time,
-            // One slot is used as yet: the signing key is the durable one.
-            base: key.fingerprint(),
-            boot: self.boot,
-            counter: self.counter.fetch_add(1, Ordering::Relaxed) + 1,
-        };
-        let (path, query) = path.split_once('?').unwrap_or((path, ""));
-        let body_sha256 = Sha256::digest(call.body.as_deref().unwrap_or_default()).into();
-        let request = SignedRequest { method: call.method.as_str(), path, query, body_sha256 };
-        let signature = key.sign(&statement.signing_input(&request))?;
-        Ok(SignedHeader { statement, signature }.to_string())
+    /// Says the same beside a certificate.
+    pub(crate) fn tell_slot(&self, call: &mut Call<'_>, base: KeyFingerprint) -> Result<(), Verdict> {
+        let value = HeaderValue::try_from(self.slot(base).to_string());
+        call.headers.insert(SLOT_HEADER, value.map_err(|error| judge("making the request", &error))?);
+        Ok(())
     }
+
+    fn slot(&self, base: KeyFingerprint) -> Slot {
+        Slot { base, boot: self.boot, counter: self.counter.fetch_add(1, Ordering::Relaxed) + 1 }
+    }
+}
+
+fn header(
+    call: &Call<'_>,
+    path: &str,
+    nonce: &str,
+    key: &MachineKey,
+    slot: Slot,
+    time: i64,
+) -> Result<String, rcgen::Error> {
+    let Slot { base, boot, counter } = slot;
+    let statement = Statement { key: key.fingerprint(), nonce: nonce.to_owned(), time, base, boot, counter };
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    let body_sha256 = Sha256::digest(call.body.as_deref().unwrap_or_default()).into();
+    let request = SignedRequest { method: call.method.as_str(), path, query, body_sha256 };
+    let signature = key.sign(&statement.signing_input(&request))?;
+    Ok(SignedHeader { statement, signature }.to_string())
 }
 
 #[cfg(test)]
@@ -86,7 +95,8 @@ mod tests {
         let call = Call::post("/v1/machines/self/renew", Some(b"{}".to_vec()));
         let mut counters = Vec::new();
         for _ in 0..2 {
-            let header = signer.header(&call, call.path, "n", &key, 7).expect("signed");
+            let slot = signer.slot(key.fingerprint());
+            let header = header(&call, call.path, "n", &key, slot, 7).expect("signed");
             let header: SignedHeader = header.parse().expect("its own form");
             let request = SignedRequest {
                 method: "POST",
@@ -105,5 +115,15 @@ mod tests {
             counters.push(header.statement.counter);
         }
         assert_eq!(counters, [1, 2]);
+    }
+
+    #[test]
+    fn both_kinds_of_requests_name_the_durable_key_and_count_together() {
+        let (signer, base) = (Signer::new().expect("randomness"), KeyFingerprint([7; 32]));
+        let signed = signer.slot(base);
+        let mut call = Call::get("/v1/machines/self");
+        signer.tell_slot(&mut call, base).expect("said");
+        let said = call.headers[SLOT_HEADER].to_str().expect("ascii");
+        assert_eq!(said.parse(), Ok(Slot { counter: signed.counter + 1, ..signed }));
     }
 }

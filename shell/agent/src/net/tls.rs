@@ -33,6 +33,10 @@ pub(crate) fn verified(roots: &[String], clock: &Arc<Clock>) -> Result<Arc<Clien
 
 /// Verified, showing the machine's certificate.
 pub(crate) fn mutual(enrolled: &Enrolled, clock: &Arc<Clock>) -> Result<Arc<ClientConfig>, Verdict> {
+    // Its certificate is lost: as for one that is not taken, a signature of the key gets another.
+    if enrolled.chain.is_empty() {
+        return Err(Verdict::CertificateRefused);
+    }
     let roots = store(&enrolled.identity.trust.roots)?;
     let config = builder(clock)?
         .with_root_certificates(roots)

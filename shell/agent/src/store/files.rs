@@ -1,7 +1,8 @@
 //! Files of the agent's directory: modes and owners checked at every use, writes atomic and durable.
 //!
 //! A write goes to a temporary file, fsync, rename, fsync of the directory; where any of it fails, what was there
-//! before is still there. Nothing is ever deleted but notes that hold no secret.
+//! before is still there. Nothing is ever deleted but notes that hold no secret, and keys that the server has
+//! put out of use.
 
 use std::fs::{self, DirBuilder, File, Metadata};
 use std::io::{self, Read, Write};
@@ -92,37 +93,36 @@ impl Dir {
         if let Ok(found) = fs::symlink_metadata(&path) {
             check_file(&path, &found)?;
         }
-        replace(&path, text).map_err(|source| failed_write(&path, source))
+        change(&path, || replace(&path, text).map_err(|source| failed_write(&path, source)))
     }
 
     pub(crate) fn exists(&self, name: &str) -> bool {
         fs::symlink_metadata(self.file(name)).is_ok()
     }
 
-    /// Renames a file to `<name>.retired-<stamp>`; nothing where it is missing.
-    pub(crate) fn set_aside(&self, name: &str, stamp: i64) -> Result<(), AgentError> {
+    /// Renames a file to `<name>.<why>-<stamp>`; nothing where it is missing.
+    pub(crate) fn set_aside(&self, name: &str, why: &str, stamp: i64) -> Result<(), AgentError> {
         let path = self.file(name);
-        let free = |n: &u32| {
-            let suffix = if *n == 0 { String::new() } else { format!("-{n}") };
-            !self.exists(&format!("{name}.retired-{stamp}{suffix}"))
+        let aside = |n: u32| match n {
+            0 => format!("{name}.{why}-{stamp}"),
+            _ => format!("{name}.{why}-{stamp}-{n}"),
         };
-        let n = (0..1000).find(free).unwrap_or_default();
-        let suffix = if n == 0 { String::new() } else { format!("-{n}") };
-        match fs::rename(&path, self.file(&format!("{name}.retired-{stamp}{suffix}"))) {
+        let n = (0..1000).find(|n| !self.exists(&aside(*n))).unwrap_or_default();
+        change(&path, || match fs::rename(&path, self.file(&aside(n))) {
             Ok(()) => self.sync(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(failed_write(&path, error)),
-        }
+        })
     }
 
-    /// Removes a note that holds no secret.
-    pub(crate) fn remove_note(&self, name: &str) -> Result<(), AgentError> {
+    /// Removes a file: a note that holds no secret, or what a rotation put out of use.
+    pub(crate) fn remove(&self, name: &str) -> Result<(), AgentError> {
         let path = self.file(name);
-        match fs::remove_file(&path) {
+        change(&path, || match fs::remove_file(&path) {
             Ok(()) => self.sync(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(failed_write(&path, error)),
-        }
+        })
     }
 
     fn sync(&self) -> Result<(), AgentError> {
@@ -162,6 +162,17 @@ fn repair(path: &Path, mode: u32, changed: &mut Vec<PathBuf>) -> Result<(), Agen
     fs::set_permissions(path, fs::Permissions::from_mode(mode))
         .map_err(|source| failed_write(path, source))?;
     changed.push(path.to_owned());
+    Ok(())
+}
+
+/// Every change of a file, so that a test can end the agent at each.
+#[cfg_attr(not(test), expect(unused_variables, reason = "tests alone ask which file it is"))]
+fn change(path: &Path, how: impl FnOnce() -> Result<(), AgentError>) -> Result<(), AgentError> {
+    #[cfg(test)]
+    super::fuse::before(path)?;
+    how()?;
+    #[cfg(test)]
+    super::fuse::after(path);
     Ok(())
 }
 
@@ -291,10 +302,10 @@ mod tests {
         let (_temp, dir) = dir();
         for text in ["1", "2", "3"] {
             dir.write("key", text).expect("written");
-            dir.set_aside("key", 7).expect("renamed");
+            dir.set_aside("key", "retired", 7).expect("renamed");
         }
         assert_eq!(dir.read("key.retired-7").expect("read").as_deref(), Some("1"));
         assert_eq!(dir.read("key.retired-7-2").expect("read").as_deref(), Some("3"));
-        assert!(dir.set_aside("key", 7).is_ok(), "what is missing needs no setting aside");
+        assert!(dir.set_aside("key", "retired", 7).is_ok(), "what is missing needs no setting aside");
     }
 }

@@ -1,11 +1,15 @@
 //! The credential store: a directory with a key, a certificate and what is known about them.
 //!
-//! Invariants: a key is durable before it is spoken of; `identity.json` is written last at enrolling and makes the
-//! machine enrolled; `ended.json` is written first at ending. A file that is damaged stops the agent with its path,
-//! the reason and the fix, it never leads to a new enrollment by itself (Q-14, design §6).
+//! Invariants: a key is durable before it is spoken of; `identity.json` is written last at enrolling, makes the machine
+//! enrolled, and names the slot whose key counts; `ended.json` is written first at ending. Damage that leaves no key stops
+//! the agent with its path, the reason and the fix, it never leads to a new enrollment by itself (Q-14, design §6).
 
 pub(crate) mod files;
+#[cfg(test)]
+pub(crate) mod fuse;
 pub(crate) mod records;
+mod rotation;
+pub(crate) mod slots;
 #[cfg(test)]
 mod tests;
 
@@ -15,8 +19,8 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use muster_agent_core::Ending;
+use muster_model::KeyFingerprint;
 use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -25,11 +29,15 @@ use crate::key::MachineKey;
 pub use files::repair_permissions;
 use files::{Dir, corrupt};
 use records::{EndedNote, Identity, Pending, Slot};
+use slots::{Slots, load_key};
 
 const LOCK: &str = "agent.lock";
 const IDENTITY: &str = "identity.json";
+const ROTATION: &str = "rotation.json";
 const PENDING: &str = "pending.json";
 const ENDED: &str = "ended.json";
+/// How files of an identity that is over are called.
+const RETIRED: &str = "retired";
 pub(crate) const STATUS: &str = "status.json";
 
 /// A store that this process alone uses.
@@ -47,7 +55,7 @@ pub(crate) enum Found {
     /// An enrollment is under way.
     Pending(Box<Pending>, Arc<MachineKey>),
     /// A machine.
-    Enrolled(Box<Enrolled>),
+    Enrolled(Box<Slots>),
     /// An identity that is over.
     Ended(EndedNote),
 }
@@ -57,7 +65,24 @@ pub(crate) enum Found {
 pub(crate) struct Enrolled {
     pub(crate) identity: Identity,
     pub(crate) key: Arc<MachineKey>,
+    /// Empty where its certificate is lost.
     pub(crate) chain: Vec<CertificateDer<'static>>,
+    /// The key in the durable slot, which is another one until a rotation is noted.
+    pub(crate) base: KeyFingerprint,
+}
+
+/// A file that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Damage {
+    pub(crate) name: &'static str,
+    pub(crate) what: String,
+}
+
+impl Damage {
+    fn new(name: &'static str, error: &AgentError) -> Self {
+        let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
+        Self { name, what: format!("{error}{cause}") }
+    }
 }
 
 impl Store {
@@ -86,12 +111,24 @@ impl Store {
         load(&self.dir)
     }
 
+    /// Sets what is damaged aside, and notes which slot counts where that is another one now. Where the disk refuses, the
+    /// agent goes on with what it could read.
+    pub(crate) fn put_right(&self, slots: &Slots, now: Timestamp) {
+        let noted = || match slots.moved {
+            true => self.save_standing(&slots.present.identity),
+            false => Ok(()),
+        };
+        if let Err(error) = noted().and_then(|()| self.mend(&slots.damage, now)) {
+            tracing::error!(%error, "what is damaged cannot be set aside");
+        }
+    }
+
     /// Makes a key durable. Only ever called where there is none that is spoken of.
     pub(crate) fn save_key(&self, key: &MachineKey, now: Timestamp) -> Result<(), AgentError> {
         let name = Slot::A.key_file();
         if self.dir.exists(name) {
             // Left by a start that ended before its first request.
-            self.dir.set_aside(name, now.as_second())?;
+            self.dir.set_aside(name, RETIRED, now.as_second())?;
         }
         self.dir.write(name, &key.to_pem())
     }
@@ -104,7 +141,7 @@ impl Store {
     pub(crate) fn save_identity(&self, identity: &Identity, certificate: &str) -> Result<(), AgentError> {
         self.dir.write(identity.slot.certificate_file(), certificate)?;
         self.write_json(IDENTITY, identity)?;
-        self.dir.remove_note(PENDING)
+        self.dir.remove(PENDING)
     }
 
     pub(crate) fn save_standing(&self, identity: &Identity) -> Result<(), AgentError> {
@@ -117,9 +154,9 @@ impl Store {
 
     /// Notes the end first, then sets the files of an identity aside. A rejected enrollment keeps its files.
     pub(crate) fn end(&self, ending: &Ending, mut note: EndedNote) -> Result<(), AgentError> {
-        if let Ok(Found::Enrolled(enrolled)) = self.load() {
-            note.machine = Some(enrolled.identity.machine.id);
-            note.url = Some(enrolled.identity.url);
+        if let Ok(Found::Enrolled(slots)) = self.load() {
+            note.machine = Some(slots.present.identity.machine.id);
+            note.url = Some(slots.present.identity.url);
         }
         self.write_json(ENDED, &note)?;
         match ending {
@@ -131,16 +168,17 @@ impl Store {
     /// Sets everything aside and forgets the end, so that the machine may enroll anew.
     pub(crate) fn reset(&self, now: Timestamp) -> Result<(), AgentError> {
         self.set_aside(now)?;
-        self.dir.set_aside(ENDED, now.as_second())
+        self.dir.set_aside(ENDED, RETIRED, now.as_second())
     }
 
     pub(crate) fn set_aside(&self, now: Timestamp) -> Result<(), AgentError> {
         let stamp = now.as_second();
-        self.dir.set_aside(IDENTITY, stamp)?;
-        self.dir.set_aside(PENDING, stamp)?;
+        for name in [IDENTITY, PENDING, ROTATION] {
+            self.dir.set_aside(name, RETIRED, stamp)?;
+        }
         for slot in [Slot::A, Slot::B] {
-            self.dir.set_aside(slot.certificate_file(), stamp)?;
-            self.dir.set_aside(slot.key_file(), stamp)?;
+            self.dir.set_aside(slot.certificate_file(), RETIRED, stamp)?;
+            self.dir.set_aside(slot.key_file(), RETIRED, stamp)?;
         }
         Ok(())
     }
@@ -186,51 +224,14 @@ fn load(dir: &Dir) -> Result<Found, AgentError> {
         return Ok(Found::Ended(note));
     }
     if let Some(identity) = read_json::<Identity>(dir, IDENTITY)? {
-        return load_enrolled(dir, identity).map(|enrolled| Found::Enrolled(Box::new(enrolled)));
+        return slots::load(dir, identity).map(|slots| Found::Enrolled(Box::new(slots)));
     }
     if let Some(pending) = read_json::<Pending>(dir, PENDING)? {
         return Ok(Found::Pending(Box::new(pending), Arc::new(load_key(dir, Slot::A)?)));
     }
-    if dir.exists(Slot::A.certificate_file()) {
+    if [Slot::A, Slot::B].iter().any(|slot| dir.exists(slot.certificate_file())) {
         let reason = "is missing, although there is a certificate";
         return Err(corrupt(&dir.file(IDENTITY), reason));
     }
     Ok(Found::Nothing)
-}
-
-fn load_enrolled(dir: &Dir, identity: Identity) -> Result<Enrolled, AgentError> {
-    let key = load_key(dir, identity.slot)?;
-    let name = identity.slot.certificate_file();
-    let path = dir.file(name);
-    let Some(pem) = dir.read(name)? else { return Err(corrupt(&path, "is missing")) };
-    let chain = parse_chain(&pem).map_err(|reason| corrupt(&path, reason))?;
-    if !is_for(&chain, &key) {
-        return Err(corrupt(&path, "is not for the key beside it"));
-    }
-    if identity.trust.roots.is_empty() {
-        return Err(corrupt(&dir.file(IDENTITY), "names nobody to trust"));
-    }
-    Ok(Enrolled { identity, key: Arc::new(key), chain })
-}
-
-fn load_key(dir: &Dir, slot: Slot) -> Result<MachineKey, AgentError> {
-    let name = slot.key_file();
-    let path = dir.file(name);
-    let Some(pem) = dir.read(name)? else { return Err(corrupt(&path, "is missing")) };
-    MachineKey::from_pem(&pem).map_err(|error| corrupt(&path, format!("is not a key ({error})")))
-}
-
-/// Reads a chain, or says what is wrong with it.
-pub(crate) fn parse_chain(pem: &str) -> Result<Vec<CertificateDer<'static>>, String> {
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
-    match chain {
-        Ok(chain) if chain.is_empty() => Err("holds no certificate".into()),
-        Ok(chain) => Ok(chain),
-        Err(error) => Err(format!("is not a certificate ({error})")),
-    }
-}
-
-/// Whether the first certificate is for the key.
-pub(crate) fn is_for(chain: &[CertificateDer<'_>], key: &MachineKey) -> bool {
-    chain.first().and_then(crate::net::trust::key_hash).is_some_and(|hash| hash == key.fingerprint().0)
 }

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use muster_agent_core::{Ending, Life, Standing};
 use muster_model::SecretId;
 use muster_wire::enroll::{EnrollRequest, EnrolledMachine};
+use muster_wire::rotate::RotateRequest;
 use muster_wire::trust::Trust;
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +34,9 @@ pub struct Identity {
     pub hardware_source: String,
     /// When it enrolled.
     pub enrolled_at: Timestamp,
+    /// When its key was made, where that is not the key it enrolled with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_made_at: Option<Timestamp>,
     /// When it last renewed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renewed_at: Option<Timestamp>,
@@ -46,6 +50,25 @@ pub enum Slot {
     A,
     /// The second.
     B,
+}
+
+/// `rotation.json`: a rotation under way, from the moment its key is durable until the key before is gone. Where `slot` is
+/// the one of `identity.json`, its key has taken the place already.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RotationNote {
+    /// The form of this file.
+    pub(crate) version: u32,
+    /// Where the next key is.
+    pub(crate) slot: Slot,
+    /// When it was made.
+    pub(crate) begun_at: Timestamp,
+    /// The key that vouches for it.
+    pub(crate) by: String,
+    /// What is asked, the same each time.
+    pub(crate) request: RotateRequest,
+    /// Its credential, once there is one. Its certificate is written after this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) credential: Option<String>,
 }
 
 /// `pending.json`: an enrollment under way, so that a restart repeats it by the same key.
@@ -90,7 +113,7 @@ pub struct PendingHold {
 pub struct EndedNote {
     /// The form of this file.
     pub version: u32,
-    /// `rejected`, `revoked`, `retired` or `unknown_machine`.
+    /// `rejected`, `revoked`, `superseded`, `retired` or `unknown_machine`.
     pub ending: String,
     /// What the operator said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -106,6 +129,22 @@ pub struct EndedNote {
 }
 
 impl Slot {
+    /// The other one.
+    pub(crate) fn other(self) -> Self {
+        match self {
+            Self::A => Self::B,
+            Self::B => Self::A,
+        }
+    }
+
+    /// The word in files and tables.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::A => "a",
+            Self::B => "b",
+        }
+    }
+
     pub(crate) fn key_file(self) -> &'static str {
         match self {
             Self::A => "key-a.pem",
@@ -118,6 +157,13 @@ impl Slot {
             Self::A => "certificate-a.pem",
             Self::B => "certificate-b.pem",
         }
+    }
+}
+
+impl Identity {
+    /// When the present key was made.
+    pub fn key_made_at(&self) -> Timestamp {
+        self.key_made_at.unwrap_or(self.enrolled_at)
     }
 }
 

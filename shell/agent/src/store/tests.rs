@@ -39,6 +39,7 @@ fn identity() -> Identity {
         standing: Standing::Active,
         hardware_source: "none".into(),
         enrolled_at: at(0),
+        key_made_at: None,
         renewed_at: None,
     }
 }
@@ -96,6 +97,7 @@ fn an_enrollment_goes_from_nothing_over_pending_to_enrolled() {
     assert_eq!((found.hold, same.fingerprint()), (pending().hold, key.fingerprint()));
     store.save_identity(&identity(), &certificate(&key)).expect("saved");
     let Ok(Found::Enrolled(found)) = store.load() else { panic!("it is enrolled") };
+    let found = found.present;
     assert_eq!((found.identity.machine.id.as_str(), found.key.fingerprint()), ("mch_1", key.fingerprint()));
 }
 
@@ -117,13 +119,6 @@ fn every_damaged_file_stops_the_agent_with_path_reason_and_fix() {
         ("identity.json", |path| std::fs::write(path, b"\xff\xfe").expect("garbled")),
         ("identity.json", |path| std::fs::write(path, "{}").expect("emptied")),
         ("identity.json", |path| std::fs::remove_file(path).expect("removed")),
-        ("certificate-a.pem", |path| truncate(path)),
-        ("certificate-a.pem", |path| std::fs::write(path, "").expect("emptied")),
-        ("certificate-a.pem", |path| std::fs::remove_file(path).expect("removed")),
-        ("certificate-a.pem", |path| {
-            let other = MachineKey::generate(KeyAlgorithm::P256).expect("a key");
-            std::fs::write(path, certificate(&other)).expect("swapped");
-        }),
         ("key-a.pem", |path| truncate(path)),
         ("key-a.pem", |path| std::fs::write(path, "").expect("emptied")),
         ("key-a.pem", |path| std::fs::remove_file(path).expect("removed")),
@@ -141,6 +136,39 @@ fn every_damaged_file_stops_the_agent_with_path_reason_and_fix() {
         let text = error.to_string();
         assert!(text.contains(name) && text.contains("--reset"), "{n}: {text}");
     }
+}
+
+#[test]
+fn a_damaged_certificate_is_gone_around_as_long_as_its_key_is_whole() {
+    type Damage = fn(&Path);
+    let table: &[Damage] = &[
+        |path| truncate(path),
+        |path| std::fs::write(path, "").expect("emptied"),
+        |path| std::fs::remove_file(path).expect("removed"),
+        |path| {
+            let other = MachineKey::generate(KeyAlgorithm::P256).expect("a key");
+            std::fs::write(path, certificate(&other)).expect("swapped");
+        },
+    ];
+    for damage in table {
+        let (_temp, store, key) = enrolled();
+        damage(&store.path().join("certificate-a.pem"));
+        let Ok(Found::Enrolled(slots)) = store.load() else { panic!("its key is whole") };
+        assert_eq!(slots.present.key.fingerprint(), key.fingerprint());
+        assert!(slots.present.chain.is_empty() && slots.present.identity.life.is_over(at(1)));
+    }
+}
+
+#[test]
+fn reading_a_damaged_store_changes_nothing_and_putting_it_right_sets_aside_what_is_damaged() {
+    let (_temp, store, _) = enrolled();
+    let path = store.path().join("certificate-a.pem");
+    truncate(&path);
+    let Ok(Found::Enrolled(slots)) = store.load() else { panic!("its key is whole") };
+    assert!(path.exists(), "reading changes nothing");
+    assert!(slots.damage[0].what.contains("certificate-a.pem"), "{:?}", slots.damage);
+    store.put_right(&slots, at(7));
+    assert!(!path.exists() && store.dir.exists("certificate-a.pem.corrupt-7"));
 }
 
 fn truncate(path: &Path) {

@@ -1,7 +1,10 @@
 //! Whole runs of the agent against a stub server in this process: in-memory streams, real TLS, paused time.
 
+mod damaged;
 mod enrolling;
 mod keeping;
+mod ring;
+mod rotating;
 mod serving;
 mod stub;
 
@@ -67,8 +70,17 @@ impl Machine {
     }
 
     fn run(&self, stub: &Stub, joining: Option<Joining>) -> Resident {
-        let options =
-            RunOptions { dir: self.dir(), hooks_dir: Some(self.hooks_dir()), joining, reset: false };
+        self.run_rotating(stub, joining, crate::ROTATE_AFTER)
+    }
+
+    fn run_rotating(&self, stub: &Stub, joining: Option<Joining>, after: Duration) -> Resident {
+        let options = RunOptions {
+            dir: self.dir(),
+            hooks_dir: Some(self.hooks_dir()),
+            joining,
+            reset: false,
+            rotate_after: Some(after),
+        };
         let (stop, shutdown) = watch::channel(false);
         let handle = tokio::spawn(run_on(stub.ports(), options, shutdown, self.observer()));
         Resident { stop, handle }

@@ -17,6 +17,7 @@ use jiff::{SignedDuration, Timestamp};
 use muster_model::KeyFingerprint;
 use muster_wire::channel::{AgentFrame, Order, PING_EVERY, ServerFrame};
 use muster_wire::invite::CaPin;
+use muster_wire::rotate::{self, RotateFields, RotateRequest, SLOT_HEADER, Slot};
 use muster_wire::signature::{HEADER, SignedHeader};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, PublicKeyData, SignatureAlgorithm,
@@ -35,6 +36,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
 use x509_parser::prelude::{FromDer, X509CertificationRequest};
 
+use super::ring::{Ring, Stands};
 use crate::ports::{Clock, Dial, Now, Ports, Stream};
 
 /// How the server behaves.
@@ -71,6 +73,12 @@ pub(super) struct Inner {
     pub(super) acknowledged: Vec<u64>,
     pub(super) state: &'static str,
     pub(super) channels: u32,
+    /// So many channels are cut before the greeting, after the key counted as used.
+    pub(super) cut: u32,
+    pub(super) ring: Ring,
+    /// What the machine said of its slot, by whom, in order.
+    pub(super) said: Vec<(KeyFingerprint, Slot)>,
+    csrs: Vec<(KeyFingerprint, Value)>,
     issued: u32,
 }
 
@@ -131,6 +139,10 @@ impl Stub {
             acknowledged: Vec::new(),
             state: "active",
             channels: 0,
+            cut: 0,
+            ring: Ring::default(),
+            said: Vec::new(),
+            csrs: Vec::new(),
             issued: 0,
         };
         Self {
@@ -181,6 +193,17 @@ impl Stub {
         self.dialed.lock().expect("no test panicked with it").iter().copied().collect()
     }
 
+    /// The key that it enrolled with, and the one that is proposed.
+    pub(super) fn proposed(&self) -> (KeyFingerprint, KeyFingerprint) {
+        let inner = self.get();
+        (inner.ring.keys[0].0, inner.ring.at(Stands::Proposed).expect("one is proposed"))
+    }
+
+    /// The key that the server takes the machine by.
+    pub(super) fn key(&self) -> String {
+        self.get().ring.at(Stands::Current).expect("it enrolled").to_string()
+    }
+
     pub(super) fn count(&self, path: &str) -> usize {
         self.get().seen.iter().filter(|(seen, _)| seen == path).count()
     }
@@ -224,15 +247,22 @@ impl Stub {
         peer: Option<KeyFingerprint>,
     ) -> Option<Response<Full<Bytes>>> {
         let path = request.uri().path().to_owned();
-        let signed = request.headers().get(HEADER).map(|value| {
-            value.to_str().expect("ascii").parse::<SignedHeader>().expect("a signed header").statement.key
-        });
-        let key = peer.or(signed);
+        let text = |name| request.headers().get(name).map(|value| value.to_str().expect("ascii"));
+        let signed =
+            text(HEADER).map(|text| text.parse::<SignedHeader>().expect("a signed header").statement);
+        let key = peer.or(signed.as_ref().map(|statement| statement.key));
         self.get().seen.push((path.clone(), key));
+        let slot = match (&signed, text(SLOT_HEADER)) {
+            (Some(said), _) => Some(Slot { base: said.base, boot: said.boot, counter: said.counter }),
+            (None, said) => said.map(|text| text.parse().expect("a slot")),
+        };
         if let Mode::Says { status, content_type, body } = self.get().mode.clone() {
             let response = Response::builder().status(status).header(CONTENT_TYPE, content_type);
             let response = response.header(LOCATION, "https://elsewhere.test/").header("retry-after", "30");
             return Some(response.body(Full::from(body)).expect("a response"));
+        }
+        if let Some(problem) = self.refusal(&path, key, slot) {
+            return Some(problem);
         }
         if path.ends_with("/channel") {
             return Some(self.channel(request, key));
@@ -249,6 +279,49 @@ impl Stub {
         Some(response)
     }
 
+    /// What is wrong with the key of a request that needs one.
+    fn refusal(
+        &self,
+        path: &str,
+        key: Option<KeyFingerprint>,
+        slot: Option<Slot>,
+    ) -> Option<Response<Full<Bytes>>> {
+        if !path.starts_with("/v1/machines/self") {
+            return None;
+        }
+        let (key, slot) =
+            (key.expect("a key"), slot.expect("what is in the durable slot is said with each key"));
+        let mut inner = self.get();
+        inner.said.push((key, slot));
+        // Who vouches is seen by the proposal itself.
+        if path == rotate::PATH || inner.machine_problem.is_some() {
+            return None;
+        }
+        inner.ring.shown(key, slot.base).err().map(|(status, code)| problem(status, code, "stop"))
+    }
+
+    /// Takes a proposal whose answer nobody hears.
+    pub(super) fn propose(&self, body: &Value, by: KeyFingerprint) {
+        assert_eq!(self.rotate(body, by).status(), StatusCode::OK);
+    }
+
+    fn rotate(&self, body: &Value, by: KeyFingerprint) -> Response<Full<Bytes>> {
+        let request: RotateRequest = serde_json::from_value(body.clone()).expect("a rotation");
+        let fields = RotateFields::try_from(request).expect("good fields");
+        let csr = &body["csr"];
+        let statement = rotate::statement(by, &fields.rotation, &fields.csr);
+        assert!(is_signed(csr, &statement, &fields.signature), "the next key signs who vouches for it");
+        let next = KeyFingerprint(key_of(csr));
+        if let Err((status, code)) = self.get().ring.proposes(by, next) {
+            return problem(status, code, "stop");
+        }
+        self.get().csrs.push((next, csr.clone()));
+        reply(
+            200,
+            json!({"credential": self.credential(csr), "trust": self.trust(), "server_time": self.now()}),
+        )
+    }
+
     fn route(&self, path: &str, body: &Value, key: Option<KeyFingerprint>) -> Response<Full<Bytes>> {
         match path {
             "/v1/trust" => reply(200, self.trust()),
@@ -257,14 +330,16 @@ impl Stub {
             "/v1/machines/self/renew" => match (self.machine_problem(), key) {
                 (Some(problem), _) => problem,
                 (None, None) => problem(401, "not_authenticated", "retry"),
-                (None, Some(_)) => {
-                    let credential = self.credential(None);
+                (None, Some(key)) => {
+                    let credential = self.credential(&self.csr_of(key));
                     reply(
                         200,
                         json!({"credential": credential, "trust": self.trust(), "server_time": self.now()}),
                     )
                 }
             },
+            rotate::PATH => self.machine_problem().unwrap_or_else(|| self.rotate(body, key.expect("a key"))),
+            "/v1/machines/self" => self.machine_problem().unwrap_or_else(|| reply(200, json!({}))),
             "/v1/machines/self/leave" => reply(200, json!({})),
             _ if path.starts_with("/v1/enroll/") => {
                 assert!(key.is_some(), "a hold is polled with a proof");
@@ -293,7 +368,10 @@ impl Stub {
             Door::Open | Door::Hold(_) => {
                 let machine = json!({"id": "mch_1", "name": "web-1", "tenant": "default", "site": "main",
                     "state": self.get().state, "generation": 1});
-                let credential = self.credential(Some(body));
+                let key = KeyFingerprint(key_of(&body["csr"]));
+                self.get().ring.enroll(key);
+                self.get().csrs.push((key, body["csr"].clone()));
+                let credential = self.credential(&body["csr"]);
                 let answer = json!({"outcome": "enrolled", "machine": machine, "credential": credential,
                     "trust": self.trust(), "server_time": self.now()});
                 reply(201, answer)
@@ -310,8 +388,13 @@ impl Stub {
         json!({"trust_domain": "muster.test", "roots": [root], "pins": [self.pin().to_string()]})
     }
 
-    fn credential(&self, body: Option<&Value>) -> Value {
-        let csr = body.map_or_else(|| self.last_csr(), |body| body["csr"].clone());
+    fn csr_of(&self, key: KeyFingerprint) -> Value {
+        let inner = self.get();
+        let csr = inner.csrs.iter().find(|(known, _)| *known == key);
+        csr.expect("a known key").1.clone()
+    }
+
+    fn credential(&self, csr: &Value) -> Value {
         let der = BASE64.decode(csr.as_str().expect("text").as_bytes()).expect("base64");
         let (not_before, not_after) = (self.now(), self.now() + LIFE);
         let mut inner = self.get();
@@ -330,6 +413,9 @@ impl Stub {
         let stub = self.clone();
         tokio::spawn(async move {
             let upgraded = hyper::upgrade::on(&mut request).await.expect("an upgrade");
+            if std::mem::take(&mut stub.get().cut) > 0 {
+                return;
+            }
             let socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, None).await;
             stub.get().channels += 1;
             stub.talk(socket).await;
@@ -509,6 +595,15 @@ pub(super) fn problem_text(status: u16, code: &str, action: &str) -> String {
     json!({"type": format!("/problems/{code}"), "title": "T", "status": status, "code": code, "action": action,
         "help": "H"})
     .to_string()
+}
+
+/// Whether a CSR's key signed this.
+fn is_signed(csr: &Value, statement: &[u8], signature: &[u8]) -> bool {
+    let der = BASE64.decode(csr.as_str().expect("text").as_bytes()).expect("base64");
+    let (_, csr) = X509CertificationRequest::from_der(&der).expect("a request");
+    let point = &csr.certification_request_info.subject_pki.subject_public_key.data;
+    let algorithm = &aws_lc_rs::signature::ECDSA_P256_SHA256_ASN1;
+    aws_lc_rs::signature::UnparsedPublicKey::new(algorithm, point).verify(statement, signature).is_ok()
 }
 
 /// SHA-256 of the public key in a CSR.

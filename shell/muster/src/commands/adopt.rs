@@ -84,7 +84,8 @@ pub(crate) fn run(context: &Context, args: Adopt) -> Result {
         }
         None if args.once => Ok(()),
         joining => {
-            let options = RunOptions { dir, hooks_dir, joining, reset: false };
+            let rotate_after = context.own_config()?.config.agent.rotate_after.get();
+            let options = RunOptions { dir, hooks_dir, joining, reset: false, rotate_after };
             let mut teller = Teller::resident(context.out);
             super::ask(context, async move {
                 let told = told_to_stop()?;

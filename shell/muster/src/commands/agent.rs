@@ -19,7 +19,7 @@ use crate::output::{Human, details, opt_relative, relative};
 /// The agent of this machine.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Agent {
-    /// Run the agent: hold the channel, renew the credential; enroll first where an invite is given.
+    /// Run the agent: hold the channel, renew the credential, rotate the key; enroll first where an invite is given.
     Run(Run),
     /// Take over from an existing client: the same machine, with a key of its own from now on; then run.
     Adopt(Adopt),
@@ -59,7 +59,9 @@ fn reside(context: &Context, args: Run) -> Result {
         }
     }
     let joining = joining(context, &args.join, &dir)?;
-    let options = RunOptions { dir, hooks_dir: args.join.hooks_dir, joining, reset: args.join.reset };
+    let rotate_after = context.config()?.config.agent.rotate_after.get();
+    let options =
+        RunOptions { dir, hooks_dir: args.join.hooks_dir, joining, reset: args.join.reset, rotate_after };
     let mut teller = Teller::resident(context.out);
     super::ask(context, async move {
         let told = told_to_stop()?;
@@ -145,6 +147,11 @@ impl Human for AgentStatus {
             ("site", machine.map(|machine| machine.site.clone()).unwrap_or_default()),
             ("words", self.words.join(" ")),
             ("key", self.key.clone().unwrap_or_default()),
+            ("key made", opt_relative_or_blank(now, self.key_made_at)),
+            ("rotates", opt_relative_or_blank(now, self.rotate_at)),
+            ("rotation", self.rotation.as_deref().map(rotation).unwrap_or_default()),
+            ("slots", slots(&self.slots)),
+            ("damaged", self.damage.join("; ")),
             ("hardware id from", self.hardware_source.clone().unwrap_or_default()),
             ("certificate ends", self.certificate_expires.map(|end| relative(now, end)).unwrap_or_default()),
             ("renews", self.renew_at.map(|at| relative(now, at)).unwrap_or_default()),
@@ -161,6 +168,34 @@ impl Human for AgentStatus {
             ("ended", ended.map(ending).unwrap_or_default()),
             ("data", self.dir.display().to_string()),
         ])
+    }
+}
+
+fn opt_relative_or_blank(now: Timestamp, at: Option<Timestamp>) -> String {
+    at.map(|at| relative(now, at)).unwrap_or_default()
+}
+
+/// What a step of a rotation means to a person.
+fn rotation(step: &str) -> String {
+    match step {
+        "ask" => "asking for the next key's certificate",
+        "use" => "trying the next key",
+        "settle" => "noting that the next key has worked",
+        "confirm" => "telling the server that it has",
+        other => other,
+    }
+    .to_owned()
+}
+
+/// The slots, where there is more to say than that one is in use.
+fn slots(slots: &[muster_agent::SlotStatus]) -> String {
+    let one = |slot: &muster_agent::SlotStatus| {
+        let certificate = if slot.certificate_expires.is_some() { "" } else { ", no certificate" };
+        format!("{} {} ({}{certificate})", slot.slot, slot.role, &slot.key)
+    };
+    match slots {
+        [only] if only.certificate_expires.is_some() => format!("{} {}", only.slot, only.role),
+        slots => slots.iter().map(one).collect::<Vec<_>>().join(", "),
     }
 }
 

@@ -20,6 +20,7 @@ enum Told<'a> {
     Online,
     Offline,
     Renewed { not_after: jiff::Timestamp },
+    Rotated { key: &'a str },
     Standing { state: &'a str },
 }
 
@@ -158,6 +159,7 @@ fn sentence(progress: &Progress) -> String {
         Progress::Online => "online".to_owned(),
         Progress::Offline => "offline: the channel is lost, connecting again".to_owned(),
         Progress::Renewed { not_after } => format!("renewed: the certificate is good until {not_after}"),
+        Progress::Rotated { key } => format!("rotated: this machine's key is {} now", escape(key)),
         Progress::Standing(standing) => standing.as_str().to_owned(),
     }
 }
@@ -172,6 +174,7 @@ fn told(progress: &Progress) -> Told<'_> {
         Progress::Online => Told::Online,
         Progress::Offline => Told::Offline,
         Progress::Renewed { not_after } => Told::Renewed { not_after: *not_after },
+        Progress::Rotated { key } => Told::Rotated { key },
         Progress::Standing(standing) => Told::Standing { state: standing.as_str() },
     }
 }

@@ -88,7 +88,7 @@ pub(crate) fn run(context: &Context, args: Up) -> Result {
     config.compat.all_on();
     serve::on_many_threads(async {
         let mut running = serve::opened(context, &config).await?;
-        let machine = match this_machine(&mut running, &args.hardware_id).await {
+        let machine = match this_machine(&mut running, &config, &args.hardware_id).await {
             Ok(machine) => machine,
             Err(failure) => {
                 running.stop().await;
@@ -112,7 +112,7 @@ fn beside(listen: SocketAddr, next: u16) -> Option<SocketAddr> {
 /// Enrolls this machine through the network like any other, and keeps its agent running beside the server.
 ///
 /// An agent that cannot run is no reason to leave the fleet without its server: it is told of, and there is no machine.
-async fn this_machine(running: &mut Running, hardware_id: &str) -> Result<Option<String>> {
+async fn this_machine(running: &mut Running, config: &Config, hardware_id: &str) -> Result<Option<String>> {
     let hardware = hardware(hardware_id)?;
     let dir = running.home().join("agent");
     let Some(known) = standing(&dir) else { return Ok(None) };
@@ -126,7 +126,8 @@ async fn this_machine(running: &mut Running, hardware_id: &str) -> Result<Option
     };
     let joining = Some(Joining { hardware, ..Joining::new(way) });
     let (tell, mut told) = watch::channel(None);
-    let options = RunOptions { dir: dir.clone(), hooks_dir: None, joining, reset: false };
+    let rotate_after = config.agent.rotate_after.get();
+    let options = RunOptions { dir: dir.clone(), hooks_dir: None, joining, reset: false, rotate_after };
     let mut draining = running.draining();
     let (stop, stopped) = watch::channel(false);
     running.beside(async move {
@@ -188,7 +189,11 @@ fn announce(tell: &watch::Sender<Option<()>>, progress: Progress) {
             tracing::warn!(what, "this machine's own agent");
             tell.send_replace(Some(()));
         }
-        Progress::Enrolled { .. } | Progress::Offline | Progress::Renewed { .. } | Progress::Standing(_) => {}
+        Progress::Enrolled { .. }
+        | Progress::Offline
+        | Progress::Renewed { .. }
+        | Progress::Rotated { .. }
+        | Progress::Standing(_) => {}
     }
 }
 

@@ -3,6 +3,7 @@
 //! Secrets stand in files that are named here; the one that may stand here itself, the password in the address of a
 //! database, is never shown. Unknown keys are refused. `load` reads it.
 
+mod agent;
 mod bounds;
 mod compat;
 mod database;
@@ -16,6 +17,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use agent::Agent;
 pub(crate) use bounds::{Period, Pin};
 pub(crate) use compat::Compat;
 pub(crate) use database::{Database, DatabaseUrl, NotAnAddress};
@@ -42,6 +44,8 @@ pub(crate) struct Config {
     pub(crate) provisioners: Provisioners,
     /// What it writes to its log.
     pub(crate) log: Log,
+    /// The agent of a machine.
+    pub(crate) agent: Agent,
     /// Which server the command line manages from another host.
     pub(crate) client: ClientConfig,
 }

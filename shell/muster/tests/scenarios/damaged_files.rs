@@ -119,8 +119,6 @@ fn an_agent_with_a_damaged_credential_refuses_to_start_and_changes_nothing() {
         ("identity.json", Harm::Cut, 13),
         ("identity.json", Harm::Emptied, 13),
         ("identity.json", Harm::Gone, 13),
-        ("certificate-a.pem", Harm::Cut, 13),
-        ("certificate-a.pem", Harm::Gone, 13),
         ("key-a.pem", Harm::Overwritten, 13),
         ("key-a.pem", Harm::Gone, 13),
         ("key-a.pem", Harm::Opened, 11),
@@ -136,6 +134,24 @@ fn an_agent_with_a_damaged_credential_refuses_to_start_and_changes_nothing() {
     agent.start(&[]);
     agent.event("online");
     assert_eq!(agent.machine(), id);
+    assert_eq!(server.list(&["machine", "ls"]).len(), 2, "it never enrolled anew");
+}
+
+#[test]
+fn an_agent_whose_certificate_alone_is_damaged_gets_another_by_its_key() {
+    let server = Server::up(&[]);
+    let mut agent = Agent::enrolled(&server.invite());
+    let id = agent.machine();
+    for how in [Harm::Cut, Harm::Gone] {
+        let harmed = agent.dir().join("certificate-a.pem");
+        let _restore = harm(&harmed, how);
+        assert!(agent.status()["damage"][0].as_str().is_none_or(|text| text.contains("certificate-a.pem")));
+        agent.start(&[]);
+        agent.event("online");
+        assert_eq!((agent.machine(), agent.stop()), (id.clone(), 0), "{how:?}");
+        assert!(harmed.exists(), "{how:?}");
+    }
+    assert!(agent.files().iter().any(|name| name.starts_with("certificate-a.pem.corrupt-")), "it is kept");
     assert_eq!(server.list(&["machine", "ls"]).len(), 2, "it never enrolled anew");
 }
 

@@ -33,6 +33,7 @@ mod replicas_presence;
 mod request_and_approval;
 mod restored;
 mod revoked_machine;
+mod rotation;
 mod scuttlebot;
 mod second_machine;
 mod secrets;

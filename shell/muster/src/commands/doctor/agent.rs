@@ -65,6 +65,10 @@ fn standing(status: &AgentStatus, run: &str) -> Check {
 }
 
 fn credential(status: &AgentStatus, now: Timestamp) -> Option<Check> {
+    if !status.damage.is_empty() {
+        let fix = "run the agent: it sets the file aside and goes on by what is whole";
+        return Some(Check::fail(CREDENTIAL, status.damage.join("; "), fix));
+    }
     let end = status.certificate_expires?;
     let text = format!("the certificate ends {}", relative(now, end));
     if end > now {
@@ -119,6 +123,13 @@ mod tests {
         assert_eq!(credential(&ends, at("2026-10-31T00:00:00Z")).expect("looked at").status, Status::Ok);
         let check = credential(&ends, at("2026-11-03T00:00:00Z")).expect("looked at");
         assert!(check.status == Status::Fail && check.message.contains("expired 2d ago"), "{check:?}");
+    }
+
+    #[test]
+    fn a_file_that_the_agent_goes_around_is_named_all_the_same() {
+        let damaged = status(serde_json::json!({"damage": ["/d/certificate-a.pem: holds no certificate"]}));
+        let check = credential(&damaged, Timestamp::UNIX_EPOCH).expect("looked at");
+        assert!(check.status == Status::Fail && check.message.contains("certificate-a.pem"), "{check:?}");
     }
 
     #[test]

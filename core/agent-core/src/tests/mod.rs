@@ -1,8 +1,10 @@
 //! Tables of single steps, and a world that answers at random.
 
+mod rotating;
+mod worlds;
+
 use jiff::{SignedDuration, Timestamp};
 use muster_wire::channel::Order;
-use proptest::prelude::*;
 
 use crate::*;
 
@@ -30,8 +32,13 @@ fn told(code: &str) -> Verdict {
         .classify()
 }
 
+fn enrolled() -> Agent {
+    let keys = Keys { made_at: at(0), rotate_after: None, open: None };
+    Agent::enrolled(life(0), Standing::Active, keys)
+}
+
 fn running() -> Agent {
-    let mut agent = Agent::enrolled(life(0), Standing::Active);
+    let mut agent = enrolled();
     agent.step(Event::Started, &fresh(1));
     agent
 }
@@ -147,7 +154,7 @@ fn orders_count_only_on_an_open_channel() {
 
 #[test]
 fn q_15_an_expired_certificate_is_renewed_by_signature_and_the_channel_follows() {
-    let mut agent = Agent::enrolled(life(0), Standing::Active);
+    let mut agent = enrolled();
     let effects = agent.step(Event::Started, &fresh(3 * DAY));
     assert_eq!(effects, [Effect::Renew(Proof::Signature)]);
     let effects = agent.step(Event::Renewed(life(3 * DAY)), &fresh(3 * DAY));
@@ -175,7 +182,7 @@ fn q_16_a_clock_that_is_off_is_corrected_and_the_request_repeated_once() {
 
 #[test]
 fn long_waits_are_cut_so_that_a_clock_that_was_set_is_noticed() {
-    let mut agent = Agent::enrolled(life(0), Standing::Active);
+    let mut agent = enrolled();
     let effects = agent.step(Event::Started, &fresh(1));
     let Some(Effect::Wake { after, .. }) = effects.last() else { panic!("{effects:?}") };
     assert!(after.as_secs() <= 600);
@@ -243,124 +250,4 @@ fn an_order_to_renew_is_carried_out_at_once_even_while_a_renewal_waits_after_a_f
     assert_eq!(effects, [Effect::Renew(Proof::Certificate)]);
     let effects = agent.step(Event::Renewed(life(DAY)), &fresh(DAY));
     assert_eq!(effects[0], hook(Hook::Renewed, Some(7)), "acknowledged once it is there");
-}
-
-fn harmless() -> impl Strategy<Value = Verdict> {
-    prop_oneof![
-        any::<Option<u32>>().prop_map(|retry_after| Verdict::Later { what: "503".into(), retry_after }),
-        Just(Verdict::Untrusted { what: "tls".into() }),
-        Just(Verdict::ClockOff { what: "expired".into() }),
-        Just(Verdict::Disk { what: "full".into() }),
-        Just(Verdict::CertificateRefused),
-        Just(Verdict::Gone),
-        Just(Verdict::Suspended),
-        Just(told("not_entitled")),
-        Just(told("clock_skew")),
-        Just(told("rejected")),
-    ]
-}
-
-fn events() -> impl Strategy<Value = Event> {
-    let timer = prop_oneof![Just(Timer::Enroll), Just(Timer::Renew), Just(Timer::Channel)];
-    let standing = prop_oneof![Just(Standing::Active), Just(Standing::Suspended)];
-    let order = prop_oneof![Just(Order::Renew), Just(Order::Suspend), Just(Order::Resume)];
-    prop_oneof![
-        Just(Event::Started),
-        timer.prop_map(Event::Due),
-        (0..100_000i64).prop_map(|s| Event::Renewed(life(s))),
-        harmless().prop_map(Event::RenewFailed),
-        harmless().prop_map(Event::EnrollFailed),
-        standing.prop_map(|standing| Event::ChannelOpened { standing }),
-        harmless().prop_map(Event::ChannelClosed),
-        (any::<u64>(), order).prop_map(|(id, order)| Event::Ordered { id, order }),
-    ]
-}
-
-/// What is under way: requests without an answer yet, and timers that will fire.
-#[derive(Default)]
-struct World {
-    renewing: bool,
-    opening: bool,
-    up: bool,
-    timers: std::collections::BTreeSet<Timer>,
-}
-
-impl World {
-    fn carry_out(&mut self, effects: &[Effect]) {
-        for effect in effects {
-            match effect {
-                Effect::Renew(_) => self.renewing = true,
-                Effect::OpenChannel => self.opening = true,
-                Effect::Wake { timer, after } => {
-                    assert!(*after <= MAX_RETRY_AFTER.mul_f64(1.21), "{after:?}");
-                    self.timers.insert(*timer);
-                }
-                Effect::SetAside(ending) | Effect::Stop(ending) => panic!("lost its identity: {ending:?}"),
-                _ => {}
-            }
-        }
-    }
-
-    /// The next thing to happen: mostly a failure of what is under way.
-    fn next(&mut self, verdict: Verdict, well: bool, now: i64) -> Event {
-        if std::mem::take(&mut self.opening) {
-            self.up = well;
-            return if well {
-                Event::ChannelOpened { standing: Standing::Active }
-            } else {
-                Event::ChannelClosed(verdict)
-            };
-        }
-        if std::mem::take(&mut self.renewing) {
-            return if well { Event::Renewed(life(now)) } else { Event::RenewFailed(verdict) };
-        }
-        if let Some(timer) = self.timers.pop_last() {
-            return Event::Due(timer);
-        }
-        assert!(std::mem::take(&mut self.up), "nothing is under way: the agent would sleep for ever");
-        Event::ChannelClosed(verdict)
-    }
-}
-
-proptest! {
-    #[test]
-    fn q_14_no_sequence_without_an_authenticated_end_loses_the_identity(
-        events in prop::collection::vec((events(), 0..3 * DAY, any::<u32>()), 0..60)
-    ) {
-        let mut agent = Agent::enrolled(life(0), Standing::Active);
-        for (event, now, draw) in events {
-            let fresh = Fresh { now: at(now), jitter: Draw(draw), spread: Draw(draw) };
-            for effect in agent.step(event, &fresh) {
-                prop_assert!(!matches!(effect, Effect::SetAside(_) | Effect::Stop(_)), "{effect:?}");
-            }
-            prop_assert!(matches!(agent.state(), State::Running(_)));
-        }
-    }
-
-    #[test]
-    fn q_15_after_any_outage_the_agent_comes_back_by_itself(
-        outage in prop::collection::vec((harmless(), any::<bool>(), 0..3600i64, any::<u32>()), 0..80),
-        start in 0..40 * DAY,
-    ) {
-        let mut agent = Agent::enrolled(life(0), Standing::Active);
-        let (mut world, mut now) = (World::default(), start);
-        world.carry_out(&agent.step(Event::Started, &fresh(now)));
-        for (verdict, well, pause, draw) in outage {
-            now += pause;
-            let event = world.next(verdict, well, now);
-            let fresh = Fresh { now: at(now), jitter: Draw(draw), spread: Draw(draw) };
-            world.carry_out(&agent.step(event, &fresh));
-        }
-        for _ in 0..12 {
-            now += 3600;
-            let event = world.next(Verdict::later("lost"), true, now);
-            world.carry_out(&agent.step(event, &fresh(now)));
-            let State::Running(running) = agent.state() else { panic!("it runs") };
-            let certified = !running.life.is_over(at(now));
-            if certified && running.is_up() && matches!(running.renewal, Renewal::Planned { .. }) {
-                return Ok(());
-            }
-        }
-        prop_assert!(false, "not back: {:?}", agent.state());
-    }
 }
