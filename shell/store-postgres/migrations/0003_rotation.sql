@@ -3,11 +3,10 @@
 CREATE UNIQUE INDEX keys_rotating ON keys (machine_id, tenant_id, standing) WHERE standing IN ('proposed', 'previous');
 ALTER TABLE keys ADD COLUMN ordered_at bigint;            -- when an operator asked for its replacement
 
--- What a clock gave out that was ahead is set apart from what right clocks give out.
+-- What a clock gave out that was wrong is kept apart from what right clocks give out.
 ALTER TABLE nonces ADD COLUMN before_leap bigint;
 ALTER TABLE nonces ADD COLUMN after_leap bigint;
-ALTER TABLE nonces ADD COLUMN ahead_from bigint;
-ALTER TABLE nonces ADD COLUMN ahead_to bigint;
+ALTER TABLE nonces ADD COLUMN apart bytea;
 
 -- How a machine was let in. Of those that came before this was kept, approvals are found among the holds.
 ALTER TABLE machines ADD COLUMN entered_at bigint;

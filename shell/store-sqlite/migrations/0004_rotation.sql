@@ -3,11 +3,10 @@
 CREATE UNIQUE INDEX keys_rotating ON keys (tenant_id, machine_id, standing) WHERE standing IN ('proposed', 'previous');
 ALTER TABLE keys ADD COLUMN ordered_at INTEGER;           -- when an operator asked for its replacement
 
--- What a clock gave out that was ahead is set apart from what right clocks give out.
+-- What a clock gave out that was wrong is kept apart from what right clocks give out.
 ALTER TABLE nonces ADD COLUMN before_leap INTEGER;
 ALTER TABLE nonces ADD COLUMN after_leap INTEGER;
-ALTER TABLE nonces ADD COLUMN ahead_from INTEGER;
-ALTER TABLE nonces ADD COLUMN ahead_to INTEGER;
+ALTER TABLE nonces ADD COLUMN apart BLOB;
 
 -- How a machine was let in. Of those that came before this was kept, approvals are found among the holds.
 ALTER TABLE machines ADD COLUMN entered_at INTEGER;

@@ -224,7 +224,7 @@ impl Reads for Moment {
     }
 
     async fn used_nonces(&mut self, tenant: TenantId, key: KeyFingerprint) -> Answered<Option<UsedNonces>> {
-        Ok(self.tables.nonces.get(&(tenant, key)).copied())
+        Ok(self.tables.nonces.get(&(tenant, key)).cloned())
     }
 }
 

@@ -29,9 +29,20 @@ fn parse_nonces(row: &dyn Row) -> Parsed<UsedNonces> {
     // Rows of before leaps were kept have none.
     let before = opt_place(&mut cells, "before_leap")?.unwrap_or(0);
     let since = opt_place(&mut cells, "after_leap")?.unwrap_or(last);
-    let first = opt_place(&mut cells, "ahead_from")?;
-    let ahead = first.zip(opt_place(&mut cells, "ahead_to")?);
-    Ok(UsedNonces { last, before, since, ahead })
+    let apart = stretches(cells.get::<Option<Vec<u8>>>("apart")?.as_deref().unwrap_or_default());
+    Ok(UsedNonces { last, before, since, apart: apart.ok_or_else(|| cells.broken("apart"))? })
+}
+
+/// Each stretch is its first and its last place, eight bytes each.
+fn stretches(bytes: &[u8]) -> Option<Vec<(u64, u64)>> {
+    let (stretches, []) = bytes.as_chunks::<16>() else { return None };
+    let place = |bytes: &[u8]| bytes.try_into().ok().map(u64::from_be_bytes);
+    stretches.iter().map(|stretch| place(&stretch[..8]).zip(place(&stretch[8..]))).collect()
+}
+
+fn in_bytes(stretches: &[(u64, u64)]) -> Option<Vec<u8>> {
+    let bytes = |&(first, last): &(u64, u64)| [first.to_be_bytes(), last.to_be_bytes()].concat();
+    (!stretches.is_empty()).then(|| stretches.iter().flat_map(bytes).collect())
 }
 
 fn opt_place(cells: &mut Cells<'_>, column: &'static str) -> Parsed<Option<u64>> {
@@ -57,7 +68,7 @@ pub(crate) async fn used_nonces<E: Engine>(
     tenant: TenantId,
     key: KeyFingerprint,
 ) -> Result<Option<UsedNonces>, StoreError> {
-    const SQL: &str = "SELECT issued, before_leap, after_leap, ahead_from, ahead_to, key FROM nonces
+    const SQL: &str = "SELECT issued, before_leap, after_leap, apart, key FROM nonces
         WHERE tenant_id = ?1 AND key = ?2";
     sql::one(db, "recall a nonce", SQL, &values![tenant.as_bytes(), &key.0], parse_nonces).await
 }
@@ -69,10 +80,10 @@ pub(crate) async fn apply<E: Engine>(
 ) -> Result<(), StoreError> {
     const REMEMBER: &str =
         "INSERT INTO remembered (tenant_id, key, request, object, at) VALUES (?1, ?2, ?3, ?4, ?5)";
-    const NONCE: &str = "INSERT INTO nonces (tenant_id, key, issued, before_leap, after_leap, ahead_from, ahead_to)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+    const NONCE: &str = "INSERT INTO nonces (tenant_id, key, issued, before_leap, after_leap, apart)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6)
         ON CONFLICT (tenant_id, key) DO UPDATE SET issued = excluded.issued, before_leap = excluded.before_leap,
-            after_leap = excluded.after_leap, ahead_from = excluded.ahead_from, ahead_to = excluded.ahead_to";
+            after_leap = excluded.after_leap, apart = excluded.apart";
     match change {
         MemoryChange::Request(remembered) => {
             let Remembered { key, request, object, at } = remembered;
@@ -80,17 +91,9 @@ pub(crate) async fn apply<E: Engine>(
             sql::run_one(db, "remember a request", REMEMBER, &values).await
         }
         MemoryChange::Nonce { key, used } => {
-            let UsedNonces { last, before, since, ahead } = *used;
-            let (from, to) = ahead.unzip();
-            let values = values![
-                tenant.as_bytes(),
-                &key.0,
-                place(last)?,
-                place(before)?,
-                place(since)?,
-                from.map(place).transpose()?,
-                to.map(place).transpose()?,
-            ];
+            let [last, before, since] = [used.last, used.before, used.since].map(place);
+            let apart = in_bytes(&used.apart);
+            let values = values![tenant.as_bytes(), &key.0, last?, before?, since?, apart.as_deref()];
             sql::run_one(db, "remember a nonce", NONCE, &values).await
         }
     }

@@ -358,11 +358,11 @@ pub async fn memory_reads_back_as_written<F: Fixture>(fixture: &F) {
     let (things, site) = Things::in_store(fixture.store(), 1).await;
     let remembered = Remembered { key: [1; 32], request: [2; 32], object: site.id.to_string(), at: at(60) };
     let (key, other) = (things.fingerprint(), things.fingerprint());
-    let set_apart = UsedNonces { last: 7, before: 5, since: 6, ahead: Some((8, 9)) };
+    let kept_apart = UsedNonces { last: 7, before: 5, since: 6, apart: vec![(1, 2), (8, 9)] };
     let changes = [
         MemoryChange::Request(remembered.clone()),
         MemoryChange::Nonce { key, used: UsedNonces::first(0) },
-        MemoryChange::Nonce { key: other, used: set_apart },
+        MemoryChange::Nonce { key: other, used: kept_apart.clone() },
         MemoryChange::Nonce { key, used: UsedNonces::first(i64::MAX.unsigned_abs()) },
     ];
     write(fixture.store(), &things, changes.map(Change::from).to_vec()).await;
@@ -373,7 +373,7 @@ pub async fn memory_reads_back_as_written<F: Fixture>(fixture: &F) {
     assert_eq!(reads.remembered(things.tenant, &[3; 32]).await.expect("an answer"), None);
     let last = UsedNonces::first(i64::MAX.unsigned_abs());
     assert_eq!(found(reads.used_nonces(things.tenant, key).await), last);
-    assert_eq!(found(reads.used_nonces(things.tenant, other).await), set_apart);
+    assert_eq!(found(reads.used_nonces(things.tenant, other).await), kept_apart);
     assert_eq!(reads.used_nonces(things.tenant, things.fingerprint()).await.expect("an answer"), None);
 }
 
