@@ -58,7 +58,9 @@ impl<S: Store> App<S> {
         let mut credential = reads.credential(tenant, identity.credential).await?;
         if credential.is_none() {
             drop(reads);
-            self.adopt(der, &identity).await?;
+            if let Err(error) = self.adopt(der, &identity).await {
+                return Err(unknown_credential(&machine, key.as_ref(), error));
+            }
             reads = self.reader().await?;
             key = reads.key(tenant, identity.key.fingerprint()).await?;
             credential = reads.credential(tenant, identity.credential).await?;
@@ -233,6 +235,16 @@ impl<S: Store> App<S> {
             return Err(Refusal::Revoked.into());
         }
         Ok((credential, machine))
+    }
+}
+
+/// What is said of a certificate of ours that is in no row. Its holder may still have a key that counts: that one gets
+/// another certificate by its signature, and need not wait until this one is over.
+fn unknown_credential(machine: &Machine, key: Option<&KeyRecord>, error: Error) -> Error {
+    let is_unknown = matches!(error, Error::Refused(Refusal::NotAuthenticated { .. }));
+    match key.filter(|_| is_unknown) {
+        Some(key) => key_counts(machine, key).err().unwrap_or(Refusal::CredentialExpired).into(),
+        None => error,
     }
 }
 

@@ -176,6 +176,26 @@ async fn a_machine_that_rotated_after_the_day_of_the_backup_comes_back_by_its_ne
 }
 
 #[tokio::test]
+async fn a_certificate_in_no_row_of_a_key_that_counts_is_told_to_ask_for_another_one() {
+    let world = World::new().await;
+    let device = Device::new("web-1");
+    let enrolled = world.enroll(&device).await;
+    let now = world.clock.now();
+    let template = MachineTemplate {
+        serial: CredentialId::new(1, [9; 10]),
+        tenant: world.founded.tenant,
+        machine: enrolled.machine.id.parse().expect("an identifier"),
+        not_before: now,
+        not_after: now + hours(24),
+    };
+    let certificate = world.app.authority().issue(&device.public(), &template).expect("a certificate");
+    let shown = async || refusal(world.app.by_certificate(&certificate, None).await);
+    assert_eq!(shown().await, Refusal::CredentialExpired, "nothing else, although it is of no forgotten day");
+    world.app.revoke(template.machine, None, None, false, &world.admin()).await.expect("revoked");
+    assert_eq!(shown().await, Refusal::Revoked);
+}
+
+#[tokio::test]
 async fn rows_of_an_older_day_order_nothing() {
     let world = World::new().await;
     let (other, admin) = (world.replica().await, world.admin());

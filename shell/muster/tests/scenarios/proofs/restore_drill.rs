@@ -1,6 +1,6 @@
 //! Yesterday's database is put back under a fleet that runs.
 //!
-//! 1. A fleet is enrolled and online; a backup is taken. After it machines come, are revoked and retired, and
+//! 1. A fleet is enrolled and online; a backup is taken. After it machines come, renew, are revoked and retired, and
 //!    tokens are spent.
 //! 2. The backup is put back and the server started, while every agent of the fleet knocks. Nothing is changed, nobody is
 //!    told that it is unknown, and `status` shows the gap.
@@ -10,12 +10,16 @@
 //!    spent in the gap is forgotten with it: the proof counts these, so that nobody is surprised.
 
 use std::fs;
+use std::time::Duration;
 
 use muster_testkit::postgres::{Database, query};
 use serde_json::Value;
 
 use super::{Tally, size};
 use crate::support::{Agent, Device, Http, SOON, Server, Stopwatch, database, eventually, text};
+
+/// How long an agent may take that has asked in vain while nobody had accepted.
+const BACK: Duration = Duration::from_secs(120);
 
 /// Where the state is, and how it is put back.
 enum Keep {
@@ -152,6 +156,8 @@ fn drill(kind: &'static str, keep: Keep, agents: usize) {
     let gap = [drill.guest(), drill.guest()];
     let mut newcomer = Agent::online(&drill.server.invite());
     drill.server.muster(&["machine", "revoke", &forgotten.id]);
+    drill.server.muster(&["machine", "renew", &fleet[0].machine()]);
+    fleet[0].event("renewed");
     let spent_in_the_gap = Device::new();
     assert_eq!(spent_in_the_gap.enroll(&drill.server.http(), &open).status, 201);
     drill.server.stop();
@@ -159,14 +165,19 @@ fn drill(kind: &'static str, keep: Keep, agents: usize) {
     drill.server.start();
     drill.waits(&gap, &open);
     let ids: Vec<String> = fleet.iter().map(Agent::machine).collect();
-    fleet.iter_mut().for_each(|agent| drop(agent.event("online")));
+    // Whoever renewed in the gap holds a certificate that nobody knows of: its key asks again, and waits for the operator.
+    let (renewed, others) = fleet.split_first_mut().expect("a fleet");
+    others.iter_mut().for_each(|agent| drop(agent.event("online")));
+    drill.hold(renewed.is_running(), "an agent that renewed in the gap gave up before anybody accepted");
     drill.hold(newcomer.is_running(), "an agent of the gap gave up before anybody accepted");
 
     let watch = Stopwatch::start();
     let accepted = drill.server.muster(&["restore", "accept", "--yes"]);
     drill.shown(&accepted);
-    after(&mut drill, &mut fleet, &ids);
+    let back = renewed.event_within("online", BACK).is_some();
+    drill.hold(back, format!("an agent that renewed in the gap does not return: {}", renewed.said()));
     let took = watch.elapsed();
+    after(&mut drill, &mut fleet, &ids);
     drill.hold(drill.told(&old) == (200, "active".into()), "a machine of before the backup is not back");
     for (guest, verb) in [(&revoked, "revoked"), (&retired, "retired")] {
         let told = drill.told(guest);
