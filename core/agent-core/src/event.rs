@@ -144,6 +144,9 @@ pub enum Proof {
     Certificate,
     /// By a signature of the key over the request: for expired certificates.
     Signature,
+    /// By enrolling once more under the same key, which finds the same machine: where the server renews it no more, because
+    /// its last certificate was over for too long, or was given out by a clock that was wrong.
+    Enrollment,
 }
 
 /// A timer.

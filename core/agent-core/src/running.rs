@@ -158,6 +158,9 @@ fn renew_failed(running: &mut Running, verdict: &Verdict, fresh: &Fresh) -> Vec<
         Verdict::CertificateRefused if proof == Proof::Certificate => {
             vec![ask(running, next, Proof::Signature)]
         }
+        Verdict::CertificateRefused if proof == Proof::Signature => {
+            vec![ask(running, next, Proof::Enrollment)]
+        }
         Verdict::ClockSkew { server_time } if attempt == 0 => {
             vec![Effect::SetClock(*server_time), ask(running, next, proof)]
         }

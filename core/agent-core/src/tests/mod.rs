@@ -162,11 +162,13 @@ fn q_15_an_expired_certificate_is_renewed_by_signature_and_the_channel_follows()
 }
 
 #[test]
-fn a_certificate_that_is_not_taken_leads_to_one_signed_renewal() {
+fn i_5_a_certificate_that_is_not_taken_leads_to_one_signed_renewal_and_one_enrollment_of_the_same_key() {
     let mut agent = up();
     let effects = agent.step(Event::ChannelClosed(told("credential_expired")), &fresh(5));
     assert_eq!(effects.last(), Some(&Effect::Renew(Proof::Signature)));
     let effects = agent.step(Event::RenewFailed(told("credential_expired")), &fresh(6));
+    assert_eq!(effects, [Effect::Renew(Proof::Enrollment)]);
+    let effects = agent.step(Event::RenewFailed(told("requests_not_taken")), &fresh(6));
     assert!(matches!(effects[..], [Effect::Wake { timer: Timer::Renew, .. }]), "{effects:?}");
 }
 

@@ -1,10 +1,12 @@
 //! The requests of the protocol, each from its first byte to the value or the verdict.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use data_encoding::BASE64;
 use muster_agent_core::{Proof, Verdict};
-use muster_model::KeyFingerprint;
-use muster_wire::enroll::{EnrollAnswer, EnrollRequest, Renewed};
+use muster_model::{KeyFingerprint, MachineKind};
+use muster_wire::enroll::{CredentialForm, EnrollAnswer, EnrollRequest, Renewed};
 use muster_wire::rotate::{self, RotateRequest};
 use muster_wire::trust::Nonce;
 
@@ -51,7 +53,40 @@ impl Line {
 
     /// Asks for a new certificate for the same key.
     pub(crate) async fn renew(&self, enrolled: &Enrolled, proof: Proof) -> Result<Renewed, Verdict> {
-        self.issued(enrolled, proof, Call::post(RENEW, None)).await
+        match proof {
+            Proof::Certificate | Proof::Signature => {
+                self.issued(enrolled, proof, Call::post(RENEW, None)).await
+            }
+            Proof::Enrollment => match self.enroll_again(enrolled).await {
+                Ok(renewed) => Ok(renewed),
+                Err(verdict) => Err(self.with_the_hour(verdict, enrolled).await),
+            },
+        }
+    }
+
+    /// Enrolls once more under the same key: the server finds the machine by it, whatever became of its certificates.
+    async fn enroll_again(&self, enrolled: &Enrolled) -> Result<Renewed, Verdict> {
+        let identity = &enrolled.identity;
+        let request = again(enrolled)?;
+        let body = serde_json::to_vec(&request).map_err(|error| Verdict::later(error.to_string()))?;
+        let mut client = self.verified(&identity.trust.roots)?;
+        match client.send(Call::post("/v1/enroll", Some(body))).await?.json()? {
+            EnrollAnswer::Same(found) | EnrollAnswer::Enrolled(found)
+                if found.machine.id == identity.machine.id =>
+            {
+                self.ports.clock.learn(found.server_time);
+                let (credential, trust) = (found.credential, found.trust);
+                Ok(Renewed { credential, trust, server_time: found.server_time })
+            }
+            EnrollAnswer::Same(_) | EnrollAnswer::Enrolled(_) => {
+                Err(Verdict::later("the server takes us for another machine"))
+            }
+            // The same request finds the same hold: asking again is all the polling that it needs.
+            EnrollAnswer::Held(held) => Err(Verdict::Later {
+                what: format!("a person must decide ({})", held.reason),
+                retry_after: Some(held.poll_after),
+            }),
+        }
     }
 
     /// Asks for a certificate for the next key. The present one vouches for it, always by a signature.
@@ -95,7 +130,7 @@ impl Line {
                 let config = tls::mutual(enrolled, &self.ports.clock)?;
                 Client::verified(&self.ports, &self.endpoint, config).send(call).await
             }
-            Proof::Signature => {
+            Proof::Signature | Proof::Enrollment => {
                 let mut client = self.verified(&enrolled.identity.trust.roots)?;
                 self.signed(&mut client, call, &enrolled.key, enrolled.base).await
             }
@@ -148,6 +183,23 @@ impl Line {
         }
         Ok(answer)
     }
+}
+
+/// The request to enroll once more: without a secret, by the key alone, at the machine's own site.
+fn again(enrolled: &Enrolled) -> Result<EnrollRequest, Verdict> {
+    let csr = enrolled.key.csr().map_err(|error| Verdict::later(format!("the key cannot sign: {error}")))?;
+    Ok(EnrollRequest {
+        method: "request".to_owned(),
+        evidence: serde_json::json!({ "site": enrolled.identity.machine.site }),
+        csr: Some(BASE64.encode(&csr)),
+        secret_hash: None,
+        credential: CredentialForm::Certificate,
+        hardware_id: None,
+        hostname: None,
+        kind: MachineKind::Host.as_str().to_owned(),
+        attributes: BTreeMap::new(),
+        previous: None,
+    })
 }
 
 /// An id from a server goes into a path only where it is one.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use muster_wire::channel::Order;
 
-use super::stub::{Mode, Stub, problem_text};
+use super::stub::{Mode, Stub, key_of, problem_text};
 use super::*;
 use crate::status;
 
@@ -136,6 +136,28 @@ async fn q_15_a_certificate_that_expired_while_everything_was_off_is_renewed_by_
     let paths: Vec<_> = stub.get().seen.iter().map(|(path, _)| path.clone()).collect();
     let nonce = paths.iter().position(|path| path == "/v1/nonce").expect("a signed request");
     assert_eq!(paths[nonce + 1..], ["/v1/machines/self/renew", "/v1/machines/self/channel"]);
+    resident.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn i_5_a_certificate_that_was_over_for_too_long_is_replaced_by_enrolling_under_the_same_key() {
+    let (machine, stub) = (Machine::new(), Stub::new());
+    machine.enrolled(&stub).await;
+    let before = status(&machine.dir()).expect("a status").certificate_expires.expect("one");
+    stub.get().machine_problem = Some((401, "credential_expired"));
+    pass(Duration::from_secs(60 * 24 * 3600)).await;
+    let resident = machine.run(&stub, None);
+    let is_request = |body: &serde_json::Value| body["method"] == "request";
+    until("it enrolls again", || stub.get().bodies.iter().any(is_request)).await;
+    stub.get().machine_problem = None;
+    online(&machine, &stub).await;
+    let bodies = stub.get().bodies.clone();
+    let again = bodies.iter().find(|body| is_request(body)).expect("it enrolled again");
+    assert_eq!(again["evidence"], serde_json::json!({"site": "main"}));
+    let after = status(&machine.dir()).expect("a status");
+    let key = muster_model::KeyFingerprint(key_of(&again["csr"])).to_string();
+    assert_eq!(after.key, Some(key), "under the key that it has");
+    assert!(after.certificate_expires.expect("one") > before);
     resident.stop().await;
 }
 

@@ -3,7 +3,7 @@
 use muster_app::{Action, MachineCaller};
 use muster_model::{Refusal, SignedDuration};
 use muster_testkit::world::{Device, World};
-use muster_wire::enroll::Renewed;
+use muster_wire::enroll::{EnrollAnswer, Renewed};
 
 use crate::support::{der, from, hours, refusal, signed};
 
@@ -58,7 +58,8 @@ async fn q_15_an_expired_certificate_may_ask_for_the_next_and_for_a_rotation_and
 }
 
 #[tokio::test]
-async fn q_15_thirty_days_after_its_end_a_certificate_is_past_recovery() {
+async fn q_15_thirty_days_after_its_end_a_certificate_is_renewed_no_more_and_its_key_enrolls_as_the_same_machine()
+ {
     let (world, device) = (World::new().await, Device::new("web-1"));
     let first = world.enroll(&device).await;
     world.clock.set(first.credential.not_after + hours(30 * 24));
@@ -70,6 +71,10 @@ async fn q_15_thirty_days_after_its_end_a_certificate_is_past_recovery() {
     world.clock.set(first.credential.not_after + hours(30 * 24) + SignedDuration::from_secs(1));
     let caller = by_signature(&world, &device).await.expect("known");
     assert_eq!(refusal(renew(&world, &caller).await), Refusal::CredentialExpired);
+    let again = world.ask(device.by_request()).await.expect("without a secret, by the key alone");
+    let EnrollAnswer::Same(same) = again else { panic!("{again:?}") };
+    assert_eq!(same.machine.id, first.machine.id);
+    assert!(same.credential.not_after > world.clock.now());
 }
 
 #[tokio::test]
