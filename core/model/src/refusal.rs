@@ -1,7 +1,7 @@
 //! The one type of a decided no.
 //!
 //! Each refusal has a stable code. What it says to the outside (status, sentence, advice) stands in one table, in the
-//! server's `problem.rs`; nothing else turns a refusal into words.
+//! server's `problem/table.rs`; nothing else turns a refusal into words.
 
 use thiserror::Error;
 

@@ -3,7 +3,8 @@
 use muster_model::{Refusal, Timestamp};
 use muster_wire::problem::Problem;
 
-use super::{BROKEN, Failed, MALFORMED, RESTORED, Row, TOO_SLOW, UNAVAILABLE, WRONG_METHOD, refusal_row};
+use super::Failed;
+use super::table::{BROKEN, MALFORMED, RESTORED, Row, TOO_SLOW, UNAVAILABLE, WRONG_METHOD, refusal_row};
 
 /// The whole table, for the reference: every problem that can leave the server.
 pub fn problems() -> Vec<Problem> {

@@ -1,5 +1,7 @@
 //! What the table of problems must hold as a whole.
 
+use muster_wire::problem::AgentAction;
+
 use super::*;
 
 #[test]
