@@ -5,21 +5,17 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::thread;
 
-/// How long a replica may take to answer before the next one is tried. On loopback a dead one refuses at once.
-const PATIENCE: Duration = Duration::from_secs(1);
+use crate::listener::{Listener, PATIENCE};
 
 /// A balancer that runs. It ends with its connections when it is dropped.
 #[derive(Debug)]
 pub struct Balancer {
-    address: SocketAddr,
     shared: Arc<Shared>,
-    listening: Option<JoinHandle<()>>,
+    listener: Listener,
 }
 
 #[derive(Debug)]
@@ -27,8 +23,6 @@ struct Shared {
     replicas: Mutex<Vec<SocketAddr>>,
     /// Both ends of each connection that is passed, so that they can be cut.
     streams: Mutex<HashMap<usize, [TcpStream; 2]>>,
-    next: AtomicUsize,
-    ended: AtomicBool,
 }
 
 impl Balancer {
@@ -37,33 +31,15 @@ impl Balancer {
     /// # Errors
     /// Where there is none.
     pub fn start(replicas: Vec<SocketAddr>) -> io::Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0")?;
-        let address = listener.local_addr()?;
-        let shared = Arc::new(Shared {
-            replicas: Mutex::new(replicas),
-            streams: Mutex::default(),
-            next: AtomicUsize::new(0),
-            ended: AtomicBool::new(false),
-        });
+        let shared = Arc::new(Shared { replicas: Mutex::new(replicas), streams: Mutex::default() });
         let passing = Arc::clone(&shared);
-        let listening = thread::Builder::new().name("balancer".to_owned()).spawn(move || {
-            for stream in listener.incoming() {
-                if passing.ended.load(Ordering::SeqCst) {
-                    return;
-                }
-                // Whoever is gone before being accepted is gone.
-                if let Ok(stream) = stream {
-                    let passing = Arc::clone(&passing);
-                    thread::spawn(move || passing.pass(&stream));
-                }
-            }
-        })?;
-        Ok(Self { address, shared, listening: Some(listening) })
+        let listener = Listener::start("balancer", move |stream, turn| passing.pass(stream, turn))?;
+        Ok(Self { shared, listener })
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.listener.address()
     }
 
     /// Passes new connections to these from now on; those that stand stay.
@@ -90,8 +66,7 @@ impl Shared {
     }
 
     /// Passes one connection; ends with either side. Nobody who answers: the caller finds it closed.
-    fn pass(&self, client: &TcpStream) {
-        let turn = self.next.fetch_add(1, Ordering::Relaxed);
+    fn pass(&self, client: &TcpStream, turn: usize) {
         let Some(replica) = self.connect(turn) else { return };
         // Small packets go on at once, as they came.
         if client.set_nodelay(true).and(replica.set_nodelay(true)).is_err() {
@@ -119,25 +94,22 @@ fn copy(mut from: &TcpStream, mut to: &TcpStream) {
     // How it ended does not matter: both sides learn that it did.
     io::copy(&mut from, &mut to).ok();
     for stream in [from, to] {
+        // One that has ended already is what is wanted.
         stream.shutdown(Shutdown::Both).ok();
     }
 }
 
 impl Drop for Balancer {
     fn drop(&mut self) {
-        self.shared.ended.store(true, Ordering::SeqCst);
         self.cut();
-        // Wakes the listener, which then sees that it has ended.
-        TcpStream::connect_timeout(&self.address, PATIENCE).ok();
-        if let Some(listening) = self.listening.take() {
-            listening.join().ok();
-        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::time::Duration;
 
     use super::*;
 

@@ -9,9 +9,9 @@ pub mod downstream;
 #[cfg(feature = "downstream")]
 pub mod ergo;
 mod ids;
+mod listener;
 #[cfg(feature = "postgres")]
 pub mod postgres;
-#[cfg(feature = "proxy")]
 pub mod proxy;
 #[cfg(feature = "downstream")]
 pub mod receiver;

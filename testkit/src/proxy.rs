@@ -5,14 +5,14 @@
 //! whoever was bitten has to notice.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::Duration;
 
-/// How long a server may take to answer. On loopback a dead one refuses at once.
-const PATIENCE: Duration = Duration::from_secs(1);
+use crate::listener::{Listener, PATIENCE};
+
 /// How late bytes are.
 const LATE: Duration = Duration::from_secs(4);
 /// A slow line: so many bytes at a time, and a pause after each.
@@ -64,9 +64,8 @@ pub struct Trouble {
 /// A line that runs. It ends with its connections when it is dropped.
 #[derive(Debug)]
 pub struct Proxy {
-    address: SocketAddr,
     shared: Arc<Shared>,
-    listening: Option<JoinHandle<()>>,
+    listener: Listener,
 }
 
 #[derive(Debug)]
@@ -77,9 +76,7 @@ struct Shared {
     trouble: Mutex<Option<Trouble>>,
     mended: Condvar,
     streams: Mutex<Vec<TcpStream>>,
-    connections: AtomicUsize,
     bitten: AtomicUsize,
-    ended: AtomicBool,
 }
 
 /// What becomes of a connection after some bytes.
@@ -112,38 +109,22 @@ impl Proxy {
     /// # Errors
     /// Where there is none.
     pub fn start(target: SocketAddr) -> io::Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0")?;
-        let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
             target,
             diversion: Mutex::default(),
             trouble: Mutex::default(),
             mended: Condvar::new(),
             streams: Mutex::default(),
-            connections: AtomicUsize::new(0),
             bitten: AtomicUsize::new(0),
-            ended: AtomicBool::new(false),
         });
         let passing = Arc::clone(&shared);
-        let listening = thread::Builder::new().name("proxy".to_owned()).spawn(move || {
-            for stream in listener.incoming() {
-                if passing.ended.load(Ordering::SeqCst) {
-                    return;
-                }
-                // Whoever is gone before being accepted is gone.
-                if let Ok(stream) = stream {
-                    let (passing, number) =
-                        (Arc::clone(&passing), passing.connections.fetch_add(1, Ordering::SeqCst));
-                    thread::spawn(move || passing.pass(&stream, number));
-                }
-            }
-        })?;
-        Ok(Self { address, shared, listening: Some(listening) })
+        let listener = Listener::start("proxy", move |stream, number| passing.pass(stream, number))?;
+        Ok(Self { shared, listener })
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.listener.address()
     }
 
     /// Connections from this number on lead to somebody else, until the line is mended. What stands, stays.
@@ -153,7 +134,7 @@ impl Proxy {
 
     /// How many connections there were. The next one has this number.
     pub fn connections(&self) -> usize {
-        self.shared.connections.load(Ordering::SeqCst)
+        self.listener.connections()
     }
 
     /// From now on something is wrong.
@@ -177,10 +158,14 @@ impl Proxy {
     /// Cuts every connection that stands.
     pub fn cut(&self) {
         for stream in lock(&self.shared.streams).drain(..) {
-            // One that has ended already needs no cut.
-            stream.shutdown(Shutdown::Both).ok();
+            close(&stream);
         }
     }
+}
+
+fn close(stream: &TcpStream) {
+    // One that has ended already is what is wanted.
+    stream.shutdown(Shutdown::Both).ok();
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -232,14 +217,17 @@ impl Shared {
             }
         }
         for stream in [from, to] {
-            stream.shutdown(Shutdown::Both).ok();
+            close(stream);
         }
     }
 
     /// Waits for a while, or until the line is mended.
     fn wait(&self, limit: Duration) {
         let is_on = |trouble: &mut Option<Trouble>| trouble.is_some();
-        drop(self.mended.wait_timeout_while(lock(&self.trouble), limit, is_on));
+        let (_trouble, _over) = self
+            .mended
+            .wait_timeout_while(lock(&self.trouble), limit, is_on)
+            .unwrap_or_else(PoisonError::into_inner);
     }
 }
 
@@ -263,18 +251,19 @@ fn bite(line: &Shared, fault: Fault, bytes: &mut [u8], from: &TcpStream, to: &Tc
             then => then,
         },
         Fault::Truncate => {
+            // The end comes in any case.
             passed(to, &bytes[..bytes.len() / 2]);
             Then::Close
         }
         Fault::Reset => {
             // Closed with nothing left to send: the other side is reset.
             for stream in [from, to] {
-                rustix::net::sockopt::set_socket_linger(stream, Some(Duration::ZERO)).ok();
+                rustix::net::sockopt::set_socket_linger(stream, Some(Duration::ZERO)).expect("a socket");
             }
             Then::Close
         }
         Fault::HalfOpen => {
-            to.shutdown(Shutdown::Both).ok();
+            close(to);
             Then::Swallow
         }
         Fault::Slow => {
@@ -298,19 +287,15 @@ fn bite(line: &Shared, fault: Fault, bytes: &mut [u8], from: &TcpStream, to: &Tc
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        self.shared.ended.store(true, Ordering::SeqCst);
         self.mend();
         self.cut();
-        // Wakes the listener, which then sees that it has ended.
-        TcpStream::connect_timeout(&self.address, PATIENCE).ok();
-        if let Some(listening) = self.listening.take() {
-            listening.join().ok();
-        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+
     use super::*;
 
     /// Sends back what it is sent, in small pieces.

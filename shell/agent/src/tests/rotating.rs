@@ -127,7 +127,7 @@ async fn ordered_until_killed(machine: &Machine, stub: &Stub, fuse: Fuse) -> boo
         }
         () = over => {
             fuse::set(Fuse::Off);
-            stop.send(true).ok();
+            stop.send(true).expect("it runs");
             false
         }
     }

@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::process::Output;
 use std::time::Duration;
@@ -237,7 +238,10 @@ fn i_15_an_agent_that_is_struck_at_any_call_of_a_renewal_stays_the_machine_it_is
     let renewal = Renewal { server: &server, strace: &strace, tally: &tally };
     let (mut struck_at, mut inside_at) = (0_u64, 0_u64);
     for case in &cases {
-        fs::remove_file(&log).ok();
+        match fs::remove_file(&log) {
+            Err(error) if error.kind() != ErrorKind::NotFound => panic!("{}: {error}", log.display()),
+            _gone => {}
+        }
         let at = renewal.struck(&mut agent, case);
         struck_at += u64::from(at.is_some());
         inside_at += u64::from(at.is_some_and(|call| is_about(&call, &agent)));

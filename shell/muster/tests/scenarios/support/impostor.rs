@@ -91,9 +91,9 @@ impl Impostor {
 impl Drop for Impostor {
     fn drop(&mut self) {
         self.over.store(true, Ordering::SeqCst);
-        // Wakes it from waiting for somebody.
-        TcpStream::connect(self.address).ok();
-        if let Some(thread) = self.thread.take() {
+        // Wakes it from waiting for somebody. Where nobody can connect any more it waits for nobody.
+        let woken = TcpStream::connect(self.address).is_ok();
+        if let Some(thread) = self.thread.take().filter(|_| woken) {
             thread.join().expect("it only ever answers");
         }
     }
