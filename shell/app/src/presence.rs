@@ -244,11 +244,10 @@ impl<S: Store> App<S> {
     pub async fn channel_open(&self, caller: &MachineCaller) -> Result<Channel, Error> {
         let channel = self.inner.registry.connect(caller, self.now());
         // Asked once orders reach it: what is decided from now on comes down the channel.
-        if let Err(error) = self.still_counts(caller).await {
+        if let Err(error) = self.where_it_stands(caller).await {
             self.inner.registry.disconnect(&channel);
             return Err(error);
         }
-        self.order_that_waits(caller).await?;
         if channel.took_over && matches!(caller.proof, Proof::Secret(_)) {
             self.pushed_off(caller).await;
         }
@@ -257,21 +256,18 @@ impl<S: Store> App<S> {
         Ok(channel)
     }
 
-    async fn still_counts(&self, caller: &MachineCaller) -> Result<(), Error> {
+    /// Refuses one that counts no more; tells one whose key is to be replaced that it is.
+    async fn where_it_stands(&self, caller: &MachineCaller) -> Result<(), Error> {
         let mut reads = self.reader().await?;
         let machine = reads.machine(caller.tenant, caller.machine).await?;
         let machine = machine.ok_or(Refusal::UnknownMachine)?;
         match holder(&mut reads, &machine, caller.proof, self.now()).await? {
-            Holder::Itself => Ok(()),
-            Holder::Rotated => Err(Refusal::RotationNeeded.into()),
-            Holder::Ended => Err(Refusal::Revoked.into()),
+            Holder::Itself => {}
+            Holder::Rotated => return Err(Refusal::RotationNeeded.into()),
+            Holder::Ended => return Err(Refusal::Revoked.into()),
         }
-    }
-
-    /// Tells a machine whose key is to be replaced that it is.
-    async fn order_that_waits(&self, caller: &MachineCaller) -> Result<(), Error> {
         let Some(key) = caller.proof.key() else { return Ok(()) };
-        let record = self.reader().await?.key(caller.tenant, key).await?;
+        let record = reads.key(caller.tenant, key).await?;
         if record.is_some_and(|record| record.ordered_at.is_some()) {
             let order = effects::ordered(MachineOrder::Rotate);
             self.inner.registry.order_holder(caller.machine, caller.proof, order);
