@@ -3,6 +3,7 @@
 //! 1. A machine is enrolled; its agent makes a key of its own accord, again and again. The machine stays the same.
 //! 2. A copy of its first files is of no use to anybody.
 //! 3. The agent is killed at many points of a rotation, and started again: it comes back each time, without hands.
+//! 4. Operators order it, of machines that are there and of one that is away.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::support::{Agent, SOON, Server, Stopwatch, eventually};
+use crate::support::{Agent, SOON, Server, Stopwatch, eventually, text};
 
 const OFTEN: &str = "[agent]\nrotate_after = \"2s\"\n";
 const NEVER: &str = "[agent]\nrotate_after = \"never\"\n";
@@ -115,4 +116,60 @@ fn i_5_an_agent_that_is_killed_anywhere_in_a_rotation_comes_back_as_the_same_mac
             && ["conflict", "recovery"].contains(&entry["reason"].as_str().unwrap_or(""))
     });
     assert_eq!(odd.count(), 0, "no restart made a second key beside an open rotation");
+}
+
+/// Which machines a command was about, by their names.
+fn names(answer: &serde_json::Value) -> Vec<String> {
+    let items = answer["items"].as_array().expect("a page");
+    let mut names: Vec<String> = items.iter().map(|item| text(&item["name"])).collect();
+    names.sort_unstable();
+    names
+}
+
+/// What a person is shown of a machine.
+fn shown(server: &Server, machine: &str) -> String {
+    let output = server.run(&["machine", "show", machine]);
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).expect("text")
+}
+
+#[test]
+fn an_operator_has_machines_rotated_by_name_by_site_and_by_label_also_those_that_are_away() {
+    let server = Server::up(&[]);
+    server.muster(&["site", "create", "lab"]);
+    let online = |name: &str, args: &[&str]| {
+        let invite = text(&server.muster(&[&["invite", "create"], args].concat())["invite"]);
+        let mut agent = Agent::new();
+        agent.start_with(&invite, &["--name", name]);
+        agent.event("online");
+        agent
+    };
+    let mut here = online("here", &["--site", "default", "--label", "ring=canary"]);
+    let mut away = online("away", &["--site", "lab"]);
+    let (first, last) = (kept(&here), kept(&away));
+
+    let dry = server.muster(&["machine", "rotate", "--label", "ring=canary", "--dry-run"]);
+    assert_eq!(names(&dry), ["here"]);
+    assert_eq!(kept(&here), first, "nobody was told");
+    let told = server.muster(&["machine", "rotate", "--label", "ring=canary"]);
+    assert_eq!(names(&told), ["here"]);
+    here.event("rotated");
+    is_at_rest(&server, &here, &here.machine());
+    assert_ne!(kept(&here), first);
+
+    away.stop();
+    assert_eq!(names(&server.muster(&["machine", "rotate", "--site", "lab"])), ["away"]);
+    let said = shown(&server, "away");
+    assert!(said.contains("ordered"), "{said}");
+    away.start(&[]);
+    away.event("rotated");
+    is_at_rest(&server, &away, &away.machine());
+    assert_ne!(kept(&away), last);
+    let said = shown(&server, "away");
+    assert!(said.contains("key in use") && !said.contains("ordered"), "{said}");
+
+    let (code, said) = server.fails(&["machine", "rotate", "--label", "ring=none"]);
+    assert!(code != 0 && said.contains("machine ls"), "{said}");
+    let everyone = names(&server.muster(&["machine", "rotate", "--all", "--over", "1s", "--dry-run"]));
+    assert_eq!(everyone.len(), 3, "{everyone:?}");
 }
