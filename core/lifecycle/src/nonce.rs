@@ -20,9 +20,9 @@ pub struct UsedNonces {
     pub apart: Vec<(u64, u64)>,
 }
 
-/// What is known of the order in which nonces are given out.
+/// A moment, by the places of the nonces that are given out then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Order {
+pub struct Moment {
     /// No right clock has given out a later place by now.
     pub horizon: u64,
     /// How far the places of two nonces that are good at the same time can be apart.
@@ -37,15 +37,15 @@ impl UsedNonces {
 
     /// What is known once this one was used; `None` where it was used before, or one after it.
     #[must_use]
-    pub fn and(mut self, nonce: u64, order: Order) -> Option<Self> {
-        while self.last > order.horizon {
+    pub fn and(mut self, nonce: u64, moment: Moment) -> Option<Self> {
+        while self.last > moment.horizon {
             self.set_back();
         }
         let is_void = |&(first, last): &(u64, u64)| (first..=last).contains(&nonce);
         if nonce <= self.last || self.apart.iter().any(is_void) {
             return None;
         }
-        if nonce - self.last > order.life {
+        if nonce - self.last > moment.life {
             (self.before, self.since) = (self.last, nonce);
         }
         Some(Self { last: nonce, ..self })
@@ -70,8 +70,8 @@ mod tests {
 
     const LIFE: u64 = 60;
 
-    fn at(now: u64) -> Order {
-        Order { horizon: now + LIFE, life: LIFE }
+    fn at(now: u64) -> Moment {
+        Moment { horizon: now + LIFE, life: LIFE }
     }
 
     /// Uses each nonce at its own time.

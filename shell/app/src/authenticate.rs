@@ -169,8 +169,8 @@ impl<S: Store> App<S> {
         origin: &Origin,
     ) -> Result<(), Error> {
         let context = Context { tenant, ..self.context(origin) };
-        let (object, order) = (Object::Machine(machine.id), Nonces::order(self.now()));
-        self.settle(origin, UseNonce { tenant, verified, order, object, context }).await
+        let (object, moment) = (Object::Machine(machine.id), Nonces::moment(self.now()));
+        self.settle(origin, UseNonce { tenant, verified, moment, object, context }).await
     }
 
     /// Who a presented secret belongs to: an operator by token or session, a machine by bearer key.
@@ -296,7 +296,7 @@ fn machine_caller(machine: &Machine, proof: Proof, expired: bool) -> MachineCall
 struct UseNonce {
     tenant: TenantId,
     verified: Verified,
-    order: nonce::Order,
+    moment: nonce::Moment,
     object: Object,
     context: Context,
 }
@@ -317,7 +317,7 @@ impl Decision for UseNonce {
     fn decide(&self, known: Self::Facts) -> Result<Plan<()>, Refusal> {
         let Verified { key, nonce } = self.verified;
         let used = match known {
-            Some(known) => known.and(nonce, self.order).ok_or(Refusal::NonceNeeded)?,
+            Some(known) => known.and(nonce, self.moment).ok_or(Refusal::NonceNeeded)?,
             None => UsedNonces::first(nonce),
         };
         let change = MemoryChange::Nonce { key, used };

@@ -200,7 +200,7 @@ impl<S: Store> App<S> {
     /// One machine, by a decision of its own.
     async fn end_one(&self, task: &Task, machine: Machine, origin: &Origin) -> Result<Counts, Error> {
         let Task { verb, selector, reason, dry_run } = task.clone();
-        let keys = machine.key.into_iter().collect();
+        let keys = self.keys_of(machine.id, origin).await?;
         let action = match verb {
             Verb::Suspend => "machine.suspend",
             Verb::Revoke => "machine.revoke",

@@ -5,7 +5,7 @@
 //! another replica and however many nonces were given out meanwhile, at the cost of one row per machine.
 
 use data_encoding::BASE64URL_NOPAD;
-use muster_lifecycle::nonce::Order;
+use muster_lifecycle::nonce::Moment;
 use muster_model::{Pepper, SignedDuration, Timestamp};
 use subtle::ConstantTimeEq;
 
@@ -45,11 +45,11 @@ impl Nonces {
         (bool::from(mac.ct_eq(&self.mac(place)[..MAC])) && is_fresh).then_some(place)
     }
 
-    /// What a clock that says this knows of the order of nonces.
-    pub fn order(now: Timestamp) -> Order {
+    /// A moment, by a clock that says this.
+    pub fn moment(now: Timestamp) -> Moment {
         let millis = |time: i64| u64::try_from(time).unwrap_or(0);
         let horizon = millis((now + LIFE).as_millisecond()) + 1;
-        Order { horizon: horizon << RANDOM_BITS, life: millis(LIFE.as_millis() as i64) << RANDOM_BITS }
+        Moment { horizon: horizon << RANDOM_BITS, life: millis(LIFE.as_millis() as i64) << RANDOM_BITS }
     }
 
     fn mac(&self, place: u64) -> [u8; 32] {

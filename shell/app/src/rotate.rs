@@ -114,9 +114,7 @@ impl<S: Store> App<S> {
         let (_, right) = self.settle(&origin, UseKey { machine: machine.id, shown, context }).await?;
         Ok(right)
     }
-}
 
-impl<S: Store> App<S> {
     /// A machine that has proved a key and is not a caller yet.
     fn by_itself(&self, tenant: TenantId, machine: MachineId) -> (Origin, Context) {
         let origin = Origin { caller: Caller::Anonymous, source: None };
