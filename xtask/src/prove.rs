@@ -29,6 +29,8 @@ enum By {
     Scenario(&'static str),
     /// A subcommand of `muster-proof` with what it is told in either size.
     Proof { words: &'static [&'static str], small: &'static [&'static str], full: &'static [&'static str] },
+    /// The targets of `muster-fuzz`: changed inputs of the corpus, or libFuzzer's search for seconds a target.
+    Fuzz { seconds: &'static str },
 }
 
 /// All of them, the quick ones first. Another kind is another entry here, and a line of JSON where it is done.
@@ -38,6 +40,12 @@ const KINDS: &[Kind] = &[
         what: "agents that lose their server for half an hour, on a clock of their own",
         needs: None,
         by: By::Proof { words: &["herd"], small: &["--count", "2000"], full: &["--count", "10000"] },
+    },
+    Kind {
+        word: "fuzz",
+        what: "inputs that no parser of bytes of strangers may stumble over",
+        needs: None,
+        by: By::Fuzz { seconds: "7200" },
     },
     Kind {
         word: "restore",
@@ -157,10 +165,23 @@ fn command(kind: &Kind, wish: &Wish, root: &Path) -> Command {
         By::Proof { words, small, full } => {
             cargo.arg("run").args(profile).args(["--quiet", "-p", "muster-proof", "--"]).args(*words);
             cargo.args(if wish.full { *full } else { *small });
-            for (name, value) in [("--count", &wish.count), ("--seed", &wish.seed)] {
-                cargo.args(value.iter().flat_map(|value| [name, value]));
-            }
+            wished(&mut cargo, wish);
         }
+        By::Fuzz { seconds } => {
+            cargo.args(["run", "--quiet", "-p", "muster-fuzz", "--bin", "fuzz", "--"]);
+            match wish.full {
+                true => cargo.args(["guided", "--count", wish.count.as_deref().unwrap_or(seconds)]),
+                false => wished(cargo.arg("mutate"), wish),
+            };
+        }
+    }
+    cargo
+}
+
+/// Hands over what was wished for.
+fn wished<'a>(cargo: &'a mut Command, wish: &Wish) -> &'a mut Command {
+    for (name, value) in [("--count", &wish.count), ("--seed", &wish.seed)] {
+        cargo.args(value.iter().flat_map(|value| [name, value]));
     }
     cargo
 }

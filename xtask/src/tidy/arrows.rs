@@ -10,7 +10,7 @@ use super::Finding;
 /// A member by its path, its package, and the packages of ours it may import.
 type Arrows = (&'static str, &'static str, &'static [&'static str]);
 
-const ROOMS: [Arrows; 20] = [
+const ROOMS: [Arrows; 21] = [
     ("core/model", "muster-model", &[]),
     ("core/lifecycle", "muster-lifecycle", &["muster-model"]),
     ("core/doors", "muster-doors", &["muster-model"]),
@@ -37,6 +37,7 @@ const ROOMS: [Arrows; 20] = [
     ("sdk/client", "muster-client", &["muster-model", "muster-wire"]),
     ("testkit", "muster-testkit", ALL),
     ("proof", "muster-proof", PROOF),
+    ("fuzz", "muster-fuzz", FUZZ),
     ("bench", "muster-bench", BENCH),
     ("xtask", "xtask", &[]),
 ];
@@ -94,7 +95,24 @@ const PROOF: &[&str] = &[
     "muster-testkit",
 ];
 
-/// A library and the only members that may name it in production code; the benchmarks may name any.
+/// Whatever reads bytes of strangers, with the kit's world around the routes.
+const FUZZ: &[&str] = &[
+    "muster-model",
+    "muster-lifecycle",
+    "muster-doors",
+    "muster-wire",
+    "muster-agent-core",
+    "muster-store-sql",
+    "muster-store-sqlite",
+    "muster-issuer",
+    "muster-provision",
+    "muster-app",
+    "muster-server",
+    "muster-agent",
+    "muster-testkit",
+];
+
+/// A library and the only members that may name it in production code; the benchmarks and the fuzz targets may name any.
 const WALLS: [(&str, &[&str]); 14] = [
     ("axum", &["muster-server"]),
     ("hyper", &["muster-server", "muster-agent"]),
@@ -164,7 +182,7 @@ fn refusal(room: &Room, ours: &[&str], name: &str, kind: DependencyKind) -> Opti
         return Some(format!("{me} has no wire form ({name}): shapes belong to core/wire"));
     }
     let (_, inside) = WALLS.iter().find(|(library, _)| *library == name)?;
-    let fine = inside.contains(&me) || me == "muster-bench" || (test && !core);
+    let fine = inside.contains(&me) || ["muster-bench", "muster-fuzz"].contains(&me) || (test && !core);
     (!fine).then(|| format!("{name} is named by {} only: use what they offer", inside.join(", ")))
 }
 
