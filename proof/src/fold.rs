@@ -84,7 +84,9 @@ impl Named {
                 self.access_secrets.insert(token.secret);
             }
             Change::Memory(MemoryChange::Request(request)) => drop(self.remembered.insert(request.key)),
-            Change::Memory(MemoryChange::Nonce { key, .. }) => drop(self.keys.insert(key)),
+            Change::Memory(MemoryChange::Nonce { key, .. } | MemoryChange::Boots { key, .. }) => {
+                self.keys.insert(key);
+            }
             Change::Agent(AgentChange::Register(agent) | AgentChange::Update(agent)) => {
                 self.agents.insert((agent.machine, agent.nick.to_string()));
             }
@@ -282,6 +284,8 @@ impl<R: Reads + Unscoped + Lists> Fold<R> {
             self.say("key", &read);
             let nonces = self.reads.used_nonces(tenant, *key).await?;
             self.say("nonces", &nonces);
+            let boots = self.reads.boots(tenant, *key).await?;
+            self.say("boots", &boots);
             let holds = self.reads.holds_by_key(tenant, *key).await?;
             self.say("holds", &holds.iter().map(|hold| hold.id).collect::<Vec<_>>());
         }

@@ -11,6 +11,7 @@ pub mod credential;
 pub mod deployment;
 pub mod ending;
 pub mod enroll;
+pub mod fork;
 pub mod grant;
 pub mod hold;
 mod identity;

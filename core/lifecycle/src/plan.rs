@@ -2,6 +2,7 @@
 //!
 //! Invariant: a plan with changes has at least one entry; there is no other way to build one.
 
+use crate::fork::Boots;
 use crate::nonce::UsedNonces;
 use muster_model::{
     AccessToken, AccessTokenId, Account, Credential, CredentialId, CredentialState, DeploymentId,
@@ -276,6 +277,13 @@ pub enum MemoryChange {
         key: KeyFingerprint,
         /// Which it has used by now.
         used: UsedNonces,
+    },
+    /// An agent was started, or two hold its key.
+    Boots {
+        /// Which key.
+        key: KeyFingerprint,
+        /// The lives it was shown in.
+        boots: Boots,
     },
 }
 

@@ -16,12 +16,15 @@ pub use adopt::{Forgotten, adopt};
 
 use muster_model::{
     Credential, CredentialId, CredentialKind, EndReason, Entry, KeyFingerprint, KeyRecord, KeyStanding,
-    Machine, MachineState, Object, PublicKey, Refusal, SuspendCause, Suspended, Timestamp,
+    Machine, MachineState, Object, PublicKey, Reason, Refusal, SuspendCause, Suspended, Timestamp,
 };
 
 use crate::credential::{end_all, reserve, within_grace, young_for};
 use crate::plan::{Change, Context, CredentialChange, KeyChange, MachineChange, Plan};
 use crate::terms::Terms;
+
+/// Why a proposal is told that was made while another was open.
+const CONFLICT: &str = "conflict";
 
 /// What was read of a machine whose key is shown or is to be replaced.
 #[derive(Debug, Clone, Default)]
@@ -93,6 +96,11 @@ pub fn propose(
     let credential = turn.certify(proposal, terms);
     let entry = noted("key.propose", reason, &turn.machine, key, context);
     Ok(Plan::new((turn.machine, credential), turn.changes, entry))
+}
+
+/// Whether a proposal was made while another was open: only a copy of the machine has cause for that, or a damaged slot.
+pub fn is_conflict<O>(plan: &Plan<O>) -> bool {
+    plan.entries().iter().any(|entry| entry.reason == Reason(CONFLICT))
 }
 
 /// A key is shown. The first use of a proposed one makes it the current one; a base that has arrived at the current key
@@ -211,7 +219,7 @@ impl Turn {
             self.stand(unused, KeyStanding::Superseded);
         }
         match (unused, vouching) {
-            (Some(_), _) => "conflict",
+            (Some(_), _) => CONFLICT,
             (None, KeyStanding::Previous) => "recovery",
             (None, _) => "rotation",
         }

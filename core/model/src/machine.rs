@@ -132,6 +132,8 @@ pub enum SuspendCause {
     Revoked(Option<ReasonText>),
     /// It was not heard of for too long.
     Silent,
+    /// Two hold its key, and nobody has looked yet which of them is the machine.
+    Quarantine,
 }
 
 /// Ended.
@@ -209,11 +211,15 @@ impl MachineState {
         }
     }
 
-    /// A rekey that a person decided: ends a pause by revocation, probation or silence, keeps one that an operator ordered.
+    /// A rekey that a person decided: ends every pause but one that an operator ordered.
     pub fn vouched_for(self, now: Timestamp) -> Result<Self, Refusal> {
         match self {
             Self::Suspended(Suspended {
-                cause: SuspendCause::Revoked(_) | SuspendCause::Probation | SuspendCause::Silent,
+                cause:
+                    SuspendCause::Revoked(_)
+                    | SuspendCause::Probation
+                    | SuspendCause::Silent
+                    | SuspendCause::Quarantine,
                 ..
             }) => Ok(Self::Active(Active { since: now })),
             other => other.enrolled(now),
@@ -246,6 +252,14 @@ impl MachineState {
                 Ok(Self::Suspended(Suspended { since: now, cause: SuspendCause::Operator(reason) }))
             }
             Self::Pending(_) | Self::Suspended(_) | Self::Retired(_) => Err(self.refuse("suspend")),
+        }
+    }
+
+    /// A pause because two hold its key.
+    pub fn quarantined(self, now: Timestamp) -> Result<Self, Refusal> {
+        match self {
+            Self::Active(_) => Ok(Self::Suspended(Suspended { since: now, cause: SuspendCause::Quarantine })),
+            Self::Pending(_) | Self::Suspended(_) | Self::Retired(_) => Err(self.refuse("quarantine")),
         }
     }
 

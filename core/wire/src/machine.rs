@@ -114,6 +114,10 @@ pub struct Rotation {
     pub next: Option<Timestamp>,
     /// Whether that has passed.
     pub overdue: bool,
+    /// When it showed last that two hold the present key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub forked_at: Option<Timestamp>,
     /// When an operator asked for the next one, where it has not come yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]

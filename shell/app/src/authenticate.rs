@@ -13,7 +13,7 @@ use muster_model::{
 };
 use muster_store::{Decision, Reads, Store, StoreError, Unscoped};
 use muster_wire::rotate::Slot;
-use muster_wire::signature::{SignedHeader, SignedRequest};
+use muster_wire::signature::{SignedHeader, SignedRequest, Statement};
 
 use crate::App;
 use crate::caller::{Caller, MachineCaller, OperatorCaller, Origin, Proof};
@@ -71,10 +71,10 @@ impl<S: Store> App<S> {
         credential_counts(&credential, &machine)?;
         drop(reads);
         let expired = self.now() >= credential.not_after;
-        let base = slot.map(|slot| slot.base);
-        let right = self.right_of(&machine, &key, base).await?;
+        let right = self.right_of(&machine, &key, slot.map(|slot| slot.base)).await?;
         let proof = Proof::Key(identity.key.fingerprint());
-        Ok(Caller::Machine(MachineCaller { right, base, ..machine_caller(&machine, proof, expired) }))
+        let caller = machine_caller(&machine, proof, expired);
+        Ok(Caller::Machine(MachineCaller { right, slot: slot.copied(), ..caller }))
     }
 
     /// What is said to a machine that is not there. One that came in after the day that the database was put back to is
@@ -117,7 +117,7 @@ impl<S: Store> App<S> {
     /// # Errors
     /// [`Refusal::NonceNeeded`], [`Refusal::NotAuthenticated`], [`Refusal::Revoked`], [`Refusal::UnknownMachine`].
     pub async fn by_signature(&self, call: &SignedCall<'_>, origin: &Origin) -> Result<Caller, Error> {
-        let fingerprint = call.header.statement.key;
+        let Statement { key: fingerprint, base, boot, counter, .. } = call.header.statement;
         let known = self.reader().await?.keys(fingerprint).await?;
         let [(tenant, record)] = known.as_slice() else {
             return Err(Refusal::NotAuthenticated { cause: "key_unknown" }.into());
@@ -134,10 +134,10 @@ impl<S: Store> App<S> {
         self.use_nonce(*tenant, &machine, verified, origin).await?;
         let now = self.now();
         let expired = !credentials.iter().any(|credential| credential.is_live(now));
-        let base = Some(call.header.statement.base);
-        let right = self.right_of(&machine, record, base).await?;
+        let right = self.right_of(&machine, record, Some(base)).await?;
         let caller = machine_caller(&machine, Proof::Key(fingerprint), expired);
-        Ok(Caller::Machine(MachineCaller { right, base, ..caller }))
+        let slot = Some(Slot { base, boot, counter });
+        Ok(Caller::Machine(MachineCaller { right, slot, ..caller }))
     }
 
     /// Whether a signature holds for this key, over a fresh nonce of ours.
@@ -287,7 +287,7 @@ fn machine_caller(machine: &Machine, proof: Proof, expired: bool) -> MachineCall
         machine: machine.id,
         proof,
         right: Right::Everything,
-        base: None,
+        slot: None,
         expired,
         suspended: matches!(machine.state, MachineState::Suspended(_)),
     }

@@ -9,6 +9,7 @@ use muster_model::{
     AccessTokenId, Actor, CredentialId, KeyFingerprint, MachineId, OperatorId, OperatorRole, Refusal, Scope,
     TenantId, TokenScope,
 };
+use muster_wire::rotate::Slot;
 
 /// Who calls, and from where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,8 +59,8 @@ pub struct MachineCaller {
     pub proof: Proof,
     /// What that is good for.
     pub right: Right,
-    /// The key in its durable slot, as far as it said so.
-    pub base: Option<KeyFingerprint>,
+    /// What it said of its own store and of this life of its agent, as far as it did.
+    pub slot: Option<Slot>,
     /// Whether its credential is past its life: then it may ask for the next one and nothing else.
     pub expired: bool,
     /// Whether it is paused.
@@ -337,7 +338,7 @@ mod tests {
             machine: MachineId::new(1, [1; 10]),
             proof: Proof::Secret(CredentialId::new(1, [1; 10])),
             right: Right::Everything,
-            base: None,
+            slot: None,
             expired,
             suspended,
         })

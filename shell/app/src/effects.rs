@@ -103,6 +103,7 @@ pub(crate) fn said(machine: &Machine) -> Option<String> {
             }
             SuspendCause::Probation => Some("probation".to_owned()),
             SuspendCause::Silent => Some("silent".to_owned()),
+            SuspendCause::Quarantine => Some("quarantine: two hold its key".to_owned()),
         },
         MachineState::Retired(retired) => match &retired.cause {
             RetireCause::Operator(said) => said.as_ref().map(ToString::to_string),

@@ -21,6 +21,7 @@ mod effects;
 mod ending;
 mod enroll;
 mod error;
+mod fork;
 mod found;
 mod grant;
 mod hold;

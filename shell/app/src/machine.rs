@@ -64,10 +64,14 @@ impl<S: Store> App<S> {
         let credentials = reads.credentials(tenant, id, SHOWN).await?;
         let accounts = reads.accounts_of_machine(tenant, id).await?;
         let keys = reads.keys_of_machine(tenant, id).await?;
-        let now = self.now();
+        let boots = match row.machine.key {
+            Some(key) => reads.boots(tenant, key).await?,
+            None => None,
+        };
+        let (now, key_life) = (self.now(), self.inner.settings.terms.key_life);
         Ok(wire::MachineDetail {
             words: muster_wire::words(row.machine.key),
-            rotation: views::rotation(&row.machine, &keys, self.inner.settings.terms.key_life, now),
+            rotation: views::rotation(&row.machine, (&keys, boots.as_ref()), key_life, now),
             machine: self.view(row),
             keys: keys.iter().map(views::key).collect(),
             credentials: credentials.iter().map(|credential| views::credential(credential, now)).collect(),

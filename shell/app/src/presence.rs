@@ -7,9 +7,11 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use muster_lifecycle::MachineOrder;
+use muster_lifecycle::fork::{Boot, Window};
 use muster_model::{KeyStanding, Machine, MachineId, Refusal, SignedDuration, TenantId, Timestamp};
 use muster_store::{PresenceNote, Reads, Signal, Store, StoreError};
 use muster_wire::channel::{Order, SERVER_PATIENCE};
+use muster_wire::rotate::Slot;
 use tokio::sync::mpsc;
 
 use crate::App;
@@ -40,8 +42,17 @@ struct Held {
     proof: Proof,
     epoch: u64,
     heard: Arc<AtomicI64>,
+    /// What it said of this life of its agent.
+    life: Option<Life>,
     /// `None` once the channel was stuck: whoever serves it is told by the end of its orders.
     orders: Option<mpsc::Sender<ChannelOrder>>,
+}
+
+/// A life of an agent, and what was counted in it as long as it held the channel.
+#[derive(Debug, Clone, Copy)]
+struct Life {
+    boot: Boot,
+    window: Window,
 }
 
 /// Something to send down a channel.
@@ -63,6 +74,8 @@ pub struct Channel {
     heard: Arc<AtomicI64>,
     /// Whether it took the place of another one.
     took_over: bool,
+    /// Whether its holder counted again what whoever held that one had counted.
+    repeats: bool,
     /// Orders to send. Ends when a newer channel of the same machine took its place.
     pub orders: mpsc::Receiver<ChannelOrder>,
 }
@@ -72,10 +85,14 @@ impl Registry {
         let (sender, orders) = mpsc::channel(QUEUE);
         let epoch = self.epochs.fetch_add(1, Ordering::Relaxed);
         let heard = Arc::new(AtomicI64::new(now.as_millisecond()));
-        let MachineCaller { tenant, proof, .. } = *caller;
-        let held = Held { tenant, proof, epoch, heard: Arc::clone(&heard), orders: Some(sender) };
-        let took_over = self.lock().insert(caller.machine, held).is_some();
-        Channel { tenant: caller.tenant, machine: caller.machine, epoch, heard, took_over, orders }
+        let MachineCaller { tenant, machine, proof, slot, .. } = *caller;
+        let mut channels = self.lock();
+        let before = channels.get(&machine);
+        let took_over = before.is_some();
+        let (life, repeats) = Life::of(slot, before.and_then(|held| held.life));
+        let held = Held { tenant, proof, epoch, heard: Arc::clone(&heard), life, orders: Some(sender) };
+        channels.insert(machine, held);
+        Channel { tenant, machine, epoch, heard, took_over, repeats, orders }
     }
 
     /// Lets go of a channel, unless a newer one took its place. Tells whether the machine is gone.
@@ -208,6 +225,20 @@ impl Registry {
     }
 }
 
+impl Life {
+    /// The life that is told of, and whether it repeats what the one before had counted.
+    fn of(slot: Option<Slot>, before: Option<Self>) -> (Option<Self>, bool) {
+        let Some(Slot { boot, counter, .. }) = slot else { return (None, false) };
+        match before.filter(|before| before.boot == boot) {
+            None => (Some(Self { boot, window: Window::first(counter) }), false),
+            Some(mut life) => {
+                let is_new = life.window.take(counter);
+                (Some(life), !is_new)
+            }
+        }
+    }
+}
+
 impl Held {
     fn order(&mut self, order: ChannelOrder) {
         if self.orders.as_ref().is_some_and(|orders| orders.try_send(order).is_err()) {
@@ -248,6 +279,7 @@ impl<S: Store> App<S> {
             self.inner.registry.disconnect(&channel);
             return Err(error);
         }
+        self.hear(caller, channel.repeats).await;
         if channel.took_over && matches!(caller.proof, Proof::Secret(_)) {
             self.pushed_off(caller).await;
         }
@@ -377,7 +409,7 @@ mod tests {
             machine: MachineId::new(1, [n; 10]),
             proof: Proof::Secret(CredentialId::new(1, [n; 10])),
             right: crate::Right::Everything,
-            base: None,
+            slot: None,
             expired: false,
             suspended: false,
         }

@@ -24,6 +24,7 @@ impl<S: Store> App<S> {
     /// The refusals of [`renew`]; [`Refusal::WrongState`] for a machine without a key.
     pub async fn renew(&self, caller: &MachineCaller, origin: &Origin) -> Result<Renewed, Error> {
         let key = caller.proof.key().ok_or(Refusal::WrongState { verb: "renew", state: "keyless" })?;
+        self.hear(caller, false).await;
         let context = self.context(origin);
         let decision = Renew {
             machine: caller.machine,

@@ -4,11 +4,12 @@
 
 use data_encoding::HEXLOWER;
 use muster_issuer::{MachineIdentity, csr, verify_signature};
+use muster_lifecycle::fork::{self, OnCopy};
 use muster_lifecycle::rotate::{self, Facts, Forgotten, Proposal, Right, Shown};
 use muster_lifecycle::{Context, Plan, Terms};
 use muster_model::{
-    Actor, Credential, Deployment, KeyFingerprint, KeyRecord, KeyStanding, Machine, MachineId, Object,
-    PublicKey, Refusal, TenantId,
+    Account, Actor, Credential, Deployment, KeyFingerprint, KeyRecord, KeyStanding, Machine, MachineId,
+    Object, Refusal, TenantId,
 };
 use muster_store::{Decision, Reads, Store, StoreError, Unscoped};
 use muster_wire::enroll::Renewed;
@@ -33,7 +34,7 @@ impl<S: Store> App<S> {
         origin: &Origin,
     ) -> Result<Renewed, Error> {
         let by = caller.proof.key().ok_or(Refusal::WrongState { verb: "rotate", state: "keyless" })?;
-        if caller.base.is_some_and(|base| base != by) {
+        if caller.slot.is_some_and(|slot| slot.base != by) {
             return Err(Refusal::IdentityMismatch.into());
         }
         let fields = RotateFields::try_from(request)?;
@@ -42,6 +43,7 @@ impl<S: Store> App<S> {
         if !verify_signature(&key, &stated, &fields.signature) {
             return Err(Error::field("signature", "is not by the key of the CSR over this rotation"));
         }
+        self.hear(caller, false).await;
         let proposal = Proposal { by, key: key.clone(), credential: draw!(&*self.inner.ports) };
         let decision = Propose {
             machine: caller.machine,
@@ -49,6 +51,7 @@ impl<S: Store> App<S> {
             rotation: fields.rotation,
             context: self.context(origin),
             terms: self.terms(),
+            on_copy: self.inner.settings.on_copy,
         };
         let (machine, credential) = self.settle(origin, decision).await?;
         let credential = self.mint(&machine, credential, Some(key), origin).await?;
@@ -116,7 +119,7 @@ impl<S: Store> App<S> {
     }
 
     /// A machine that has proved a key and is not a caller yet.
-    fn by_itself(&self, tenant: TenantId, machine: MachineId) -> (Origin, Context) {
+    pub(crate) fn by_itself(&self, tenant: TenantId, machine: MachineId) -> (Origin, Context) {
         let origin = Origin { caller: Caller::Anonymous, source: None };
         let context = Context { tenant, actor: Actor::Machine(machine), ..self.context(&origin) };
         (origin, context)
@@ -150,25 +153,34 @@ struct Propose {
     rotation: [u8; 16],
     context: Context,
     terms: Terms,
+    on_copy: OnCopy,
 }
 
 impl Decision for Propose {
     const NAME: &'static str = "key.propose";
-    type Facts = Facts;
+    type Facts = (Facts, Vec<Account>);
     type Outcome = (Machine, Credential);
 
     fn object(&self) -> Object {
         Object::Machine(self.machine)
     }
 
-    async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<Facts, StoreError> {
-        facts(reads, self.context.tenant, self.machine, Some(PublicKey::fingerprint(&self.proposal.key)))
-            .await
+    async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<Self::Facts, StoreError> {
+        let (tenant, key) = (self.context.tenant, self.proposal.key.fingerprint());
+        let facts = facts(reads, tenant, self.machine, Some(key)).await?;
+        Ok((facts, reads.accounts_of_machine(tenant, self.machine).await?))
     }
 
-    fn decide(&self, facts: Facts) -> Result<Plan<Self::Outcome>, Refusal> {
+    fn decide(&self, (facts, accounts): Self::Facts) -> Result<Plan<Self::Outcome>, Refusal> {
         let plan = rotate::propose(facts, &self.proposal, &self.context, &self.terms)?;
-        Ok(plan.saying("rotation", HEXLOWER.encode(&self.rotation)))
+        let plan = plan.saying("rotation", HEXLOWER.encode(&self.rotation));
+        match rotate::is_conflict(&plan) {
+            true => {
+                let machine = plan.outcome().0.clone();
+                Ok(fork::suspected(plan, machine, &accounts, self.on_copy, &self.context))
+            }
+            false => Ok(plan),
+        }
     }
 }
 

@@ -178,7 +178,7 @@ impl<S: Store> App<S> {
         }
         Ok(Caller::Machine(crate::MachineCaller {
             right: muster_lifecycle::rotate::Right::Everything,
-            base: None,
+            slot: None,
             tenant: machine.tenant,
             machine: machine.id,
             proof: Proof::Secret(shown.credential),

@@ -1,6 +1,7 @@
 //! What the operator configured, as far as use cases need it.
 
 use muster_lifecycle::Terms;
+use muster_lifecycle::fork::OnCopy;
 use muster_model::{PayloadKey, SignedDuration, SiteCode};
 
 /// What the operator configured.
@@ -10,6 +11,8 @@ pub struct Settings {
     pub url: String,
     /// Lifetimes of what is issued.
     pub terms: Terms,
+    /// What is done about a machine whose key two hold.
+    pub on_copy: OnCopy,
     /// How long a one-time login link is good for.
     pub login_life: SignedDuration,
     /// How long a browser session is good for.
@@ -50,6 +53,7 @@ impl Settings {
         Self {
             url: url.into(),
             terms: Terms::default(),
+            on_copy: OnCopy::default(),
             login_life: SignedDuration::from_mins(15),
             session_life: SignedDuration::from_hours(12),
             poll_after: 2,

@@ -1,5 +1,6 @@
 //! Writing what was read in the shapes of the wire. States that depend on the clock are computed here, never stored.
 
+use muster_lifecycle::fork::Boots;
 use muster_model::{
     AccessToken, Credential, CredentialKind, CredentialState, Grant, GrantKind, GrantState, KeyRecord,
     KeyStanding, Machine, MachineState, SignedDuration, Site, Timestamp, Uses,
@@ -72,7 +73,7 @@ pub(crate) fn key(record: &KeyRecord) -> machine::MachineKey {
 
 pub(crate) fn rotation(
     machine: &Machine,
-    keys: &[KeyRecord],
+    (keys, boots): (&[KeyRecord], Option<&Boots>),
     key_life: SignedDuration,
     now: Timestamp,
 ) -> Option<machine::Rotation> {
@@ -80,7 +81,8 @@ pub(crate) fn rotation(
     let last = machine.enrolled_at;
     let next = last.and_then(|last| last.checked_add(key_life).ok());
     let overdue = next.is_some_and(|next| now > next);
-    Some(machine::Rotation { last, next, overdue, ordered_at: key.ordered_at })
+    let forked_at = boots.and_then(|boots| boots.alarmed_at);
+    Some(machine::Rotation { last, next, overdue, forked_at, ordered_at: key.ordered_at })
 }
 
 pub(crate) fn credential(credential: &Credential, now: Timestamp) -> machine::Credential {

@@ -62,5 +62,9 @@ fn describe() {
     );
     metrics::describe_counter!("muster_connections_total", "Connections by transport and how they ended.");
     metrics::describe_gauge!("muster_connections_open", "Connections open now, by transport.");
+    metrics::describe_counter!(
+        "muster_forks_total",
+        "Times it showed that two hold the key of one machine, by what showed it."
+    );
     metrics::describe_gauge!("muster_machines_online", "Machines that hold a channel now.");
 }

@@ -17,3 +17,13 @@ UPDATE machines m SET approved_by = h.decided_by, entered_from = h.source
     FROM (SELECT DISTINCT ON (tenant_id, decided_machine) tenant_id, decided_machine, decided_by, source FROM holds
         WHERE state = 'approved' ORDER BY tenant_id, decided_machine, decided_at DESC) h
     WHERE h.tenant_id = m.tenant_id AND h.decided_machine = m.id;
+
+-- The lives of the agents that have shown a key.
+CREATE TABLE boots (
+    tenant_id  bytea NOT NULL,
+    key        bytea NOT NULL,
+    boot       bytea NOT NULL,               -- the newest
+    earlier    bytea,                        -- each with the time at which another one followed it
+    alarmed_at bigint,                       -- when it was last told that two hold the key
+    PRIMARY KEY (tenant_id, key)
+);

@@ -12,6 +12,7 @@ use std::future::Future;
 use std::net::IpAddr;
 
 use futures_util::future::try_join;
+use muster_lifecycle::fork::Boots;
 use muster_lifecycle::nonce::UsedNonces;
 use muster_lifecycle::{Change, GrantChange, HoldChange, MachineChange, Plan, Remembered};
 use muster_model::{
@@ -402,6 +403,10 @@ impl Reads for Guarded<'_> {
 
     async fn used_nonces(&mut self, tenant: TenantId, key: KeyFingerprint) -> Answered<Option<UsedNonces>> {
         under!(self, tenant, Owner::Nonce(key), used_nonces(tenant, key))
+    }
+
+    async fn boots(&mut self, tenant: TenantId, key: KeyFingerprint) -> Answered<Option<Boots>> {
+        under!(self, tenant, Owner::Boots(key), boots(tenant, key))
     }
 }
 

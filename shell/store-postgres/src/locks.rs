@@ -56,6 +56,8 @@ pub(crate) enum Owner<'o> {
     Request(&'o [u8; 32]),
     /// The nonces of a key.
     Nonce(KeyFingerprint),
+    /// The lives of a key.
+    Boots(KeyFingerprint),
 }
 
 impl Owner<'_> {
@@ -82,6 +84,7 @@ impl Owner<'_> {
             Self::Access(id) => add(b"access", id.as_bytes()),
             Self::Request(key) => add(b"request", key),
             Self::Nonce(key) => add(b"nonce", &key.0),
+            Self::Boots(key) => add(b"boots", &key.0),
         }
         let digest = hash.finalize();
         Number::from_be_bytes(std::array::from_fn(|i| digest[i]))

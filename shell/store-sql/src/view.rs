@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use muster_lifecycle::Remembered;
+use muster_lifecycle::fork::Boots;
 use muster_lifecycle::nonce::UsedNonces;
 use muster_model::{
     AccessToken, AccessTokenId, Account, AccountId, AccountName, AuditId, Credential, CredentialId,
@@ -152,6 +153,9 @@ impl<E: Dialect> Reads for View<E> {
     }
     async fn used_nonces(&mut self, tenant: TenantId, key: KeyFingerprint) -> Answered<Option<UsedNonces>> {
         memory::used_nonces(&mut self.0, tenant, key).await
+    }
+    async fn boots(&mut self, tenant: TenantId, key: KeyFingerprint) -> Answered<Option<Boots>> {
+        memory::boots(&mut self.0, tenant, key).await
     }
 }
 

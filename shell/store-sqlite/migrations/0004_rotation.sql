@@ -20,4 +20,14 @@ UPDATE machines SET
         AND h.decided_machine = machines.id ORDER BY h.decided_at DESC LIMIT 1)
     WHERE id IN (SELECT decided_machine FROM holds WHERE state = 'approved');
 
+-- The lives of the agents that have shown a key.
+CREATE TABLE boots (
+    tenant_id  BLOB NOT NULL,
+    key        BLOB NOT NULL,
+    boot       BLOB NOT NULL,                -- the newest
+    earlier    BLOB,                         -- each with the time at which another one followed it
+    alarmed_at INTEGER,                      -- when it was last told that two hold the key
+    PRIMARY KEY (tenant_id, key)
+) STRICT, WITHOUT ROWID;
+
 PRAGMA user_version = 4;

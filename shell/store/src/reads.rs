@@ -4,6 +4,7 @@ use std::future::Future;
 use std::net::IpAddr;
 
 use muster_lifecycle::Remembered;
+use muster_lifecycle::fork::Boots;
 use muster_lifecycle::nonce::UsedNonces;
 use muster_model::{
     AccessToken, AccessTokenId, Account, AccountId, AccountName, AuditId, Credential, CredentialId,
@@ -131,6 +132,8 @@ pub trait Reads: Send {
     fn remembered(&mut self, tenant: TenantId, key: &[u8; 32]) -> impl Answer<Option<Remembered>>;
     /// The nonces that a key has used.
     fn used_nonces(&mut self, tenant: TenantId, key: KeyFingerprint) -> impl Answer<Option<UsedNonces>>;
+    /// The lives that a key was shown in.
+    fn boots(&mut self, tenant: TenantId, key: KeyFingerprint) -> impl Answer<Option<Boots>>;
 }
 
 /// The few queries that find out which tenant is meant. Each is by a secret's id, a key or an unguessable identifier.

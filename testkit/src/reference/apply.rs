@@ -433,6 +433,10 @@ impl Tables {
                 self.nonces.insert((tenant, key), used);
                 Ok(())
             }
+            MemoryChange::Boots { key, boots } => {
+                self.boots.insert((tenant, key), boots.cut());
+                Ok(())
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Times as they are kept: whole milliseconds, what is finer is cut off.
 
 use muster_lifecycle::Remembered;
+use muster_lifecycle::fork::Boots;
 use muster_model::{
     AccessToken, Account, Active, Binding, Credential, CredentialState, Delivery, EngagementVersion, Grant,
     GrantState, Hold, HoldState, Lineage, Machine, MachineState, Minted, Operator, Pending, Retired, Site,
@@ -22,6 +23,13 @@ impl Cut for Timestamp {
 impl<T: Cut> Cut for Option<T> {
     fn cut(self) -> Self {
         self.map(Cut::cut)
+    }
+}
+
+impl Cut for Boots {
+    fn cut(self) -> Self {
+        let earlier = self.earlier.into_iter().map(|(boot, at)| (boot, at.cut())).collect();
+        Self { earlier, alarmed_at: self.alarmed_at.cut(), ..self }
     }
 }
 

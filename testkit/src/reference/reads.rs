@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use muster_lifecycle::Remembered;
+use muster_lifecycle::fork::Boots;
 use muster_lifecycle::nonce::UsedNonces;
 use muster_model::{
     AccessToken, AccessTokenId, Account, AccountId, AccountName, AuditId, Credential, CredentialId, Delivery,
@@ -225,6 +226,10 @@ impl Reads for Moment {
 
     async fn used_nonces(&mut self, tenant: TenantId, key: KeyFingerprint) -> Answered<Option<UsedNonces>> {
         Ok(self.tables.nonces.get(&(tenant, key)).cloned())
+    }
+
+    async fn boots(&mut self, tenant: TenantId, key: KeyFingerprint) -> Answered<Option<Boots>> {
+        Ok(self.tables.boots.get(&(tenant, key)).cloned())
     }
 }
 

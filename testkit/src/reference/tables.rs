@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use muster_lifecycle::Remembered;
+use muster_lifecycle::fork::Boots;
 use muster_lifecycle::nonce::UsedNonces;
 use muster_model::{
     AccessToken, AccessTokenId, Account, AccountId, Credential, CredentialId, Deployment, EngagementVersion,
@@ -34,6 +35,7 @@ pub(super) struct Tables {
     pub(super) accounts: BTreeMap<(TenantId, AccountId), Account>,
     pub(super) remembered: BTreeMap<(TenantId, [u8; 32]), Remembered>,
     pub(super) nonces: BTreeMap<(TenantId, KeyFingerprint), UsedNonces>,
+    pub(super) boots: BTreeMap<(TenantId, KeyFingerprint), Boots>,
     pub(super) presence: BTreeMap<(TenantId, MachineId), Presence>,
     /// In the order in which they were written.
     pub(super) audit: Vec<(TenantId, EntryPlace, AuditRecord)>,

@@ -1,13 +1,14 @@
 //! A machine as it stands at the door: a key pair of its own, hardware, a name.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use data_encoding::{BASE64, HEXLOWER};
 use muster_app::SignedCall;
 use muster_issuer::parse_spki;
 use muster_model::{KeyFingerprint, PublicKey};
 use muster_wire::enroll::{CredentialForm, EnrollRequest, PreviousKey, REKEY_CONTEXT};
-use muster_wire::rotate::{self, RotateRequest};
+use muster_wire::rotate::{self, RotateRequest, Slot};
 use muster_wire::signature::{SignedHeader, SignedRequest, Statement};
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ED25519, PublicKeyData, SigningKey};
 use sha2::{Digest, Sha256};
@@ -136,6 +137,13 @@ impl Device {
         }
     }
 
+    /// What it says of its own store, in its one life: each time it counts on.
+    pub fn slot(&self) -> Slot {
+        static COUNTER: AtomicU64 = AtomicU64::new(0);
+        let counter = COUNTER.fetch_add(1, Ordering::Relaxed) + 1;
+        Slot { base: self.fingerprint(), boot: [1; 16], counter }
+    }
+
     /// Its signature.
     pub fn sign(&self, text: &[u8]) -> Vec<u8> {
         self.key.sign(text).expect("signed")
@@ -144,8 +152,8 @@ impl Device {
     /// Signs a request with a nonce that the server gave out.
     pub fn signs(&self, nonce: &str, method: &str, path: &str, body: &[u8]) -> Signed {
         let key = self.fingerprint();
-        let statement =
-            Statement { key, nonce: nonce.to_owned(), time: 0, base: key, boot: [1; 16], counter: 1 };
+        let Slot { base, boot, counter } = self.slot();
+        let statement = Statement { key, nonce: nonce.to_owned(), time: 0, base, boot, counter };
         let header = SignedHeader { statement, signature: Vec::new() };
         let mut signed = Signed {
             header,

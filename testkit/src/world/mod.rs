@@ -23,7 +23,6 @@ use muster_wire::audit::{AuditEntry, AuditQuery};
 use muster_wire::enroll::{EnrollAnswer, EnrollRequest, Enrolled, Held, IssuedCredential};
 use muster_wire::grant::CreateGrant;
 use muster_wire::machine::Machine;
-use muster_wire::rotate::Slot;
 use muster_wire::site::CreateSite;
 use muster_wire::{ListQuery, machine};
 
@@ -226,7 +225,7 @@ impl<S: Store> World<S> {
         base: Option<&Device>,
     ) -> Result<MachineCaller, Error> {
         let leaf = leaf(credential.certificate.as_deref().expect("a certificate"));
-        let slot = base.map(|base| Slot { base: base.fingerprint(), boot: [1; 16], counter: 1 });
+        let slot = base.map(Device::slot);
         Ok(*self.app.by_certificate(&leaf, slot.as_ref()).await?.machine()?)
     }
 

@@ -78,7 +78,11 @@ fn may_collect(machine: &Machine) -> bool {
     match &machine.state {
         MachineState::Active(_)
         | MachineState::Suspended(Suspended {
-            cause: SuspendCause::Operator(_) | SuspendCause::Probation | SuspendCause::Silent,
+            cause:
+                SuspendCause::Operator(_)
+                | SuspendCause::Probation
+                | SuspendCause::Silent
+                | SuspendCause::Quarantine,
             ..
         }) => true,
         MachineState::Suspended(Suspended { cause: SuspendCause::Revoked(_), .. })

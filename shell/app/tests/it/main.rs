@@ -5,6 +5,7 @@ mod audit;
 mod collect;
 mod ending;
 mod enroll;
+mod fork;
 mod found;
 mod hold;
 mod idempotency;

@@ -21,9 +21,9 @@ async fn a_signed_request_tells_who_calls() {
     let enrolled = world.enroll(&device).await;
     let caller = shown(&world, &signed(&world, &device, PATH)).await.expect("known");
     let caller = *caller.machine().expect("a machine");
-    assert_eq!(caller.base, Some(device.fingerprint()), "which its header says");
+    assert_eq!(caller.slot.map(|slot| slot.base), Some(device.fingerprint()), "which its header says");
     let by_certificate = world.caller(&enrolled).await.expect("known");
-    assert_eq!(MachineCaller { base: None, ..caller }, by_certificate);
+    assert_eq!(MachineCaller { slot: None, ..caller }, by_certificate);
 }
 
 #[tokio::test]

@@ -136,6 +136,13 @@ pub(super) fn facts(rotation: &Rotation, keys: &[MachineKey], now: Timestamp) ->
     details([
         ("key in use", opt_relative(now, rotation.last)),
         ("next rotation", if rotation.overdue { format!("overdue, {due}") } else { due }),
+        (
+            "copied",
+            rotation
+                .forked_at
+                .map(|at| format!("two hold its key, {}", relative(now, at)))
+                .unwrap_or_default(),
+        ),
         ("ordered", rotation.ordered_at.map(|at| relative(now, at)).unwrap_or_default()),
         ("next key", waiting.map(|key| format!("{} (not used yet)", key.key)).unwrap_or_default()),
         ("key before", before.map(|key| format!("{} (may ask for a rotation)", key.key)).unwrap_or_default()),

@@ -296,6 +296,7 @@ fn settings(config: &Config, listen: SocketAddr, dir: &Path) -> Settings {
             key_life: credentials.key_life.signed(),
             ..Terms::default()
         },
+        on_copy: credentials.on_copy.into(),
         login_life: credentials.login_life.signed(),
         session_life: credentials.session_life.signed(),
         hold_cap: config.limits.max_holds_per_site.get(),

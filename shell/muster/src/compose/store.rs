@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use muster_lifecycle::fork::Boots;
 use muster_lifecycle::nonce::UsedNonces;
 use muster_lifecycle::{Plan, Remembered};
 use muster_model::{
@@ -152,6 +153,7 @@ queries!(Reads {
     account_named(tenant: TenantId, provisioner: &ProvisionerName, name: &AccountName) -> Option<Account>;
     remembered(tenant: TenantId, key: &[u8; 32]) -> Option<Remembered>;
     used_nonces(tenant: TenantId, key: KeyFingerprint) -> Option<UsedNonces>;
+    boots(tenant: TenantId, key: KeyFingerprint) -> Option<Boots>;
 });
 
 queries!(Unscoped {

@@ -82,6 +82,9 @@ pub(crate) struct Credentials {
     pub(crate) renew_grace: Period<0, 7_776_000>,
     /// How old a machine's key may become before `muster machine show` calls its rotation overdue: 1h to 730d.
     pub(crate) key_life: Period<3_600, 63_072_000>,
+    /// What is done where it shows that two hold the key of one machine: `alarm` tells of it, `quarantine` pauses the machine
+    /// too, until a person has looked.
+    pub(crate) on_copy: OnCopy,
     /// The life of a bearer key, for clients that have no key of their own: 1h to 730d.
     pub(crate) bearer_life: Period<3_600, 63_072_000>,
     /// The life of the token that such a client shows with each call, where its wire has one: 5m to 30d.
@@ -96,6 +99,25 @@ pub(crate) struct Credentials {
     pub(crate) login_life: Period<60, 86_400>,
     /// How long a browser's session is good for: 5m to 7d.
     pub(crate) session_life: Period<300, 604_800>,
+}
+
+/// What is done about a machine whose key two hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum OnCopy {
+    /// It is told.
+    Alarm,
+    /// It is told, and the machine is paused.
+    Quarantine,
+}
+
+impl From<OnCopy> for muster_lifecycle::fork::OnCopy {
+    fn from(policy: OnCopy) -> Self {
+        match policy {
+            OnCopy::Alarm => Self::Alarm,
+            OnCopy::Quarantine => Self::Quarantine,
+        }
+    }
 }
 
 /// What the server writes to its log.
@@ -167,6 +189,7 @@ impl Default for Credentials {
             backdate: Period::of(600),
             renew_grace: Period::of(30 * 86_400),
             key_life: Period::of(30 * 86_400),
+            on_copy: OnCopy::Alarm,
             bearer_life: Period::of(365 * 86_400),
             token_life: Period::of(86_400),
             refresh_life: Period::of(60 * 86_400),

@@ -230,7 +230,7 @@ async fn bearer(face: &Face) -> Shown {
         machine,
         proof,
         right: Right::Everything,
-        base: None,
+        slot: None,
         expired: false,
         suspended: false,
     };

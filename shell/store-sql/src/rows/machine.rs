@@ -82,6 +82,7 @@ fn state(cells: &mut Cells<'_>) -> Parsed<MachineState> {
         ("suspended", Some("operator")) => Ok(suspended(SuspendCause::Operator(reason))),
         ("suspended", Some("revoked")) => Ok(suspended(SuspendCause::Revoked(reason))),
         ("suspended", Some("silent")) => silent(suspended(SuspendCause::Silent)),
+        ("suspended", Some("quarantine")) => silent(suspended(SuspendCause::Quarantine)),
         ("retired", Some("silent")) => silent(retired(RetireCause::Silent)),
         ("retired", Some("left")) => silent(retired(RetireCause::Left)),
         ("retired", Some("operator")) => Ok(retired(RetireCause::Operator(reason))),
@@ -97,6 +98,7 @@ fn cause(state: &MachineState) -> (Option<&'static str>, Option<&ReasonText>) {
             SuspendCause::Operator(reason) => (Some("operator"), reason.as_ref()),
             SuspendCause::Probation => (Some("probation"), None),
             SuspendCause::Silent => (Some("silent"), None),
+            SuspendCause::Quarantine => (Some("quarantine"), None),
             SuspendCause::Revoked(reason) => (Some("revoked"), reason.as_ref()),
         },
         MachineState::Retired(retired) => match &retired.cause {

@@ -1,5 +1,6 @@
-//! What is remembered to recognise a repeated request, and nonces.
+//! What is remembered to recognise a repeated request, nonces, and the lives that keys were shown in.
 
+use muster_lifecycle::fork::{Boot, Boots};
 use muster_lifecycle::nonce::UsedNonces;
 use muster_lifecycle::{MemoryChange, Remembered};
 use muster_model::{KeyFingerprint, TenantId, Timestamp};
@@ -11,6 +12,7 @@ use crate::failure::invariant;
 use crate::{sql, values};
 
 static REMEMBERED: Table = Table { name: "remembered", key: "key", show: |_| String::new() };
+static BOOTS: Table = Table { name: "boots", key: "key", show: |_| String::new() };
 static NONCES: Table = Table { name: "nonces", key: "key", show: |_| String::new() };
 
 fn parse(row: &dyn Row) -> Parsed<Remembered> {
@@ -45,6 +47,32 @@ fn in_bytes(stretches: &[(u64, u64)]) -> Option<Vec<u8>> {
     (!stretches.is_empty()).then(|| stretches.iter().flat_map(bytes).collect())
 }
 
+fn parse_boots(row: &dyn Row) -> Parsed<Boots> {
+    let mut cells = Cells::of(&BOOTS, row);
+    let present = cells.get("boot")?;
+    let earlier = followed(cells.get::<Option<Vec<u8>>>("earlier")?.as_deref().unwrap_or_default());
+    Ok(Boots {
+        present,
+        earlier: earlier.ok_or_else(|| cells.broken("earlier"))?,
+        alarmed_at: cells.opt_time("alarmed_at")?,
+    })
+}
+
+/// Each is the boot, and the time at which another one followed it, in milliseconds.
+fn followed(bytes: &[u8]) -> Option<Vec<(Boot, Timestamp)>> {
+    let (lives, []) = bytes.as_chunks::<24>() else { return None };
+    let time = |bytes: &[u8]| {
+        let millis = i64::from_be_bytes(bytes.try_into().ok()?);
+        Timestamp::from_millisecond(millis).ok()
+    };
+    lives.iter().map(|life| life[..16].try_into().ok().zip(time(&life[16..]))).collect()
+}
+
+fn lives_in_bytes(earlier: &[(Boot, Timestamp)]) -> Option<Vec<u8>> {
+    let life = |(boot, at): &(Boot, Timestamp)| [&boot[..], &millis(*at).to_be_bytes()].concat();
+    (!earlier.is_empty()).then(|| earlier.iter().flat_map(life).collect())
+}
+
 fn opt_place(cells: &mut Cells<'_>, column: &'static str) -> Parsed<Option<u64>> {
     let Some(place) = cells.get::<Option<i64>>(column)? else { return Ok(None) };
     u64::try_from(place).ok().map(Some).ok_or_else(|| cells.broken(column))
@@ -73,6 +101,15 @@ pub(crate) async fn used_nonces<E: Engine>(
     sql::one(db, "recall a nonce", SQL, &values![tenant.as_bytes(), &key.0], parse_nonces).await
 }
 
+pub(crate) async fn boots<E: Engine>(
+    db: &mut E,
+    tenant: TenantId,
+    key: KeyFingerprint,
+) -> Result<Option<Boots>, StoreError> {
+    const SQL: &str = "SELECT boot, earlier, alarmed_at, key FROM boots WHERE tenant_id = ?1 AND key = ?2";
+    sql::one(db, "recall the lives of a key", SQL, &values![tenant.as_bytes(), &key.0], parse_boots).await
+}
+
 pub(crate) async fn apply<E: Engine>(
     db: &mut E,
     tenant: TenantId,
@@ -84,6 +121,10 @@ pub(crate) async fn apply<E: Engine>(
         VALUES (?1, ?2, ?3, ?4, ?5, ?6)
         ON CONFLICT (tenant_id, key) DO UPDATE SET issued = excluded.issued, before_leap = excluded.before_leap,
             after_leap = excluded.after_leap, apart = excluded.apart";
+    const BOOTS: &str = "INSERT INTO boots (tenant_id, key, boot, earlier, alarmed_at)
+        VALUES (?1, ?2, ?3, ?4, ?5)
+        ON CONFLICT (tenant_id, key) DO UPDATE SET boot = excluded.boot, earlier = excluded.earlier,
+            alarmed_at = excluded.alarmed_at";
     match change {
         MemoryChange::Request(remembered) => {
             let Remembered { key, request, object, at } = remembered;
@@ -95,6 +136,12 @@ pub(crate) async fn apply<E: Engine>(
             let apart = in_bytes(&used.apart);
             let values = values![tenant.as_bytes(), &key.0, last?, before?, since?, apart.as_deref()];
             sql::run_one(db, "remember a nonce", NONCE, &values).await
+        }
+        MemoryChange::Boots { key, boots } => {
+            let earlier = lives_in_bytes(&boots.earlier);
+            let alarmed_at = boots.alarmed_at.map(millis);
+            let values = values![tenant.as_bytes(), &key.0, &boots.present, earlier.as_deref(), alarmed_at];
+            sql::run_one(db, "remember a boot", BOOTS, &values).await
         }
     }
 }

@@ -90,6 +90,7 @@ tables! {
         created_at Int) by (tenant_id, id);
     remembered (tenant_id Bytes, key Bytes, request Bytes, object Text, at Int) by (tenant_id, key);
     nonces (tenant_id Bytes, key Bytes, issued Int, before_leap Int, after_leap Int, apart Bytes) by (tenant_id, key);
+    boots (tenant_id Bytes, key Bytes, boot Bytes, earlier Bytes, alarmed_at Int) by (tenant_id, key);
     audit (seq Int, tenant_id Bytes, id Bytes, at Int, actor Text, action Text, object Text, reason Text, source Text,
         detail Text) by (seq);
     deployment (one Int, id Bytes, proof Bytes) by (one);

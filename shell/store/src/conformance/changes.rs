@@ -1,5 +1,6 @@
 //! Every change is read back as an equal value, by every query that leads to it.
 
+use muster_lifecycle::fork::Boots;
 use muster_lifecycle::nonce::UsedNonces;
 use muster_lifecycle::{
     AccessChange, Change, CredentialChange, GrantChange, HoldChange, KeyChange, MemoryChange, Remembered,
@@ -359,11 +360,16 @@ pub async fn memory_reads_back_as_written<F: Fixture>(fixture: &F) {
     let remembered = Remembered { key: [1; 32], request: [2; 32], object: site.id.to_string(), at: at(60) };
     let (key, other) = (things.fingerprint(), things.fingerprint());
     let kept_apart = UsedNonces { last: 7, before: 5, since: 6, apart: vec![(1, 2), (8, 9)] };
+    let earlier = vec![([1; 16], at(61)), ([7; 16], at(62))];
+    let forked = Boots { present: [2; 16], earlier, alarmed_at: Some(at(63)) };
     let changes = [
         MemoryChange::Request(remembered.clone()),
         MemoryChange::Nonce { key, used: UsedNonces::first(0) },
         MemoryChange::Nonce { key: other, used: kept_apart.clone() },
         MemoryChange::Nonce { key, used: UsedNonces::first(i64::MAX.unsigned_abs()) },
+        MemoryChange::Boots { key, boots: Boots::first([1; 16]) },
+        MemoryChange::Boots { key: other, boots: Boots::first([3; 16]) },
+        MemoryChange::Boots { key, boots: forked.clone() },
     ];
     write(fixture.store(), &things, changes.map(Change::from).to_vec()).await;
     let beyond = MemoryChange::Nonce { key, used: UsedNonces::first(u64::MAX) };
@@ -375,6 +381,9 @@ pub async fn memory_reads_back_as_written<F: Fixture>(fixture: &F) {
     assert_eq!(found(reads.used_nonces(things.tenant, key).await), last);
     assert_eq!(found(reads.used_nonces(things.tenant, other).await), kept_apart);
     assert_eq!(reads.used_nonces(things.tenant, things.fingerprint()).await.expect("an answer"), None);
+    assert_eq!(found(reads.boots(things.tenant, key).await), forked);
+    assert_eq!(found(reads.boots(things.tenant, other).await), Boots::first([3; 16]));
+    assert_eq!(reads.boots(things.tenant, things.fingerprint()).await.expect("an answer"), None);
 }
 
 /// Entries, with every kind of actor and object.

@@ -1,5 +1,6 @@
 //! Rows that no version of Muster writes are reported with table and column, and never read as something else.
 
+use muster_lifecycle::fork::Boots;
 use muster_lifecycle::nonce::UsedNonces;
 use muster_lifecycle::{
     AccessChange, AccountChange, AgentChange, CredentialChange, DeploymentChange, GrantChange, HoldChange,
@@ -152,6 +153,8 @@ const CASES: &[(&str, &str, &[Odd])] = &[
     ("remembered", "request", &[SHORT]),
     ("remembered", "at", &[BEYOND]),
     ("nonces", "issued", &[Odd::Number(-1)]),
+    ("boots", "boot", &[SHORT]),
+    ("boots", "earlier", &[SHORT]),
     ("deployment", "id", &[SHORT]),
     ("deployment", "proof", &[SHORT]),
     ("incarnations", "id", &[SHORT]),
@@ -213,6 +216,7 @@ async fn rows<S: Store>(store: &S) -> Rows {
         AgentChange::Engage(things.engagement(&agent)).into(),
         MemoryChange::Request(remembered).into(),
         MemoryChange::Nonce { key: key.key.fingerprint(), used: UsedNonces::first(1) }.into(),
+        MemoryChange::Boots { key: key.key.fingerprint(), boots: Boots::first([1; 16]) }.into(),
     ];
     write(store, &things, changes).await;
     let (tenant, machine_id) = (things.tenant, machine.id);
@@ -245,6 +249,7 @@ async fn read_all<S: Store>(store: &S, rows: &Rows) -> Vec<StoreError> {
         reads.engagement(tenant, rows.machine.id, 1).await.err(),
         reads.remembered(tenant, &REQUEST).await.err(),
         reads.used_nonces(tenant, rows.key.key.fingerprint()).await.err(),
+        reads.boots(tenant, rows.key.key.fingerprint()).await.err(),
         reads.audit(tenant, &log).await.err(),
         reads.deployment().await.err(),
         reads.newest_entry().await.err(),

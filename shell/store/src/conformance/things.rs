@@ -192,6 +192,7 @@ impl Things {
             suspended(SuspendCause::Operator(None)),
             suspended(SuspendCause::Probation),
             suspended(SuspendCause::Silent),
+            suspended(SuspendCause::Quarantine),
             suspended(SuspendCause::Revoked(said())),
             suspended(SuspendCause::Revoked(None)),
             retired(RetireCause::Operator(said())),
