@@ -4,7 +4,8 @@
 //! every answer and, in the end, everything that can be read. [`race`] lets many clients act at the same moment, at
 //! three replicas of one store.
 //!
-//! [`rotation`] explores every order in which a key can be rotated, by the real decisions.
+//! [`rotation`] explores every order in which a key can be rotated, by the real decisions; [`fleet`] does with two agents, two
+//! replicas, a thief and an operator.
 //!
 //! [`herd`] is a fleet of agents whose server is away for a while.
 //!
@@ -12,6 +13,7 @@
 
 mod cases;
 mod differential;
+pub mod fleet;
 mod fold;
 mod ground;
 pub mod herd;

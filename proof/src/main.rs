@@ -8,6 +8,7 @@ const USAGE: &str = "\
 proof differential [--cases N] [--seed S] [--store sqlite,postgres] [--workers N]
 proof races [--rounds N] [--store sqlite,postgres]
 proof herd [--count AGENTS] [--seed S]
+proof model [--full]
 ";
 
 fn main() -> ExitCode {
@@ -27,6 +28,7 @@ async fn prove(args: &[String]) -> Result<(), String> {
         Some((proof, rest)) if proof == "differential" => differential(rest).await,
         Some((proof, rest)) if proof == "races" => races(rest).await,
         Some((proof, rest)) if proof == "herd" => herd(rest),
+        Some((proof, rest)) if proof == "model" => model(rest),
         _ => Err(USAGE.to_owned()),
     }
 }
@@ -69,6 +71,11 @@ fn herd(args: &[String]) -> Result<(), String> {
         }
     }
     told(&muster_proof::herd::prove(agents, seed))
+}
+
+fn model(args: &[String]) -> Result<(), String> {
+    let full = args.iter().any(|arg| arg == "--full");
+    told(&muster_proof::fleet::prove(full, |line| eprintln!("{line}")))
 }
 
 async fn differential(args: &[String]) -> Result<(), String> {

@@ -42,6 +42,12 @@ const KINDS: &[Kind] = &[
         by: By::Proof { words: &["herd"], small: &["--count", "2000"], full: &["--count", "10000"] },
     },
     Kind {
+        word: "model",
+        what: "states of two agents, two replicas, a thief and an operator, and mistakes that must be found in them",
+        needs: None,
+        by: By::Proof { words: &["model"], small: &[], full: &["--full"] },
+    },
+    Kind {
         word: "fuzz",
         what: "inputs that no parser of bytes of strangers may stumble over",
         needs: None,
