@@ -254,6 +254,15 @@ pub(crate) fn swapped(mut running: Running, life: Option<Life>, fresh: &Fresh) -
     }
 }
 
+/// The server knows nothing of the other slot's key, not even its signature: it never heard of it, and what it said of the
+/// key before is its last word.
+pub(crate) fn never_known(mut running: Running) -> (State, Vec<Effect>) {
+    match running.said.take() {
+        Some(said) => ended(said, None),
+        None => (State::Running(running), Vec::new()),
+    }
+}
+
 /// The key of the other slot works: it is the present one.
 pub(crate) fn came_back(running: &mut Running) -> Vec<Effect> {
     match running.said.take() {

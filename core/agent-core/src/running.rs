@@ -28,6 +28,9 @@ pub(crate) fn step(mut running: Running, event: Event, fresh: &Fresh) -> (State,
         | Event::ConfirmFailed(Verdict::Ended(end)) => {
             return rotating::told(running, Ending::Told(end.reason()), None);
         }
+        Event::RenewFailed(Verdict::NotAuthenticated) if running.said.is_some() => {
+            return rotating::never_known(running);
+        }
         Event::ChannelClosed(verdict) => channel_closed(&mut running, &verdict, fresh),
         Event::RenewFailed(verdict) => renew_failed(&mut running, &verdict, fresh),
         Event::Certified => rotating::certified(&mut running),
@@ -209,7 +212,9 @@ fn channel_closed(running: &mut Running, verdict: &Verdict, fresh: &Fresh) -> Ve
     let mut effects = set_clock(verdict);
     effects.push(wake(Timer::Channel, backoff(attempt, fresh.jitter, verdict.retry_after())));
     let planned = matches!(running.renewal, Renewal::Planned { .. });
-    if *verdict == Verdict::CertificateRefused && planned {
+    // Of the other slot's certificate the server may know nothing, and of its key all the same.
+    let is_unknown = *verdict == Verdict::NotAuthenticated && running.said.is_some();
+    if (*verdict == Verdict::CertificateRefused || is_unknown) && planned {
         effects.push(ask_in_turn(running, attempt, Proof::Signature));
     }
     if *verdict == Verdict::RotationNeeded {

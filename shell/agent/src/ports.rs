@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
-use muster_agent_core::{Draw, Fresh};
+use muster_agent_core::{Draw, Fresh, Verdict};
 use rustls::time_provider::TimeProvider;
 use rustls_pki_types::UnixTime;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -97,6 +97,15 @@ impl Clock {
         }
     }
 
+    /// Forgets what was learned where no server can be reached by it: whoever told it was wrong. For machines that know nobody
+    /// yet whom they could ask for the hour.
+    pub(crate) fn doubt<T>(&self, answer: Result<T, Verdict>) -> Result<T, Verdict> {
+        if let Err(Verdict::ClockOff { .. }) = &answer {
+            self.offset_ms.store(0, Ordering::Relaxed);
+        }
+        answer
+    }
+
     /// How far the server's clock is ahead, in seconds.
     pub(crate) fn skew_seconds(&self) -> i64 {
         self.offset_ms.load(Ordering::Relaxed) / 1000
@@ -128,5 +137,29 @@ impl Dial for Tcp {
             stream.set_nodelay(true)?;
             Ok(Box::new(stream) as Box<dyn Stream>)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn q_16_an_hour_by_which_no_server_can_be_reached_is_forgotten() {
+        #[derive(Debug)]
+        struct Noon;
+        impl Now for Noon {
+            fn now(&self) -> Timestamp {
+                Timestamp::UNIX_EPOCH
+            }
+        }
+        let clock = Clock::new(Noon);
+        clock.learn(Timestamp::from_second(365 * 86_400).expect("a year later"));
+        let down: Result<(), Verdict> = clock.doubt(Err(Verdict::later("down")));
+        assert!(down.is_err());
+        assert_eq!(clock.skew_seconds(), 365 * 86_400, "an outage says nothing of the hour");
+        let off: Result<(), Verdict> = clock.doubt(Err(Verdict::ClockOff { what: "not valid yet".into() }));
+        assert!(off.is_err());
+        assert_eq!(clock.skew_seconds(), 0);
     }
 }

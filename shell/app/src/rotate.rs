@@ -54,7 +54,8 @@ impl<S: Store> App<S> {
             on_copy: self.inner.settings.on_copy,
         };
         let (machine, credential) = self.settle(origin, decision).await?;
-        let credential = self.mint(&machine, credential, Some(key), origin).await?;
+        let minted = self.mint(&machine, credential, Some(key), origin).await;
+        let credential = minted.map_err(of_the_next)?;
         Ok(Renewed { credential, trust: self.trust(), server_time: self.now() })
     }
 
@@ -147,6 +148,15 @@ async fn facts<R: Reads + Unscoped>(
     })
 }
 
+/// What is said of a next key whose place another one took before it was certified. Whoever vouched would believe it of its
+/// own key, and that one it asks about by its next request.
+fn of_the_next(error: Error) -> Error {
+    match error {
+        Error::Refused(Refusal::Revoked | Refusal::Superseded) => Refusal::KeyTaken.into(),
+        error => error,
+    }
+}
+
 struct Propose {
     machine: MachineId,
     proposal: Proposal,
@@ -231,5 +241,19 @@ impl Decision for Adopt {
 
     fn decide(&self, (facts, deployment): Self::Facts) -> Result<Plan<Machine>, Refusal> {
         rotate::adopt(facts, &self.forgotten, deployment.as_ref(), &self.context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn q_14_what_became_of_a_next_key_is_never_said_of_the_key_that_vouched_for_it() {
+        for end in [Refusal::Revoked, Refusal::Superseded] {
+            assert!(matches!(of_the_next(end.into()), Error::Refused(Refusal::KeyTaken)));
+        }
+        let other = of_the_next(Refusal::UnknownMachine.into());
+        assert!(matches!(other, Error::Refused(Refusal::UnknownMachine)));
     }
 }

@@ -246,6 +246,27 @@ fn only_where_both_keys_are_ended_the_identity_is() {
 }
 
 #[test]
+fn q_14_a_key_that_the_server_never_heard_of_is_no_way_back_and_its_word_about_the_other_one_counts() {
+    let mut agent = at_step(Some(Step::Ask));
+    agent.step(Event::ChannelClosed(told("superseded")), &fresh(10));
+    let over = Life { not_before: at(0), not_after: at(0) };
+    agent.step(Event::Swapped(Some(over)), &fresh(11));
+    agent.step(Event::RenewFailed(Verdict::later("down")), &fresh(12));
+    assert!(matches!(agent.state(), State::Running(_)), "an outage is no word");
+    agent.step(Event::Due(Timer::Renew), &fresh(13));
+    agent.step(Event::RenewFailed(told("not_authenticated")), &fresh(14));
+    assert_eq!(agent.state(), &State::Ended(Ending::Told(EndReason::Superseded)));
+    let mut certified = at_step(Some(Step::Use));
+    certified.step(Event::ChannelClosed(told("superseded")), &fresh(10));
+    certified.step(Event::Swapped(Some(life(0))), &fresh(11));
+    let effects = certified.step(Event::ChannelClosed(told("not_authenticated")), &fresh(12));
+    assert_eq!(effects.last(), Some(&Effect::Renew(Proof::Signature)), "its signature is asked before that");
+    let mut alone = at_step(None);
+    alone.step(Event::RenewFailed(told("not_authenticated")), &fresh(10));
+    assert!(matches!(alone.state(), State::Running(_)), "of a key of which nothing was said it is no end");
+}
+
+#[test]
 fn an_order_that_revokes_is_asked_about_by_the_other_key_too() {
     let mut agent = at_step(Some(Step::Use));
     let effects = ordered(&mut agent, 5, Order::Revoked);

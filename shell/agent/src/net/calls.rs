@@ -35,7 +35,8 @@ impl Line {
     pub(crate) async fn enroll(&self, root: &str, request: &EnrollRequest) -> Result<EnrollAnswer, Verdict> {
         let body = serde_json::to_vec(request).map_err(|error| Verdict::later(error.to_string()))?;
         let mut client = self.verified(&[root.to_owned()])?;
-        self.learn(client.send(Call::post("/v1/enroll", Some(body))).await?.json()?)
+        let reply = client.send(Call::post("/v1/enroll", Some(body))).await;
+        self.learn(self.ports.clock.doubt(reply)?.json()?)
     }
 
     /// Asks how a hold stands.
@@ -47,8 +48,8 @@ impl Line {
     ) -> Result<EnrollAnswer, Verdict> {
         let mut client = self.verified(&[root.to_owned()])?;
         let path = format!("/v1/enroll/{}", safe_segment(hold)?);
-        let reply = self.signed(&mut client, Call::get(&path), key, key.fingerprint()).await?;
-        self.learn(reply.json()?)
+        let reply = self.signed(&mut client, Call::get(&path), key, key.fingerprint()).await;
+        self.learn(self.ports.clock.doubt(reply)?.json()?)
     }
 
     /// Asks for a new certificate for the same key.
