@@ -128,7 +128,7 @@ pub(crate) async fn bench(bench: &Bench) -> Result<Vec<Row>> {
 /// Reading and checking a CSR and signing the certificate, on every processor and nothing else.
 pub(crate) fn issue_alone<S: Kept>(bench: &Bench, world: &World<S>, machines: &[Machine]) -> Result<f64> {
     let (authority, now) = (world.app.authority(), world.app.now());
-    alone(bench.time, |n| issue(authority, now, n, &machines[n % machines.len()]))
+    alone(bench.time, |n| issue(&authority, now, n, &machines[n % machines.len()]))
 }
 
 fn issue(authority: &Authority, now: Timestamp, n: usize, machine: &Machine) -> Result<()> {
@@ -147,10 +147,10 @@ fn issue(authority: &Authority, now: Timestamp, n: usize, machine: &Machine) -> 
 /// Both ends of a handshake, and the same as above.
 fn handshake_alone(bench: &Bench, world: &World, machines: &[Machine]) -> Result<f64> {
     let (authority, now) = (world.app.authority(), world.app.now());
-    let (client, server) = (&world.place.tls, tls::server(authority, now)?);
+    let (client, server) = (&world.place.tls, tls::server(&authority, now)?);
     alone(bench.time, |n| {
         tls::handshake(client, &server)?;
-        issue(authority, now, n, &machines[n % machines.len()])
+        issue(&authority, now, n, &machines[n % machines.len()])
     })
 }
 

@@ -53,7 +53,7 @@ pub(crate) async fn bench<S: Kept>(bench: &Bench) -> Result<Vec<Row>> {
 }
 
 async fn beats<S: Kept>(bench: &Bench, world: &World<S>, machines: &[Enrolled]) -> Result<Row> {
-    let roots = world.app.authority().roots_der().map(Clone::clone);
+    let roots = world.app.authority().roots_der().into_iter().cloned().collect::<Vec<_>>();
     let echo = world.beside(Router::new().route(PATH, any(echo))).await?;
     let (mut figure, mut reference) = (Rounds::default(), Rounds::default());
     for _ in 0..bench.rounds {
@@ -155,7 +155,7 @@ fn told<S: Kept>(count: usize, hold: Duration, each: f64, written: Written) -> V
 
 /// Starts the other process and waits until it holds them all.
 async fn hold_elsewhere<S: Kept>(world: &World<S>, machines: Vec<Enrolled>) -> Result<Child> {
-    let roots = world.app.authority().roots_der().map(|root| root.to_vec()).to_vec();
+    let roots = world.app.authority().roots_der().into_iter().map(|root| root.to_vec()).collect::<Vec<_>>();
     let orders = Orders { address: world.place.address, roots, machines };
     let mut holder = Command::new(std::env::current_exe()?)
         .arg("hold")

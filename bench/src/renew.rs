@@ -29,7 +29,8 @@ pub(crate) async fn bench<S: Kept>(bench: &Bench) -> Result<Vec<Row>> {
     let home = bench.home::<S>().await?;
     let world = World::<S>::open(&home, &bench.metrics).await?;
     let machines = make(1_000)?;
-    let roots: Arc<[CertificateDer<'static>]> = world.app.authority().roots_der().map(Clone::clone).into();
+    let roots: Arc<[CertificateDer<'static>]> =
+        world.app.authority().roots_der().into_iter().cloned().collect();
     let (mut figure, mut reference) = (Rounds::default(), Vec::new());
     for _ in 0..bench.rounds {
         let came = enrolled(&world, bench.channels.min(AT_MOST)).await?;

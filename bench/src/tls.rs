@@ -20,7 +20,7 @@ pub(crate) const NAME: &str = "127.0.0.1";
 /// Shows no certificate.
 pub(crate) fn client(authority: &Authority) -> Result<Arc<ClientConfig>> {
     let config = builder()?
-        .with_root_certificates(roots(&authority.roots_der().map(Clone::clone))?)
+        .with_root_certificates(roots(&authority.roots_der().into_iter().cloned().collect::<Vec<_>>())?)
         .with_no_client_auth();
     Ok(finished(config, b"http/1.1"))
 }

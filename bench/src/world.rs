@@ -19,7 +19,6 @@ use muster_server::{Config, ServerState, Wires, router};
 use muster_store::Reads as _;
 use muster_store_sqlite::SqliteStore;
 use muster_wire::grant::CreateGrant;
-use rustls_pki_types::CertificateDer;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
@@ -99,7 +98,7 @@ impl<S: Kept> World<S> {
         drop(reads);
         let admin = Origin { caller: app.local_admin(founded.admin), source: None };
         let tls = material(&app)?.shared();
-        let place = Place { address: listener.local_addr()?, tls: tls::client(app.authority())? };
+        let place = Place { address: listener.local_addr()?, tls: tls::client(&app.authority())? };
         let (switch, draining) = shutdown();
         let mut tasks = JoinSet::new();
         let config = config(founded.admin, metrics);
@@ -158,7 +157,7 @@ fn material<S: Store>(app: &App<S>) -> Result<TlsConfigs> {
     let authority = app.authority();
     let names = [tls::NAME.try_into()?];
     let ServerCertificate { chain, key, .. } = authority.server_certificate(&names, app.now())?;
-    let roots = authority.roots_der().map(CertificateDer::clone).to_vec();
+    let roots = authority.roots_der().into_iter().cloned().collect();
     let trust_domain = authority.trust_domain().to_string();
     Ok(TlsConfigs::new(TlsMaterial { chain, key, roots, trust_domain })?)
 }

@@ -37,7 +37,7 @@ pub fn renew(
     // The certificate of a proposed key waits for its first use.
     credentials.retain(|credential| credential.certifies(key));
     within_grace(&credentials, context.now, terms)?;
-    if let Some(credential) = just_reserved(&credentials, &machine, context.now) {
+    if let Some(credential) = just_reserved(&credentials, &machine, context.now, terms) {
         return Ok(Plan::unchanged((machine, credential)));
     }
     let credential = reserve(id, &machine, CredentialKind::Certificate { key }, context.now, terms);
@@ -72,10 +72,16 @@ pub(crate) fn within_grace(credentials: &[Credential], now: Timestamp, terms: &T
 }
 
 /// A certificate that was reserved so recently that this must be the same request again.
-fn just_reserved(credentials: &[Credential], machine: &Machine, now: Timestamp) -> Option<Credential> {
+fn just_reserved(
+    credentials: &[Credential],
+    machine: &Machine,
+    now: Timestamp,
+    terms: &Terms,
+) -> Option<Credential> {
     let is_fresh = |credential: &&Credential| {
         let life = credential.not_after.duration_since(credential.not_before);
-        is_for(credential, machine) && credential.not_after.duration_since(now) > life * 9 / 10
+        let is_late = credential.not_after.duration_since(now) <= life * 9 / 10;
+        is_for(credential, machine) && !is_late && !is_outdated(credential, terms)
     };
     let is_second = credentials.iter().filter(|credential| is_for(credential, machine)).count() > 1;
     credentials
@@ -99,19 +105,34 @@ pub(crate) fn young_for(
     credentials: &[Credential],
     key: KeyFingerprint,
     now: Timestamp,
+    terms: &Terms,
 ) -> Option<Credential> {
-    credentials.iter().find(|credential| credential.certifies(key) && is_young(credential, now)).cloned()
-}
-
-/// The credential a machine has, where it still has more than half of its life and is for its present key.
-pub(crate) fn young(credentials: &[Credential], machine: &Machine, now: Timestamp) -> Option<Credential> {
-    let is_its = |credential: &&Credential| is_for(credential, machine) && is_young(credential, now);
+    let is_its = |credential: &&Credential| credential.certifies(key) && is_young(credential, now, terms);
     credentials.iter().find(is_its).cloned()
 }
 
-fn is_young(credential: &Credential, now: Timestamp) -> bool {
+/// The credential a machine has, where it still has more than half of its life and is for its present key.
+pub(crate) fn young(
+    credentials: &[Credential],
+    machine: &Machine,
+    now: Timestamp,
+    terms: &Terms,
+) -> Option<Credential> {
+    let is_its = |credential: &&Credential| is_for(credential, machine) && is_young(credential, now, terms);
+    credentials.iter().find(is_its).cloned()
+}
+
+/// Whether an authority that counts no more may have signed it.
+fn is_outdated(credential: &Credential, terms: &Terms) -> bool {
+    let is_certificate = matches!(credential.kind, CredentialKind::Certificate { .. });
+    is_certificate && terms.certified_since.is_some_and(|since| credential.id.drawn_at() < since)
+}
+
+fn is_young(credential: &Credential, now: Timestamp, terms: &Terms) -> bool {
     let life = credential.not_after.duration_since(credential.not_before);
-    credential.is_open() && credential.not_after.duration_since(now) > life / 2
+    credential.is_open()
+        && !is_outdated(credential, terms)
+        && credential.not_after.duration_since(now) > life / 2
 }
 
 fn is_for(credential: &Credential, machine: &Machine) -> bool {

@@ -252,7 +252,7 @@ fn collected(
         credential: Box::new(credential),
         again,
     };
-    if let Some(credential) = credential::young(&credentials, &machine, context.now) {
+    if let Some(credential) = credential::young(&credentials, &machine, context.now, terms) {
         return Ok(Plan::unchanged(enrolled(credential, machine, true)));
     }
     let key = machine.key.ok_or(Refusal::UnknownMachine)?;

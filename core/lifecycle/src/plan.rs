@@ -5,7 +5,7 @@
 use crate::fork::Boots;
 use crate::nonce::UsedNonces;
 use muster_model::{
-    AccessToken, AccessTokenId, Account, Credential, CredentialId, CredentialState, DeploymentId,
+    AccessToken, AccessTokenId, Account, Ca, Credential, CredentialId, CredentialState, DeploymentId,
     EngagementVersion, Entry, Gap, Grant, GrantId, GrantState, Hold, HoldId, HoldState, IncarnationId,
     KeyFingerprint, KeyRecord, KeyStanding, Machine, MachineId, Operator, SecretHash, SecretId, Site,
     SoftwareAgent, Tenant, TenantId, Timestamp, Uses,
@@ -67,6 +67,8 @@ pub enum DeploymentChange {
         /// What is missing.
         gap: Gap,
     },
+    /// The change of the certificate authority stands so from now on. Its revision only rises.
+    Authority(Ca),
     /// A restored database was accepted: a new incarnation begins.
     Accept {
         /// The new one.

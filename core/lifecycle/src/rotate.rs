@@ -147,7 +147,7 @@ fn again(
     terms: &Terms,
 ) -> Plan<(Machine, Credential)> {
     let key = proposal.key.fingerprint();
-    if let Some(credential) = young_for(credentials, key, context.now) {
+    if let Some(credential) = young_for(credentials, key, context.now, terms) {
         return Plan::unchanged((machine, credential));
     }
     let mut turn = Turn {

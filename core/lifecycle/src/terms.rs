@@ -1,6 +1,6 @@
 //! The lifetimes in force. Every path that issues something reads them here and nowhere else.
 
-use muster_model::SignedDuration;
+use muster_model::{SignedDuration, Timestamp};
 
 /// The lifetimes in force.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub struct Terms {
     pub key_life: SignedDuration,
     /// How long after its end a certificate's key may still ask for a new one.
     pub renew_grace: SignedDuration,
+    /// Certificates that were drawn before are by an authority that counts no more: nobody is given one of them again.
+    pub certified_since: Option<Timestamp>,
 }
 
 impl Default for Terms {
@@ -41,6 +43,7 @@ impl Default for Terms {
             backdate: SignedDuration::from_mins(10),
             key_life: SignedDuration::from_hours(24 * 30),
             renew_grace: SignedDuration::from_hours(24 * 30),
+            certified_since: None,
         }
     }
 }

@@ -9,6 +9,7 @@ pub mod access;
 pub mod account;
 pub mod agent;
 pub mod audit;
+pub mod ca;
 pub mod cidr;
 pub mod claim;
 pub mod credential;
@@ -30,6 +31,7 @@ pub use access::{AccessKind, AccessToken, Operator, OperatorRole, Scope, Scopes,
 pub use account::{Account, Delivery, Mishap, MishapKind, Passphrase, Provenance, Wanted};
 pub use agent::{AgentRole, EngagementVersion, Nick, SoftwareAgent};
 pub use audit::{Actor, Entry, Object, Reason};
+pub use ca::{Ca, CaPhase};
 pub use cidr::{Cidr, CidrError, masked};
 pub use claim::{Claim, Entitlement, network};
 pub use credential::{Credential, CredentialKind, CredentialState, EndReason, Minted};

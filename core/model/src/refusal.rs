@@ -134,6 +134,12 @@ pub enum Refusal {
         /// How many there are.
         found: u64,
     },
+    /// Machines do not hold the roots yet that they will need.
+    #[error("{machines} machines are not ready for it")]
+    TrustBehind {
+        /// How many.
+        machines: u64,
+    },
     /// The idempotency key was used for another request.
     #[error("the idempotency key was used for another request")]
     IdempotencyMismatch,
@@ -171,6 +177,7 @@ impl Refusal {
             Self::IdentityMismatch => "identity_mismatch",
             Self::SlowDown { .. } => "slow_down",
             Self::CountDiffers { .. } => "count_differs",
+            Self::TrustBehind { .. } => "trust_behind",
             Self::IdempotencyMismatch => "idempotency_mismatch",
         }
     }

@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::trust::Trust;
+
 /// WebSocket sub-protocol of the channel.
 pub const SUBPROTOCOL: &str = "muster.channel.v1";
 /// Where the channel is opened.
@@ -29,6 +31,11 @@ pub enum ServerFrame {
         /// The server's clock.
         server_time: Timestamp,
     },
+    /// Whom to trust from now on. Said to machines that named the version that they hold, where there is a newer one.
+    Trust {
+        /// The bundle.
+        trust: Trust,
+    },
     /// Something to do. Repeated on the next connection until it is acknowledged or overtaken.
     Order {
         /// Rises within a connection.
@@ -45,6 +52,11 @@ pub enum ServerFrame {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum AgentFrame {
+    /// It holds this version of the bundle of roots, durably.
+    Holds {
+        /// Which.
+        bundle: u64,
+    },
     /// An order was carried out.
     Ack {
         /// Which.

@@ -6,6 +6,7 @@
 pub mod access;
 pub mod account;
 pub mod audit;
+pub mod ca;
 pub mod caller;
 pub mod channel;
 pub mod ending;

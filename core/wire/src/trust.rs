@@ -8,11 +8,21 @@ use serde::{Deserialize, Serialize};
 pub struct Trust {
     /// The trust domain of this deployment's SPIFFE ids.
     pub trust_domain: String,
-    /// PEM certificates of the roots: the active one first, then the standby.
+    /// Its version. An agent takes a higher one alone; one from before versions were given is the first.
+    #[serde(default = "first")]
+    pub version: u64,
+    /// PEM certificates of the roots: the one that signs first, then those beside it.
     pub roots: Vec<String>,
     /// The pins of the roots, in the same order.
     pub pins: Vec<String>,
 }
+
+fn first() -> u64 {
+    1
+}
+
+/// Name of the header by which a machine that opens its channel says which version it holds.
+pub const BUNDLE_HEADER: &str = "muster-bundle";
 
 /// A nonce for one signed request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]

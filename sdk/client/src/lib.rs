@@ -9,6 +9,7 @@
 mod access;
 mod accounts;
 mod audit;
+mod ca;
 mod callers;
 mod engagements;
 mod error;

@@ -62,6 +62,7 @@ mod tests {
 
     fn trust(roots: &[&str]) -> Trust {
         Trust {
+            version: 1,
             trust_domain: "muster.test".into(),
             roots: roots.iter().map(|r| (*r).to_owned()).collect(),
             pins: vec![],

@@ -176,6 +176,10 @@ impl Driver {
                 self.setting.ports.clock.learn(server_time);
                 Some(Event::ChannelOpened { standing: Standing::from_wire(&state) })
             }
+            ServerFrame::Trust { trust } => {
+                self.keep_trust(trust);
+                None
+            }
             ServerFrame::Order { id, order, reason } => {
                 let reason = reason.as_deref().map(shown);
                 tracing::info!(id, ?order, reason, "the server orders");

@@ -19,6 +19,7 @@ use crate::error::shown;
 use crate::key::MachineKey;
 use crate::links::Which;
 use crate::net::trust;
+use crate::rotate::save;
 use crate::store::Enrolled;
 use crate::store::records::{Identity, PendingHold, Slot, VERSION};
 use crate::store::slots::{is_for, parse_chain};
@@ -155,9 +156,11 @@ impl Driver {
         let (certificate, chain) = certificate_of(&renewed.credential, &enrolled.key)?;
         let life = life_of(&renewed.credential);
         let mut identity = enrolled.identity.clone();
-        if is_usable(&renewed.trust) {
+        let is_other = identity.trust.version != renewed.trust.version;
+        if is_next(&renewed.trust, &identity.trust) {
             identity.trust = renewed.trust;
         }
+        let bundle = identity.trust.version;
         identity.credential = renewed.credential.id;
         identity.life = life;
         identity.renewed_at = Some(now);
@@ -165,7 +168,32 @@ impl Driver {
         enrolled.identity = identity;
         enrolled.chain = chain;
         enrolled.base = enrolled.key.fingerprint();
+        if is_other {
+            self.links.holds(bundle);
+        }
         Ok(Event::Renewed(life))
+    }
+
+    /// Takes the roots that the server gives over a connection that the present ones vouch for. They count, and are
+    /// told to be held, once they are durable.
+    pub(crate) fn keep_trust(&mut self, trust: Trust) {
+        let Holding::Enrolled(enrolled) = &mut self.holding else { return };
+        if !is_next(&trust, &enrolled.identity.trust) {
+            return;
+        }
+        let before = std::mem::replace(&mut enrolled.identity.trust, trust);
+        let bundle = enrolled.identity.trust.version;
+        if let Err(error) = save(&self.store, enrolled) {
+            enrolled.identity.trust = before;
+            tracing::error!(%error, "the server's new roots cannot be noted; they are given again with the next channel");
+            return;
+        }
+        tracing::info!(
+            bundle,
+            roots = enrolled.identity.trust.roots.len(),
+            "the server's roots are others now"
+        );
+        self.links.holds(bundle);
     }
 }
 
@@ -188,8 +216,14 @@ pub(crate) fn certificate_of(
     Ok((certificate, chain))
 }
 
+/// Whether a bundle takes the place of the present one. An older one does not: it may be of a server that has not heard of
+/// a change yet, or whose database was put back.
+pub(crate) fn is_next(trust: &Trust, present: &Trust) -> bool {
+    present.version <= trust.version && is_usable(trust)
+}
+
 /// A bundle that cannot be read would lock the agent out; the one it has goes on.
-pub(crate) fn is_usable(trust: &Trust) -> bool {
+fn is_usable(trust: &Trust) -> bool {
     let readable = |pem: &String| CertificateDer::from_pem_slice(pem.as_bytes()).is_ok();
     let usable = !trust.roots.is_empty() && trust.roots.iter().all(readable);
     if !usable {

@@ -1,6 +1,6 @@
 //! The channels of a driver: the present one, and one by the next key beside it until that has worked.
 
-use muster_wire::channel::ServerFrame;
+use muster_wire::channel::{AgentFrame, ServerFrame};
 use tokio::sync::mpsc;
 
 use crate::net::channel::Ear;
@@ -17,7 +17,7 @@ pub(crate) struct Links {
 /// A channel: it is closed where nobody holds its other end.
 struct Link {
     number: u32,
-    acknowledge: Option<mpsc::Sender<u64>>,
+    say: Option<mpsc::Sender<AgentFrame>>,
 }
 
 /// Which channel it was.
@@ -34,15 +34,15 @@ impl Links {
     }
 
     /// Opens one in its place.
-    pub(crate) fn open(&mut self, which: Which) -> (Ear, mpsc::Receiver<u64>) {
+    pub(crate) fn open(&mut self, which: Which) -> (Ear, mpsc::Receiver<AgentFrame>) {
         self.opened = self.opened.wrapping_add(1);
-        let (acknowledge, acknowledged) = mpsc::channel(16);
-        let link = Some(Link { number: self.opened, acknowledge: Some(acknowledge) });
+        let (say, said) = mpsc::channel(16);
+        let link = Some(Link { number: self.opened, say: Some(say) });
         match which {
             Which::Present => self.present = link,
             Which::Beside => self.beside = link,
         }
-        (Ear { number: self.opened, heard: self.hear.clone() }, acknowledged)
+        (Ear { number: self.opened, heard: self.hear.clone() }, said)
     }
 
     /// Which channel has this number, if it still counts.
@@ -75,7 +75,7 @@ impl Links {
             Which::Beside => &mut self.beside,
         };
         if let Some(link) = link {
-            link.acknowledge = None;
+            link.say = None;
         }
     }
 
@@ -87,10 +87,19 @@ impl Links {
     /// Acknowledges an order on the present channel. A channel that is gone or stuck needs none: the server repeats the
     /// order on the next one.
     pub(crate) fn acknowledge(&self, id: u64) {
-        if let Some(acknowledge) = self.present.as_ref().and_then(|link| link.acknowledge.as_ref())
-            && acknowledge.try_send(id).is_err()
+        self.say(AgentFrame::Ack { id });
+    }
+
+    /// Says on the present channel which roots are held. Whoever opens the next one says it again.
+    pub(crate) fn holds(&self, bundle: u64) {
+        self.say(AgentFrame::Holds { bundle });
+    }
+
+    fn say(&self, frame: AgentFrame) {
+        if let Some(say) = self.present.as_ref().and_then(|link| link.say.as_ref())
+            && let Err(error) = say.try_send(frame)
         {
-            tracing::debug!(id, "the acknowledgement was not taken");
+            tracing::debug!(%error, "a word was not taken");
         }
     }
 }

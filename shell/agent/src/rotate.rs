@@ -9,7 +9,7 @@ use muster_wire::enroll::Renewed;
 
 use crate::begin::Holding;
 use crate::drive::{Driver, News};
-use crate::keep::{certificate_of, disk, is_usable};
+use crate::keep::{certificate_of, disk, is_next};
 use crate::links::Which;
 use crate::net::channel;
 use crate::store::records::{Identity, RotationNote};
@@ -77,7 +77,7 @@ impl Driver {
         let (certificate, chain) = certificate_of(&renewed.credential, &spare.key)?;
         let note = RotationNote { credential: Some(renewed.credential.id), ..note.clone() };
         self.store.save_certified(&note, &certificate).map_err(disk)?;
-        if is_usable(&renewed.trust) {
+        if is_next(&renewed.trust, &enrolled.identity.trust) {
             enrolled.identity.trust = renewed.trust;
         }
         let spare = Spare { chain, ..spare.clone() };

@@ -46,7 +46,7 @@ impl<S: Store> App<S> {
     /// # Errors
     /// [`Refusal::NotAuthenticated`], [`Refusal::Revoked`], [`Refusal::Superseded`], [`Refusal::UnknownMachine`].
     pub async fn by_certificate(&self, der: &[u8], slot: Option<&Slot>) -> Result<Caller, Error> {
-        let identity = MachineIdentity::from_certificate(der, self.inner.authority.trust_domain())
+        let identity = MachineIdentity::from_certificate(der, self.authority().trust_domain())
             .or(Err(Refusal::NotAuthenticated { cause: "certificate_form" }))?;
         let mut reads = self.reader().await?;
         let tenant = identity.tenant;
@@ -56,6 +56,13 @@ impl<S: Store> App<S> {
         };
         let mut key = reads.key(tenant, identity.key.fingerprint()).await?;
         let mut credential = reads.credential(tenant, identity.credential).await?;
+        // Whoever has the keys of a tainted authority signs what it likes. The key alone proves the machine: its holder gets
+        // another certificate by a signature.
+        if self.authority().is_doubtful(der) {
+            let key = key.ok_or(Refusal::NotAuthenticated { cause: "key_unknown" })?;
+            key_counts(&machine, &key)?;
+            return Err(Refusal::CredentialExpired.into());
+        }
         if credential.is_none() {
             drop(reads);
             if let Err(error) = self.adopt(der, &identity).await {

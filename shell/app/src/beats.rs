@@ -48,7 +48,7 @@ impl Beats {
             return None;
         }
         beat.noted = Some(whole_millisecond(now));
-        Some(PresenceNote { tenant, machine, last_seen: now, online: true })
+        Some(PresenceNote { tenant, machine, last_seen: now, online: true, bundle: None })
     }
 
     /// When a machine was heard of, if that was not too long ago.
@@ -95,7 +95,7 @@ impl Beats {
 
 impl Beat {
     fn note(&self, machine: MachineId, online: bool) -> PresenceNote {
-        PresenceNote { tenant: self.tenant, machine, last_seen: self.heard, online }
+        PresenceNote { tenant: self.tenant, machine, last_seen: self.heard, online, bundle: None }
     }
 }
 

@@ -33,7 +33,7 @@ impl<S: Store> App<S> {
             now,
             not_after: now + SignedDuration::from_secs(i64::from(fields.expires_in)),
         };
-        let certificate = self.inner.authority.certify_caller(&key, &template)?;
+        let certificate = self.authority().certify_caller(&key, &template)?;
         let detail = vec![
             ("name", template.name.clone()),
             ("serial", serial(template.serial)),
@@ -45,7 +45,7 @@ impl<S: Store> App<S> {
             name: template.name,
             serial: serial(template.serial),
             certificate,
-            authorities: self.inner.authority.roots_pem().concat(),
+            authorities: self.authority().roots_pem().concat(),
             expires_at: template.not_after,
         })
     }

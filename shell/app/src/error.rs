@@ -1,6 +1,6 @@
 //! The ways in which a use case ends without its result.
 
-use muster_issuer::{IssueError, TokenError};
+use muster_issuer::{AuthorityError, IssueError, TokenError};
 use muster_model::Refusal;
 use muster_store::{SettleError, StoreError};
 use muster_wire::{FieldError, FieldErrors};
@@ -27,6 +27,9 @@ pub enum Error {
     /// The authority could not sign.
     #[error("the authority could not issue")]
     Issue(#[from] IssueError),
+    /// The next authority could not be made, or the one of the database not be opened.
+    #[error("the authority cannot be changed")]
+    Authority(#[from] AuthorityError),
     /// The authority could not sign a token.
     #[error("the authority could not sign")]
     Token(#[from] TokenError),

@@ -63,7 +63,7 @@ impl<S: Store> App<S> {
 
     /// Address, pin and token in one paste.
     pub(crate) fn invite(&self, token: Secret) -> Invite {
-        let pin = self.inner.authority.pin().parse().expect("the authority's own pin");
+        let pin = self.authority().pin().parse().expect("the authority's own pin");
         Invite { url: self.inner.settings.url.clone(), pin, token }
     }
 

@@ -12,6 +12,7 @@ mod audit;
 mod authenticate;
 mod bearer;
 mod beats;
+mod ca;
 mod caller;
 mod certify;
 mod collect;
@@ -51,10 +52,10 @@ mod status;
 mod token;
 mod views;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use muster_issuer::Authority;
-use muster_model::{PayloadKey, Pepper, ReplicaId, TenantId, Timestamp};
+use muster_model::{Ca, PayloadKey, Pepper, ReplicaId, TenantId, Timestamp};
 pub use muster_store::{Store, StoreError};
 
 pub use agent::{AgentSeen, RegisteredAgent, WishedAgent};
@@ -71,6 +72,7 @@ pub use mode::Mode;
 pub use muster_lifecycle::account::Outcome as Delivered;
 /// Which machines have accounts in other systems without anybody ordering them.
 pub use muster_lifecycle::account::Rule as AccountRule;
+pub use muster_lifecycle::ca::Step as CaStep;
 pub use muster_lifecycle::rotate::Right;
 pub use nonce::Nonces;
 pub use ports::Ports;
@@ -87,7 +89,7 @@ pub struct App<S> {
 
 struct Inner<S> {
     store: S,
-    authority: Authority,
+    authority: ca::Present,
     pepper: Pepper,
     /// Signs engagements for verifiers of an older kind.
     payload_key: PayloadKey,
@@ -98,6 +100,8 @@ struct Inner<S> {
     /// This server among those on the same store.
     replica: ReplicaId,
     watch: mode::Watch,
+    /// Machines with a channel here that are still to be told to change their key.
+    urged: Mutex<Vec<muster_store::Signal>>,
     registry: Registry,
     refusals: refusals::RefusalLog,
     nonces: Nonces,
@@ -139,7 +143,8 @@ impl<S: Store> App<S> {
         let replica = ports::draw!(&*ports);
         let inner = Inner {
             store,
-            authority,
+            authority: ca::Present::new(authority),
+            urged: Mutex::default(),
             pepper,
             payload_key,
             ports,
@@ -164,8 +169,13 @@ impl<S: Store> App<S> {
     }
 
     /// Who certifies.
-    pub fn authority(&self) -> &Authority {
-        &self.inner.authority
+    pub fn authority(&self) -> Arc<Authority> {
+        self.inner.authority.load()
+    }
+
+    /// Where the change of the authority stands, as far as this server has heard.
+    pub fn ca(&self) -> Ca {
+        self.authority().ca().clone()
     }
 
     /// Who holds a channel.

@@ -32,8 +32,11 @@ impl<S: Store> App<S> {
     /// The lifetimes in force: those configured, and no certificate beyond its issuer.
     pub(crate) fn terms(&self) -> Terms {
         let mut terms = self.inner.settings.terms;
-        let left = self.inner.authority.issuing_not_after().duration_since(self.now());
+        let left = self.authority().issuing_not_after().duration_since(self.now());
         terms.certificate_life = terms.certificate_life.min(left);
+        // Another server may have signed by the older one for a moment longer.
+        terms.certified_since =
+            self.authority().ca().counts_since().map(|since| since + muster_lifecycle::ca::LAG);
         terms
     }
 
@@ -112,14 +115,12 @@ impl<S: Store> App<S> {
             not_before: credential.not_before,
             not_after: credential.not_after,
         };
-        Ok(Minted::Certificate(self.inner.authority.issue(&key, &template)?))
+        Ok(Minted::Certificate(self.authority().issue(&key, &template)?))
     }
 
     fn handed_over(&self, credential: &Credential) -> Result<IssuedCredential, Error> {
         let certificate = match &credential.state {
-            CredentialState::Issued(Minted::Certificate(der)) => {
-                Some(self.inner.authority.leaf_chain_pem(der))
-            }
+            CredentialState::Issued(Minted::Certificate(der)) => Some(self.authority().leaf_chain_pem(der)),
             CredentialState::Issued(Minted::Bearer | Minted::Refresh { .. }) => None,
             CredentialState::Reserved | CredentialState::Ended { .. } => return Err(Refusal::Revoked.into()),
         };

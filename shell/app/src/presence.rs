@@ -44,6 +44,7 @@ struct Held {
     heard: Arc<AtomicI64>,
     /// What it said of this life of its agent.
     life: Option<Life>,
+    bundle: Arc<AtomicU64>,
     /// `None` once the channel was stuck: whoever serves it is told by the end of its orders.
     orders: Option<mpsc::Sender<ChannelOrder>>,
 }
@@ -72,6 +73,8 @@ pub struct Channel {
     machine: MachineId,
     epoch: u64,
     heard: Arc<AtomicI64>,
+    /// The version of the bundle of roots that it says it holds; 0 where it said nothing.
+    bundle: Arc<AtomicU64>,
     /// Whether it took the place of another one.
     took_over: bool,
     /// Whether its holder counted again what whoever held that one had counted.
@@ -81,18 +84,27 @@ pub struct Channel {
 }
 
 impl Registry {
-    fn connect(&self, caller: &MachineCaller, now: Timestamp) -> Channel {
+    fn connect(&self, caller: &MachineCaller, bundle: Option<u64>, now: Timestamp) -> Channel {
         let (sender, orders) = mpsc::channel(QUEUE);
         let epoch = self.epochs.fetch_add(1, Ordering::Relaxed);
         let heard = Arc::new(AtomicI64::new(now.as_millisecond()));
+        let bundle = Arc::new(AtomicU64::new(bundle.unwrap_or(0)));
         let MachineCaller { tenant, machine, proof, slot, .. } = *caller;
         let mut channels = self.lock();
         let before = channels.get(&machine);
         let took_over = before.is_some();
         let (life, repeats) = Life::of(slot, before.and_then(|held| held.life));
-        let held = Held { tenant, proof, epoch, heard: Arc::clone(&heard), life, orders: Some(sender) };
+        let held = Held {
+            tenant,
+            proof,
+            epoch,
+            heard: Arc::clone(&heard),
+            life,
+            bundle: Arc::clone(&bundle),
+            orders: Some(sender),
+        };
         channels.insert(machine, held);
-        Channel { tenant, machine, epoch, heard, took_over, repeats, orders }
+        Channel { tenant, machine, epoch, heard, bundle, took_over, repeats, orders }
     }
 
     /// Lets go of a channel, unless a newer one took its place. Tells whether the machine is gone.
@@ -247,8 +259,18 @@ impl Held {
     }
 
     fn note(&self, machine: MachineId) -> PresenceNote {
-        PresenceNote { tenant: self.tenant, machine, last_seen: heard_at(&self.heard), online: true }
+        PresenceNote {
+            tenant: self.tenant,
+            machine,
+            last_seen: heard_at(&self.heard),
+            online: true,
+            bundle: said(&self.bundle),
+        }
     }
+}
+
+fn said(bundle: &AtomicU64) -> Option<u64> {
+    Some(bundle.load(Ordering::Relaxed)).filter(|bundle| *bundle > 0)
 }
 
 fn heard_at(heard: &AtomicI64) -> Timestamp {
@@ -261,8 +283,19 @@ impl Channel {
         self.heard.store(now.as_millisecond(), Ordering::Relaxed);
     }
 
+    /// The version of the bundle of roots that the machine says it holds.
+    pub fn bundle(&self) -> Option<u64> {
+        said(&self.bundle)
+    }
+
     fn note(&self, online: bool) -> PresenceNote {
-        PresenceNote { tenant: self.tenant, machine: self.machine, last_seen: heard_at(&self.heard), online }
+        PresenceNote {
+            tenant: self.tenant,
+            machine: self.machine,
+            last_seen: heard_at(&self.heard),
+            online,
+            bundle: said(&self.bundle),
+        }
     }
 }
 
@@ -273,7 +306,19 @@ impl<S: Store> App<S> {
     /// [`muster_model::Refusal::Revoked`] for one that ended since it showed who it is; [`Error::Store`] where that
     /// could not be read.
     pub async fn channel_open(&self, caller: &MachineCaller) -> Result<Channel, Error> {
-        let channel = self.inner.registry.connect(caller, self.now());
+        self.channel_open_holding(caller, None).await
+    }
+
+    /// The same, by a machine that says which version of the bundle of roots it holds.
+    ///
+    /// # Errors
+    /// As [`Self::channel_open`].
+    pub async fn channel_open_holding(
+        &self,
+        caller: &MachineCaller,
+        bundle: Option<u64>,
+    ) -> Result<Channel, Error> {
+        let channel = self.inner.registry.connect(caller, bundle, self.now());
         // Asked once orders reach it: what is decided from now on comes down the channel.
         if let Err(error) = self.where_it_stands(caller).await {
             self.inner.registry.disconnect(&channel);
@@ -300,11 +345,18 @@ impl<S: Store> App<S> {
         }
         let Some(key) = caller.proof.key() else { return Ok(()) };
         let record = reads.key(caller.tenant, key).await?;
-        if record.is_some_and(|record| record.ordered_at.is_some()) {
+        let is_ordered = record.is_some_and(|record| record.ordered_at.is_some());
+        if is_ordered || self.must_rotate(&machine) {
             let order = effects::ordered(MachineOrder::Rotate);
             self.inner.registry.order_holder(caller.machine, caller.proof, order);
         }
         Ok(())
+    }
+
+    /// A machine holds this version of the bundle of roots, durably. Written with others, later.
+    pub fn channel_holds(&self, channel: &Channel, bundle: u64) {
+        channel.bundle.store(bundle, Ordering::Relaxed);
+        self.inner.registry.unwritten().insert(channel.machine, channel.note(true));
     }
 
     /// A machine's channel closed.
@@ -422,8 +474,8 @@ mod tests {
     #[test]
     fn a_newer_channel_takes_the_place_of_the_older() {
         let registry = Registry::default();
-        let mut older = registry.connect(&caller(1), at(1));
-        let newer = registry.connect(&caller(1), at(2));
+        let mut older = registry.connect(&caller(1), None, at(1));
+        let newer = registry.connect(&caller(1), None, at(2));
         assert!(matches!(older.orders.try_recv(), Err(mpsc::error::TryRecvError::Disconnected)));
         assert!(!registry.disconnect(&older), "the machine is still there");
         assert_eq!(registry.online(), 1);
@@ -434,7 +486,7 @@ mod tests {
     #[test]
     fn a_note_that_was_overtaken_while_it_was_written_is_corrected() {
         let registry = Registry::default();
-        let channel = registry.connect(&caller(1), at(1));
+        let channel = registry.connect(&caller(1), None, at(1));
         let (came, went) = (channel.note(true), channel.note(false));
         assert_eq!(registry.correction(&came), None);
         assert_eq!(registry.correction(&went), Some(came.clone()), "it came back meanwhile");
@@ -446,7 +498,7 @@ mod tests {
     #[test]
     fn a_machine_online_is_heard_of_without_any_write() {
         let registry = Registry::default();
-        let channel = registry.connect(&caller(1), at(1));
+        let channel = registry.connect(&caller(1), None, at(1));
         channel.heard(at(9));
         assert_eq!(registry.last_heard(channel.machine), Some(at(9)));
     }
@@ -454,7 +506,7 @@ mod tests {
     #[test]
     fn a_stuck_channel_is_told_to_end_and_its_going_is_still_noticed() {
         let registry = Registry::default();
-        let mut channel = registry.connect(&caller(1), at(1));
+        let mut channel = registry.connect(&caller(1), None, at(1));
         let order = ChannelOrder { order: Order::Renew, reason: None, last: false };
         (0..=QUEUE).for_each(|_| registry.order(channel.machine, order.clone()));
         let received = std::iter::from_fn(|| channel.orders.try_recv().ok()).count();

@@ -189,7 +189,7 @@ impl<S: Store> App<S> {
 
     /// Who a token of ours names. Whether it counts is another question.
     fn named_by(&self, token: &str) -> Option<Shown> {
-        let claims = self.inner.authority.tokens().verify_session(token, &self.inner.settings.url).ok()?;
+        let claims = self.authority().tokens().verify_session(token, &self.inner.settings.url).ok()?;
         let (tenant, machine) = (claims.tenant.parse().ok()?, claims.host_id.parse().ok()?);
         Some(Shown { tenant, machine, credential: claims.jti.parse().ok()?, exp: claims.exp })
     }
@@ -256,7 +256,7 @@ impl<S: Store> App<S> {
         serving: CredentialId,
     ) -> Result<Session, Error> {
         let (now, terms) = (self.now(), self.terms());
-        let authority = &self.inner.authority;
+        let authority = self.authority();
         let claims = SessionClaims {
             typ: "host".to_owned(),
             host_id: machine.id.to_string(),

@@ -36,7 +36,7 @@ impl<S: Store> App<S> {
         drop(reads);
         let alive: Vec<_> = self.replicas().await?.into_iter().filter(|replica| replica.alive).collect();
         let online = alive.iter().map(|replica| replica.channels).sum();
-        let authority = &self.inner.authority;
+        let authority = self.authority();
         Ok(Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             url: self.inner.settings.url.clone(),
@@ -56,7 +56,7 @@ impl<S: Store> App<S> {
 
     async fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        let end = self.inner.authority.issuing_not_after();
+        let end = self.authority().issuing_not_after();
         if end.duration_since(self.now()) < CA_WARNING {
             warnings.push(format!("the issuing CA ends on {end}"));
         }
@@ -84,11 +84,12 @@ impl<S: Store> App<S> {
 
     /// Whom to trust.
     pub fn trust(&self) -> Trust {
-        let authority = &self.inner.authority;
+        let authority = self.authority();
         Trust {
             trust_domain: authority.trust_domain().to_string(),
-            roots: authority.roots_pem().to_vec(),
-            pins: authority.pins().to_vec(),
+            version: authority.ca().bundle,
+            roots: authority.roots_pem(),
+            pins: authority.pins(),
         }
     }
 

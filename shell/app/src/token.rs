@@ -30,9 +30,9 @@ impl<S: Store> App<S> {
         let life = checked(request)?;
         let now = self.now();
         let expires_at = now + SignedDuration::from_secs(i64::from(life));
-        let subject = self.inner.authority.spiffe_id(caller.tenant, caller.machine);
+        let subject = self.authority().spiffe_id(caller.tenant, caller.machine);
         let claims = self.claims(request, subject, now, expires_at);
-        let token = self.inner.authority.tokens().sign(&claims)?;
+        let token = self.authority().tokens().sign(&claims)?;
         // Told before it leaves: no credential works without its entry. An end that was decided meanwhile wins.
         let (caller, context) = (*caller, self.context(origin));
         let decision = MintToken { caller, audience: request.audience.clone(), expires_at, context };

@@ -95,17 +95,33 @@ impl Sealer {
         Self { id, key }
     }
 
+    /// Seals something that is bound to a context.
+    pub(crate) fn seal(&self, context: &[u8], secret: &[u8]) -> Result<Vec<u8>, Unspecified> {
+        let mut body = Zeroizing::new(secret.to_vec());
+        let nonce = self.key.seal_in_place_append_tag(Aad::from(context), &mut *body)?;
+        Ok([&[VERSION][..], &self.id, nonce.as_ref(), &body].concat())
+    }
+
     /// Writes a sealed file.
     pub(crate) fn write(&self, path: &Path, secret: &[u8]) -> Result<(), SealError> {
-        let mut body = Zeroizing::new(secret.to_vec());
-        let nonce = self.key.seal_in_place_append_tag(Aad::from(self.context(path)), &mut *body)?;
-        let sealed = [&[VERSION][..], &self.id, nonce.as_ref(), &body].concat();
+        let sealed = self.seal(&self.context(path), secret)?;
         Ok(files::write_new(path, to_pem(SEALED_LABEL, sealed).as_bytes())?)
     }
 
     /// Reads a sealed file.
     pub(crate) fn read(&self, path: &Path) -> Result<Zeroizing<Vec<u8>>, FileError> {
-        let mut sealed = from_pem(path, SEALED_LABEL)?;
+        let sealed = from_pem(path, SEALED_LABEL)?;
+        self.open(path, &self.context(path), &sealed)
+    }
+
+    /// Opens what was sealed in this context. Errors name the place.
+    pub(crate) fn open(
+        &self,
+        path: &Path,
+        context: &[u8],
+        sealed: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, FileError> {
+        let mut sealed = Zeroizing::new(sealed.to_vec());
         if sealed.len() <= HEAD_LEN || sealed[0] != VERSION {
             return Err(damaged(path, "it is cut off or of another version"));
         }
@@ -114,8 +130,7 @@ impl Sealer {
         }
         let nonce = Nonce::try_assume_unique_for_key(&sealed[1 + ID_LEN..HEAD_LEN]);
         let nonce = nonce.expect("a slice of the nonce's length");
-        let aad = Aad::from(self.context(path));
-        let plain = self.key.open_in_place(nonce, aad, &mut sealed[HEAD_LEN..]);
+        let plain = self.key.open_in_place(nonce, Aad::from(context), &mut sealed[HEAD_LEN..]);
         let plain = plain.or(Err(damaged(path, "its seal does not fit its content or its name")))?;
         Ok(Zeroizing::new(plain.to_vec()))
     }

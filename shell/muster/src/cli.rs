@@ -114,6 +114,9 @@ pub(crate) enum Command {
     /// Going on from a database that was put back to an older day.
     #[command(subcommand)]
     Restore(commands::restore::Restore),
+    /// The certificate authority, and changing it while every machine stays.
+    #[command(subcommand)]
+    Ca(commands::ca::Ca),
     /// The deployment at a glance.
     Status(commands::status::Status),
     /// Find out what is wrong with the server or agent on this host, and how to mend it.

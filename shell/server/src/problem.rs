@@ -169,6 +169,7 @@ impl From<&Error> for Failed {
             Error::Restored => Self::restored(),
             Error::Store(StoreError::Broken { .. } | StoreError::Invariant { .. })
             | Error::Issue(_)
+            | Error::Authority(_)
             | Error::Token(_) => Self::of(BROKEN),
         }
     }

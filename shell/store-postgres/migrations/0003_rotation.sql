@@ -27,3 +27,16 @@ CREATE TABLE boots (
     alarmed_at bigint,                       -- when it was last told that two hold the key
     PRIMARY KEY (tenant_id, key)
 );
+
+-- The change of the certificate authority: one row, once it was begun. What is sealed is no key without the seal key.
+CREATE TABLE ca (
+    one         bigint NOT NULL PRIMARY KEY CHECK (one = 1),
+    revision    bigint NOT NULL,
+    bundle      bigint NOT NULL,            -- the version of the roots that everybody is given
+    phase       text COLLATE "C" NOT NULL,  -- settled, prepared, published, activated, tainted
+    since       bigint NOT NULL,
+    signs_since bigint,
+    before      bigint,                     -- activated, tainted: since when the one before had signed
+    sealed      bytea NOT NULL
+);
+ALTER TABLE presence ADD COLUMN bundle bigint;            -- the roots that the machine says it holds

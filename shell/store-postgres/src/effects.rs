@@ -26,7 +26,7 @@ type Machine = ([u8; 16], [u8; 16]);
 pub(crate) struct Effects {
     counts: BTreeMap<([u8; 16], [u8; 16], &'static str), i64>,
     words: BTreeMap<Machine, String>,
-    presence: BTreeMap<Machine, (i64, bool)>,
+    presence: BTreeMap<Machine, (i64, bool, Option<i64>)>,
     signals: BTreeMap<(Machine, Option<&'static str>), ()>,
 }
 
@@ -73,8 +73,9 @@ impl Effects {
     pub(crate) fn presence(&mut self, note: &PresenceNote) {
         let heard = note.last_seen.as_millisecond();
         let key = (*note.tenant.as_bytes(), *note.machine.as_bytes());
-        let noted = self.presence.entry(key).or_insert((heard, note.online));
-        *noted = (noted.0.max(heard), note.online);
+        let bundle = note.bundle.map(|bundle| i64::try_from(bundle).unwrap_or(i64::MAX));
+        let noted = self.presence.entry(key).or_insert((heard, note.online, bundle));
+        *noted = (noted.0.max(heard), note.online, bundle.or(noted.2));
     }
 
     pub(crate) fn signal(&mut self, signal: Signal) {
@@ -131,26 +132,30 @@ impl Effects {
     /// Who comes is here from now on, whoever had it; but for a note that waited so long that its machine may have come
     /// somewhere else meanwhile. Who goes was here: another replica may have it by now.
     fn take_presence(&mut self, replica: &Owned) -> Option<Write> {
-        const SQL: &str = "INSERT INTO presence AS p (tenant_id, machine_id, last_seen, online, replica)
-            SELECT v.tenant, v.machine, v.seen, v.online, CASE v.online WHEN 1 THEN ?5::bytea END
-                FROM unnest(?1::bytea[], ?2::bytea[], ?3::bigint[], ?4::bigint[])
-                    AS v (tenant, machine, seen, online)
+        const SQL: &str =
+            "INSERT INTO presence AS p (tenant_id, machine_id, last_seen, online, bundle, replica)
+            SELECT v.tenant, v.machine, v.seen, v.online, v.bundle, CASE v.online WHEN 1 THEN ?6::bytea END
+                FROM unnest(?1::bytea[], ?2::bytea[], ?3::bigint[], ?4::bigint[], ?5::bigint[])
+                    AS v (tenant, machine, seen, online, bundle)
                 JOIN machines m ON m.tenant_id = v.tenant AND m.id = v.machine
                 ORDER BY v.tenant, v.machine
             ON CONFLICT (tenant_id, machine_id) DO UPDATE SET
                 last_seen = greatest(p.last_seen, excluded.last_seen),
-                online = CASE WHEN p.replica IS NULL OR p.replica = ?5
+                bundle = coalesce(excluded.bundle, p.bundle),
+                online = CASE WHEN p.replica IS NULL OR p.replica = ?6
                         OR (excluded.online = 1 AND p.last_seen <= excluded.last_seen + 5000)
                     THEN excluded.online ELSE p.online END,
-                replica = CASE WHEN p.replica IS NULL OR p.replica = ?5
+                replica = CASE WHEN p.replica IS NULL OR p.replica = ?6
                         OR (excluded.online = 1 AND p.last_seen <= excluded.last_seen + 5000)
                     THEN excluded.replica ELSE p.replica END";
         if self.presence.is_empty() {
             return None;
         }
-        let mut columns: [Vec<Owned>; 4] = Default::default();
-        for ((tenant, machine), (seen, online)) in std::mem::take(&mut self.presence) {
-            let row = [bytes(&tenant), bytes(&machine), Owned::Int(seen), Owned::Int(i64::from(online))];
+        let mut columns: [Vec<Owned>; 5] = Default::default();
+        for ((tenant, machine), (seen, online, bundle)) in std::mem::take(&mut self.presence) {
+            let bundle = bundle.map_or(Owned::Null, Owned::Int);
+            let online = Owned::Int(i64::from(online));
+            let row = [bytes(&tenant), bytes(&machine), Owned::Int(seen), online, bundle];
             columns.iter_mut().zip(row).for_each(|(column, value)| column.push(value));
         }
         let values = columns.into_iter().map(Bound::Many).chain([Bound::One(replica.clone())]).collect();

@@ -16,13 +16,13 @@ use muster_lifecycle::fork::Boots;
 use muster_lifecycle::nonce::UsedNonces;
 use muster_lifecycle::{Change, GrantChange, HoldChange, MachineChange, Plan, Remembered};
 use muster_model::{
-    AccessToken, AccessTokenId, Account, AccountId, AccountName, AuditId, Credential, CredentialId,
+    AccessToken, AccessTokenId, Account, AccountId, AccountName, AuditId, Ca, Credential, CredentialId,
     Deployment, EngagementVersion, EntryPlace, Grant, GrantId, GrantKind, HardwareId, Hold, HoldId,
     KeyFingerprint, KeyRecord, Machine, MachineId, Nick, Object, Operator, OperatorId, Presence,
     ProvisionerName, Replica, SecretId, Site, SiteCode, SiteId, SiteUse, SoftwareAgent, Tenant, TenantId,
     Timestamp, Uses, Verifier,
 };
-use muster_store::{Reads, StoreError, Unscoped};
+use muster_store::{Behind, Reads, StoreError, Unscoped};
 use muster_store_sql::View;
 
 use crate::batch::{Batch, Locked};
@@ -462,6 +462,23 @@ impl Unscoped for Guarded<'_> {
 
     async fn deployment(&mut self) -> Answered<Option<Deployment>> {
         self.view.deployment().await
+    }
+
+    async fn ca(&mut self) -> Answered<Option<Ca>> {
+        // There is one for all tenants.
+        under!(self, TenantId::from_bytes([0; 16]), Owner::Authority, ca())
+    }
+
+    async fn bundle_holders(&mut self) -> Answered<Vec<(u64, u64)>> {
+        self.view.bundle_holders().await
+    }
+
+    async fn behind(&mut self, behind: Behind) -> Answered<u64> {
+        self.view.behind(behind).await
+    }
+
+    async fn not_rotated_since(&mut self, at: Timestamp) -> Answered<u64> {
+        self.view.not_rotated_since(at).await
     }
 
     async fn newest_entry(&mut self) -> Answered<Option<EntryPlace>> {

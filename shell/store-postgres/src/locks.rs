@@ -58,6 +58,8 @@ pub(crate) enum Owner<'o> {
     Nonce(KeyFingerprint),
     /// The lives of a key.
     Boots(KeyFingerprint),
+    /// The change of the certificate authority.
+    Authority,
 }
 
 impl Owner<'_> {
@@ -85,6 +87,7 @@ impl Owner<'_> {
             Self::Request(key) => add(b"request", key),
             Self::Nonce(key) => add(b"nonce", &key.0),
             Self::Boots(key) => add(b"boots", &key.0),
+            Self::Authority => add(b"authority", b""),
         }
         let digest = hash.finalize();
         Number::from_be_bytes(std::array::from_fn(|i| digest[i]))

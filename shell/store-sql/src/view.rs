@@ -6,20 +6,20 @@ use muster_lifecycle::Remembered;
 use muster_lifecycle::fork::Boots;
 use muster_lifecycle::nonce::UsedNonces;
 use muster_model::{
-    AccessToken, AccessTokenId, Account, AccountId, AccountName, AuditId, Credential, CredentialId,
+    AccessToken, AccessTokenId, Account, AccountId, AccountName, AuditId, Ca, Credential, CredentialId,
     Deployment, EngagementVersion, EntryPlace, Grant, GrantId, HardwareId, Hold, HoldId, KeyFingerprint,
     KeyRecord, Machine, MachineId, Nick, Object, Operator, OperatorId, Presence, ProvisionerName, Replica,
     SecretId, Site, SiteCode, SiteId, SiteUse, SoftwareAgent, Tenant, TenantId, Timestamp, Verifier,
 };
 use muster_store::{
-    AccountFilter, AgentRow, AuditFilter, AuditRecord, Listed, Lists, MachineFilter, MachineRow, PageRequest,
-    Reads, StoreError, Unscoped,
+    AccountFilter, AgentRow, AuditFilter, AuditRecord, Behind, BehindMachine, Listed, Lists, MachineFilter,
+    MachineRow, PageRequest, Reads, StoreError, Unscoped,
 };
 
 use crate::dialect::Dialect;
 use crate::rows::{
-    access, account, agent, audit, credential, deployment, grant, hold, key, machine, machine_list, memory,
-    presence, site,
+    access, account, agent, audit, ca, credential, deployment, grant, hold, key, machine, machine_list,
+    memory, presence, site,
 };
 
 /// The queries of the port on an engine, each of one moment where the engine's transaction is.
@@ -187,6 +187,18 @@ impl<E: Dialect> Unscoped for View<E> {
     async fn deployment(&mut self) -> Answered<Option<Deployment>> {
         deployment::deployment(&mut self.0).await
     }
+    async fn ca(&mut self) -> Answered<Option<Ca>> {
+        ca::ca(&mut self.0).await
+    }
+    async fn bundle_holders(&mut self) -> Answered<Vec<(u64, u64)>> {
+        E::aside(ca::holders(&mut self.0)).await
+    }
+    async fn behind(&mut self, behind: Behind) -> Answered<u64> {
+        E::aside(ca::behind(&mut self.0, behind)).await
+    }
+    async fn not_rotated_since(&mut self, at: Timestamp) -> Answered<u64> {
+        E::aside(ca::not_rotated_since(&mut self.0, at)).await
+    }
     async fn newest_entry(&mut self) -> Answered<Option<EntryPlace>> {
         deployment::newest_entry(&mut self.0).await
     }
@@ -265,6 +277,14 @@ impl<E: Dialect> Lists for View<E> {
         page: PageRequest,
     ) -> Answered<Listed<Account>> {
         E::aside(account::page(&mut self.0, tenant, filter, page)).await
+    }
+    async fn machines_behind(
+        &mut self,
+        tenant: TenantId,
+        behind: Behind,
+        limit: u32,
+    ) -> Answered<Vec<BehindMachine>> {
+        E::aside(ca::machines_behind(&mut self.0, tenant, behind, limit)).await
     }
     async fn audit(&mut self, tenant: TenantId, filter: &AuditFilter) -> Answered<Vec<AuditRecord>> {
         E::aside(audit::page(&mut self.0, tenant, filter)).await

@@ -30,4 +30,17 @@ CREATE TABLE boots (
     PRIMARY KEY (tenant_id, key)
 ) STRICT, WITHOUT ROWID;
 
+-- The change of the certificate authority: one row, once it was begun. What is sealed is no key without the seal key.
+CREATE TABLE ca (
+    one         INTEGER PRIMARY KEY CHECK (one = 1),
+    revision    INTEGER NOT NULL,
+    bundle      INTEGER NOT NULL,           -- the version of the roots that everybody is given
+    phase       TEXT NOT NULL,              -- settled, prepared, published, activated, tainted
+    since       INTEGER NOT NULL,
+    signs_since INTEGER,
+    before      INTEGER,                    -- activated, tainted: since when the one before had signed
+    sealed      BLOB NOT NULL
+) STRICT;
+ALTER TABLE presence ADD COLUMN bundle INTEGER;           -- the roots that the machine says it holds
+
 PRAGMA user_version = 4;

@@ -11,14 +11,16 @@ use crate::engine::execute;
 
 /// Writes transitions. What was heard never goes back; a machine that is not there has no presence.
 pub(crate) fn note(db: &Connection, notes: &[PresenceNote]) -> Result<(), StoreError> {
-    const SQL: &str = "INSERT INTO presence (tenant_id, machine_id, last_seen, online)
-        SELECT tenant_id, id, ?3, ?4 FROM machines
+    const SQL: &str = "INSERT INTO presence (tenant_id, machine_id, last_seen, online, bundle)
+        SELECT tenant_id, id, ?3, ?4, ?5 FROM machines
             WHERE tenant_id = ?1 AND id = ?2
         ON CONFLICT DO UPDATE
-            SET last_seen = max(last_seen, excluded.last_seen), online = excluded.online";
+            SET last_seen = max(last_seen, excluded.last_seen), online = excluded.online,
+                bundle = coalesce(excluded.bundle, bundle)";
     for note in notes {
-        let PresenceNote { tenant, machine, last_seen, online } = note;
-        let values = values![tenant.as_bytes(), machine.as_bytes(), millis(*last_seen), *online];
+        let PresenceNote { tenant, machine, last_seen, online, bundle } = note;
+        let bundle = bundle.map(|bundle| i64::try_from(bundle).unwrap_or(i64::MAX));
+        let values = values![tenant.as_bytes(), machine.as_bytes(), millis(*last_seen), *online, bundle];
         execute(db, "note a presence", SQL, &values)?;
     }
     Ok(())

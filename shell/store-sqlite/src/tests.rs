@@ -239,8 +239,13 @@ async fn a_full_disk_stops_writing_and_nothing_else() {
     let store = with_room_for(20);
     let (kit, site, _) = founded(&store).await;
     let first = kit.machine(&site);
-    let seen =
-        |second| PresenceNote { tenant: kit.tenant, machine: first.id, last_seen: at(second), online: true };
+    let seen = |second| PresenceNote {
+        tenant: kit.tenant,
+        machine: first.id,
+        last_seen: at(second),
+        online: true,
+        bundle: None,
+    };
     store.settle(create(&kit, first.clone())).await.expect("written");
     store.note_presence(vec![seen(0)]).await.expect("noted");
     store.check().await.expect("there is room");

@@ -20,7 +20,7 @@ use muster_model::{Entry, Object, Refusal, SignedDuration};
 pub use error::{SettleError, StoreError};
 pub use muster_model::{Presence, SiteUse};
 pub use page::{AccountFilter, AuditFilter, AuditRecord, Listed, MachineFilter, PageRequest};
-pub use reads::{AgentRow, Answer, Lists, MachineRow, Reads, Unscoped};
+pub use reads::{AgentRow, Answer, Behind, BehindMachine, Lists, MachineRow, Reads, Unscoped};
 pub use replicas::{Fence, Joining, Prune, Signal, Standing};
 
 /// A database that keeps what Muster knows.
@@ -130,4 +130,6 @@ pub struct PresenceNote {
     pub last_seen: muster_model::Timestamp,
     /// Whether it holds a channel from now on.
     pub online: bool,
+    /// The bundle of roots that it says it holds; where it said nothing, what it said before stands.
+    pub bundle: Option<u64>,
 }

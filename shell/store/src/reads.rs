@@ -7,10 +7,11 @@ use muster_lifecycle::Remembered;
 use muster_lifecycle::fork::Boots;
 use muster_lifecycle::nonce::UsedNonces;
 use muster_model::{
-    AccessToken, AccessTokenId, Account, AccountId, AccountName, AuditId, Credential, CredentialId,
+    AccessToken, AccessTokenId, Account, AccountId, AccountName, AuditId, Ca, Credential, CredentialId,
     Deployment, EngagementVersion, EntryPlace, Grant, GrantId, HardwareId, Hold, HoldId, KeyFingerprint,
-    KeyRecord, Machine, MachineId, Nick, Object, Operator, OperatorId, Presence, ProvisionerName, Replica,
-    SecretId, Site, SiteCode, SiteId, SiteUse, SoftwareAgent, Tenant, TenantId, Timestamp, Verifier,
+    KeyRecord, Machine, MachineId, MachineName, Nick, Object, Operator, OperatorId, Presence,
+    ProvisionerName, Replica, SecretId, Site, SiteCode, SiteId, SiteUse, SoftwareAgent, Tenant, TenantId,
+    Timestamp, Verifier,
 };
 
 use crate::StoreError;
@@ -42,6 +43,29 @@ pub struct AgentRow {
     pub machine: Machine,
     /// When it was last heard of, as far as is written.
     pub last_seen: Option<Timestamp>,
+}
+
+/// Which machines are behind: those that did not say that they hold this bundle of roots; and, where certificates matter,
+/// those whose certificates are all from before a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Behind {
+    /// The version of the bundle.
+    pub bundle: u64,
+    /// Since when certificates count; whatever they are, where nothing is said.
+    pub certified_since: Option<Timestamp>,
+    /// The time: what is over by then holds nobody back.
+    pub now: Timestamp,
+}
+
+/// A machine that is behind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BehindMachine {
+    /// Which.
+    pub machine: MachineId,
+    /// Its name.
+    pub name: MachineName,
+    /// The bundle that it said it holds; 0 where it said nothing.
+    pub bundle: u64,
 }
 
 /// Shorthand for what every query gives.
@@ -156,6 +180,15 @@ pub trait Unscoped: Send {
     fn hold_anywhere(&mut self, id: HoldId) -> impl Answer<Option<Hold>>;
     /// Which deployment this is; `None` before it is founded.
     fn deployment(&mut self) -> impl Answer<Option<Deployment>>;
+    /// Where the change of the certificate authority stands; `None` where it was never begun.
+    fn ca(&mut self) -> impl Answer<Option<Ca>>;
+    /// How many machines with a key hold each version of the bundle of roots, 0 for those that never said; of every tenant,
+    /// for they have one authority.
+    fn bundle_holders(&mut self) -> impl Answer<Vec<(u64, u64)>>;
+    /// How many machines with a key are behind, of every tenant.
+    fn behind(&mut self, behind: Behind) -> impl Answer<u64>;
+    /// How many machines with a key have the one that they had at this time, of every tenant.
+    fn not_rotated_since(&mut self, at: Timestamp) -> impl Answer<u64>;
     /// The newest audit entry of any tenant.
     fn newest_entry(&mut self) -> impl Answer<Option<EntryPlace>>;
     /// Whether there is this audit entry at this place.
@@ -219,6 +252,13 @@ pub trait Lists: Send {
         filter: &AccountFilter,
         page: PageRequest,
     ) -> impl Answer<Listed<Account>>;
+    /// Machines with a key that are behind, in the order of their identifiers.
+    fn machines_behind(
+        &mut self,
+        tenant: TenantId,
+        behind: Behind,
+        limit: u32,
+    ) -> impl Answer<Vec<BehindMachine>>;
     /// Audit entries.
     fn audit(&mut self, tenant: TenantId, filter: &AuditFilter) -> impl Answer<Vec<AuditRecord>>;
 }

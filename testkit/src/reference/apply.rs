@@ -84,6 +84,11 @@ impl Tables {
                 deployment.incarnations.push(incarnation);
                 deployment.gap = None;
             }
+            DeploymentChange::Authority(ca) => {
+                let is_newer = self.ca.as_ref().is_none_or(|known| known.revision < ca.revision);
+                holds(is_newer, "change the authority", "it stands further already")?;
+                self.ca = Some(ca.cut());
+            }
             DeploymentChange::Doubt { gap } => {
                 let what = "doubt an incarnation";
                 let deployment = self.deployment.as_mut().filter(|deployment| deployment.gap.is_none());

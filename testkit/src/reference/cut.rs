@@ -3,9 +3,9 @@
 use muster_lifecycle::Remembered;
 use muster_lifecycle::fork::Boots;
 use muster_model::{
-    AccessToken, Account, Active, Binding, Credential, CredentialState, Delivery, EngagementVersion, Grant,
-    GrantState, Hold, HoldState, Lineage, Machine, MachineState, Minted, Operator, Pending, Retired, Site,
-    SoftwareAgent, Suspended, Tenant, Timestamp, Uses,
+    AccessToken, Account, Active, Binding, Ca, CaPhase, Credential, CredentialState, Delivery,
+    EngagementVersion, Grant, GrantState, Hold, HoldState, Lineage, Machine, MachineState, Minted, Operator,
+    Pending, Retired, Site, SoftwareAgent, Suspended, Tenant, Timestamp, Uses,
 };
 
 /// The same with every time cut to the millisecond.
@@ -30,6 +30,17 @@ impl Cut for Boots {
     fn cut(self) -> Self {
         let earlier = self.earlier.into_iter().map(|(boot, at)| (boot, at.cut())).collect();
         Self { earlier, alarmed_at: self.alarmed_at.cut(), ..self }
+    }
+}
+
+impl Cut for Ca {
+    fn cut(self) -> Self {
+        let phase = match self.phase {
+            CaPhase::Activated { before } => CaPhase::Activated { before: before.cut() },
+            CaPhase::Tainted { before } => CaPhase::Tainted { before: before.cut() },
+            phase @ (CaPhase::Settled | CaPhase::Prepared | CaPhase::Published) => phase,
+        };
+        Self { phase, since: self.since.cut(), signs_since: self.signs_since.cut(), ..self }
     }
 }
 

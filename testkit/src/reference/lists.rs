@@ -5,8 +5,8 @@ use muster_model::{
     Machine, MachineId, MachineState, PublicKey, Site, SiteCode, SiteId, SoftwareAgent, TenantId, Timestamp,
 };
 use muster_store::{
-    AccountFilter, AgentRow, AuditFilter, AuditRecord, Listed, Lists, MachineFilter, MachineRow, PageRequest,
-    StoreError,
+    AccountFilter, AgentRow, AuditFilter, AuditRecord, Behind, BehindMachine, Listed, Lists, MachineFilter,
+    MachineRow, PageRequest, StoreError,
 };
 
 use super::cut::Cut;
@@ -200,6 +200,22 @@ impl Lists for Moment {
             .filter(|account| filter.takes(account))
             .filter(|account| falling(&page, account.id.as_bytes()));
         Ok(listed(rest.cloned(), page, |account| *account.id.as_bytes()))
+    }
+
+    async fn machines_behind(
+        &mut self,
+        tenant: TenantId,
+        behind: Behind,
+        limit: u32,
+    ) -> Answered<Vec<BehindMachine>> {
+        let keyed = self.keyed().filter(|machine| machine.tenant == tenant);
+        let behind = keyed.filter(|machine| self.is_behind(machine, behind));
+        let shown = |machine: &Machine| BehindMachine {
+            machine: machine.id,
+            name: machine.name.clone(),
+            bundle: self.bundle_of(machine),
+        };
+        Ok(behind.take(limit as usize).map(shown).collect())
     }
 
     async fn audit(&mut self, tenant: TenantId, filter: &AuditFilter) -> Answered<Vec<AuditRecord>> {

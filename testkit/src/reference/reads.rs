@@ -6,13 +6,14 @@ use muster_lifecycle::Remembered;
 use muster_lifecycle::fork::Boots;
 use muster_lifecycle::nonce::UsedNonces;
 use muster_model::{
-    AccessToken, AccessTokenId, Account, AccountId, AccountName, AuditId, Credential, CredentialId, Delivery,
-    Deployment, EngagementVersion, EntryPlace, Grant, GrantId, GrantKind, HardwareId, Hold, HoldId,
-    HoldState, KeyFingerprint, KeyRecord, KeyStanding, Machine, MachineId, MachineState, Nick, Object,
-    Operator, OperatorId, Presence, ProvisionerName, PublicKey, Replica, SecretId, Site, SiteCode, SiteId,
-    SiteUse, SoftwareAgent, Tenant, TenantId, Timestamp, Verifier, Wanted,
+    AccessToken, AccessTokenId, Account, AccountId, AccountName, AuditId, Ca, Credential, CredentialId,
+    CredentialKind, CredentialState, Delivery, Deployment, EngagementVersion, EntryPlace, Grant, GrantId,
+    GrantKind, HardwareId, Hold, HoldId, HoldState, KeyFingerprint, KeyRecord, KeyStanding, Machine,
+    MachineId, MachineState, Nick, Object, Operator, OperatorId, Presence, ProvisionerName, PublicKey,
+    Replica, SecretId, Site, SiteCode, SiteId, SiteUse, SoftwareAgent, Tenant, TenantId, Timestamp, Verifier,
+    Wanted,
 };
-use muster_store::{Reads, StoreError, Unscoped};
+use muster_store::{Behind, Reads, StoreError, Unscoped};
 
 use super::Moment;
 use super::cut::Cut;
@@ -24,6 +25,34 @@ type Answered<T> = Result<T, StoreError>;
 const HOLDS: usize = 16;
 
 impl Moment {
+    /// Machines of every tenant that have a key that works.
+    pub(super) fn keyed(&self) -> impl Iterator<Item = &Machine> {
+        let works = |machine: &&Machine| {
+            matches!(machine.state, MachineState::Active(_) | MachineState::Suspended(_))
+        };
+        self.tables.machines.values().filter(works).filter(|machine| machine.key.is_some())
+    }
+
+    pub(super) fn bundle_of(&self, machine: &Machine) -> u64 {
+        self.tables.bundles.get(&(machine.tenant, machine.id)).copied().unwrap_or(0)
+    }
+
+    pub(super) fn is_behind(&self, machine: &Machine, behind: Behind) -> bool {
+        let its = || {
+            let issued = |credential: &&Credential| {
+                credential.machine == machine.id
+                    && matches!(credential.kind, CredentialKind::Certificate { .. })
+                    && matches!(credential.state, CredentialState::Issued(_))
+            };
+            of(&self.tables.credentials, machine.tenant).filter(issued)
+        };
+        let is_outdated = |since: Timestamp| {
+            its().any(|credential| behind.now.cut() < credential.not_after)
+                && its().all(|credential| credential.id.drawn_at() < since.cut())
+        };
+        self.bundle_of(machine) < behind.bundle || behind.certified_since.is_some_and(is_outdated)
+    }
+
     /// The newest first.
     fn holds_that(&self, tenant: TenantId, fits: impl Fn(&Hold) -> bool) -> Vec<Hold> {
         of(&self.tables.holds, tenant).rev().filter(|hold| fits(hold)).take(HOLDS).cloned().collect()
@@ -278,6 +307,27 @@ impl Unscoped for Moment {
 
     async fn deployment(&mut self) -> Answered<Option<Deployment>> {
         Ok(self.tables.deployment.clone())
+    }
+
+    async fn ca(&mut self) -> Answered<Option<Ca>> {
+        Ok(self.tables.ca.clone())
+    }
+
+    async fn bundle_holders(&mut self) -> Answered<Vec<(u64, u64)>> {
+        let mut holders = std::collections::BTreeMap::new();
+        for machine in self.keyed() {
+            *holders.entry(self.bundle_of(machine)).or_default() += 1;
+        }
+        Ok(holders.into_iter().collect())
+    }
+
+    async fn behind(&mut self, behind: Behind) -> Answered<u64> {
+        Ok(self.keyed().filter(|machine| self.is_behind(machine, behind)).count() as u64)
+    }
+
+    async fn not_rotated_since(&mut self, at: Timestamp) -> Answered<u64> {
+        let is_older = |machine: &&Machine| machine.enrolled_at.is_none_or(|enrolled| enrolled < at.cut());
+        Ok(self.keyed().filter(is_older).count() as u64)
     }
 
     async fn newest_entry(&mut self) -> Answered<Option<EntryPlace>> {

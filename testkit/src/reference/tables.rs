@@ -6,9 +6,10 @@ use muster_lifecycle::Remembered;
 use muster_lifecycle::fork::Boots;
 use muster_lifecycle::nonce::UsedNonces;
 use muster_model::{
-    AccessToken, AccessTokenId, Account, AccountId, Credential, CredentialId, Deployment, EngagementVersion,
-    Entry, EntryPlace, Grant, GrantId, Hold, HoldId, KeyFingerprint, KeyRecord, Machine, MachineId, Operator,
-    OperatorId, Presence, ReplicaId, Site, SiteId, SoftwareAgent, Tenant, TenantId, Timestamp,
+    AccessToken, AccessTokenId, Account, AccountId, Ca, Credential, CredentialId, Deployment,
+    EngagementVersion, Entry, EntryPlace, Grant, GrantId, Hold, HoldId, KeyFingerprint, KeyRecord, Machine,
+    MachineId, Operator, OperatorId, Presence, ReplicaId, Site, SiteId, SoftwareAgent, Tenant, TenantId,
+    Timestamp,
 };
 use muster_store::{AuditRecord, PresenceNote, StoreError};
 
@@ -18,6 +19,9 @@ use super::cut::Cut;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Tables {
     pub(super) deployment: Option<Deployment>,
+    pub(super) ca: Option<Ca>,
+    /// The bundle of roots that each machine says it holds.
+    pub(super) bundles: BTreeMap<(TenantId, MachineId), u64>,
     pub(super) replica: Option<ReplicaId>,
     pub(super) tenants: BTreeMap<TenantId, Tenant>,
     pub(super) sites: BTreeMap<(TenantId, SiteId), Site>,
@@ -75,6 +79,7 @@ impl Tables {
         let presence = self.presence.entry(key).or_default();
         presence.last_seen = presence.last_seen.max(Some(note.last_seen.cut()));
         presence.online = note.online;
+        self.bundles.extend(note.bundle.map(|bundle| (key, bundle)));
     }
 
     /// Whoever was online counts as seen until now.

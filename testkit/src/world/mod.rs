@@ -120,6 +120,16 @@ impl<S: Store> World<S> {
         app
     }
 
+    /// Another server of the same data directory over another store, on which the deployment is founded first.
+    pub async fn replica_over(&self, store: S) -> App<S> {
+        let ports = FixedPorts::new(self.clock.clone(), Arc::clone(&self.ids));
+        let founded = found(&store, &ports, &pepper(), self.settings.hold_cap).await.expect("founded");
+        let authority = Authority::open(&self.ca_dir(), &SealKey::Beside).expect("the same authority");
+        let app = assemble(store, authority, ports, self.settings.clone(), founded);
+        app.join().await.expect("joined");
+        app
+    }
+
     fn assembled(&self, store: S) -> App<S> {
         let authority = Authority::open(&self.ca_dir(), &SealKey::Beside).expect("the same authority");
         let ports = FixedPorts::new(self.clock.clone(), Arc::clone(&self.ids));

@@ -35,7 +35,7 @@ pub(super) fn arrive(asked: &Asked<'_>) -> Result<Plan<Outcome>, Refusal> {
 /// Row 2: the same machine again. Nothing is spent; its credential is the one it has while that is young.
 pub(super) fn again(asked: &Asked<'_>, known: Known) -> Result<Plan<Outcome>, Refusal> {
     let Known { machine, credentials, .. } = known;
-    if let Some(credential) = credential::young(&credentials, &machine, asked.now()) {
+    if let Some(credential) = credential::young(&credentials, &machine, asked.now(), &asked.fresh.terms) {
         let outcome =
             Outcome::Enrolled { machine: Box::new(machine), credential: Box::new(credential), again: true };
         return Ok(Plan::unchanged(outcome));

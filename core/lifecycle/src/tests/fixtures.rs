@@ -388,6 +388,7 @@ fn row(change: &Change) -> String {
         Change::Account(AccountChange::Create(_)) => "account made".into(),
         Change::Account(AccountChange::Update(account)) => format!("account {}", account.wanted.as_str()),
         Change::Memory(MemoryChange::Request(_)) => "request remembered".into(),
+        Change::Deployment(DeploymentChange::Authority(_)) => "authority changed".into(),
         Change::Memory(MemoryChange::Nonce { .. }) => "nonce used".into(),
         Change::Memory(MemoryChange::Boots { .. }) => "boots known".into(),
     }

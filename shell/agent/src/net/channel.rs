@@ -10,6 +10,7 @@ use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use muster_agent_core::Verdict;
 use muster_wire::channel::{AGENT_PATIENCE, AgentFrame, MAX_FRAME, PATH, SUBPROTOCOL, ServerFrame};
+use muster_wire::trust::BUNDLE_HEADER;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -41,10 +42,10 @@ pub(crate) async fn hold(
     line: Line,
     enrolled: Enrolled,
     ear: Ear,
-    mut acknowledged: mpsc::Receiver<u64>,
+    mut said: mpsc::Receiver<AgentFrame>,
 ) -> Verdict {
     match open(&line, &enrolled).await {
-        Ok((mut socket, _client)) => match talk(&mut socket, &ear, &mut acknowledged).await {
+        Ok((mut socket, _client)) => match talk(&mut socket, &ear, &mut said).await {
             Ok(()) => Verdict::later("the channel was closed"),
             Err(verdict) => verdict,
         },
@@ -58,6 +59,7 @@ async fn open(line: &Line, enrolled: &Enrolled) -> Result<(Socket, Client), Verd
     let key = generate_key();
     let mut call = request(&key)?;
     line.signer.tell_slot(&mut call, enrolled.base)?;
+    call.headers.insert(BUNDLE_HEADER, HeaderValue::from(enrolled.identity.trust.version));
     let (mut response, client) = client.upgrade(call).await?;
     if response.status() != http::StatusCode::SWITCHING_PROTOCOLS {
         return Err(client.refused(response).await);
@@ -93,7 +95,7 @@ fn small() -> WebSocketConfig {
 }
 
 /// Hears and acknowledges until the server leaves, the driver does, or nothing is heard for too long.
-async fn talk(socket: &mut Socket, ear: &Ear, acknowledged: &mut mpsc::Receiver<u64>) -> Result<(), Verdict> {
+async fn talk(socket: &mut Socket, ear: &Ear, said: &mut mpsc::Receiver<AgentFrame>) -> Result<(), Verdict> {
     let mut patience = Instant::now() + PATIENCE;
     loop {
         tokio::select! {
@@ -106,8 +108,8 @@ async fn talk(socket: &mut Socket, ear: &Ear, acknowledged: &mut mpsc::Receiver<
                     Some(Err(error)) => return Err(judge("on the channel", &error)),
                 }
             }
-            id = acknowledged.recv() => match id {
-                Some(id) => acknowledge(socket, id).await?,
+            frame = said.recv() => match frame {
+                Some(frame) => say(socket, &frame).await?,
                 None => return Ok(()),
             },
             () = sleep_until(patience) => {
@@ -123,8 +125,8 @@ async fn hear(text: &str, ear: &Ear) -> Result<(), Verdict> {
     ear.heard.send((ear.number, frame)).await.or(Err(Verdict::later("the agent stops")))
 }
 
-async fn acknowledge(socket: &mut Socket, id: u64) -> Result<(), Verdict> {
-    let text = serde_json::to_string(&AgentFrame::Ack { id }).expect("a number is always JSON");
+async fn say(socket: &mut Socket, frame: &AgentFrame) -> Result<(), Verdict> {
+    let text = serde_json::to_string(frame).expect("a number is always JSON");
     let sent = timeout(SEND_LIMIT, socket.send(Message::text(text))).await;
     match sent {
         Ok(Ok(()) | Err(Error::ConnectionClosed)) => Ok(()),

@@ -25,7 +25,8 @@ pub(crate) async fn pinned_root(ports: &Ports, endpoint: &Endpoint, pin: CaPin) 
     let trust: Trust = reply.json().map_err(|verdict| Verdict::later(format!("first contact: {verdict}")))?;
     trust.roots.into_iter().find(|pem| is_pinned(pem, pin)).ok_or_else(|| Verdict::Untrusted {
         what: format!(
-            "{} is not the server of this invite: none of its roots has the pin {pin}",
+            "{} is not the server of this invite: none of its roots has the pin {pin}. Either it is another server, or \
+             the invite is from before its certificate authority was changed: ask for a new invite",
             endpoint.authority()
         ),
     })

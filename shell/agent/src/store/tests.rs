@@ -32,7 +32,12 @@ fn identity() -> Identity {
         version: VERSION,
         slot: Slot::A,
         url: "https://127.0.0.1:8443".into(),
-        trust: Trust { trust_domain: "t".into(), roots: vec!["root".into()], pins: vec!["pin".into()] },
+        trust: Trust {
+            version: 1,
+            trust_domain: "t".into(),
+            roots: vec!["root".into()],
+            pins: vec!["pin".into()],
+        },
         machine,
         credential: "crd_1".into(),
         life: Life { not_before: at(0), not_after: at(86_400) },

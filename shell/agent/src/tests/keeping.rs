@@ -229,3 +229,34 @@ async fn a_damaged_store_stops_the_agent_before_it_speaks_to_anybody() {
     let error = machine.run(&stub, Some(joining(invite(stub.pin())))).end().await;
     assert_eq!((error.exit_code(), stub.get().seen.len()), (13, requests));
 }
+
+/// The roots in the machine's file.
+fn kept(machine: &Machine) -> (u64, usize) {
+    let text = std::fs::read_to_string(machine.dir().join("identity.json")).expect("there");
+    let identity: crate::store::records::Identity = serde_json::from_str(&text).expect("our own form");
+    (identity.trust.version, identity.trust.roots.len())
+}
+
+#[tokio::test(start_paused = true)]
+async fn q_44_newer_roots_are_taken_down_the_channel_and_held_once_durable_and_older_or_empty_ones_are_not() {
+    let (machine, stub) = (Machine::new(), Stub::new());
+    machine.enrolled(&stub).await;
+    assert_eq!(kept(&machine), (1, 1), "a server of before versions gives the first");
+    let resident = machine.run(&stub, None);
+    online(&machine, &stub).await;
+    let twice = |trust: &mut muster_wire::trust::Trust| trust.roots.push(trust.roots[0].clone());
+    stub.entrust(3, twice);
+    until("it is held", || stub.get().held == [3]).await;
+    assert_eq!(kept(&machine), (3, 2));
+    stub.entrust(2, |_| {});
+    stub.entrust(4, |trust| trust.roots.clear());
+    stub.entrust(4, |trust| trust.roots[0] = "not a certificate".into());
+    stub.entrust(5, twice);
+    until("the next good one is held", || stub.get().held == [3, 5]).await;
+    assert_eq!(kept(&machine), (5, 2));
+    resident.stop().await;
+    let again = machine.run(&stub, None);
+    until("it is there again", || stub.get().channels == 1).await;
+    assert_eq!(kept(&machine), (5, 2));
+    again.stop().await;
+}

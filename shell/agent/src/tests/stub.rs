@@ -19,6 +19,7 @@ use muster_wire::channel::{AgentFrame, Order, PING_EVERY, ServerFrame};
 use muster_wire::invite::CaPin;
 use muster_wire::rotate::{self, RotateFields, RotateRequest, SLOT_HEADER, Slot};
 use muster_wire::signature::{HEADER, SignedHeader};
+use muster_wire::trust::Trust;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, PublicKeyData, SignatureAlgorithm,
 };
@@ -71,6 +72,8 @@ pub(super) struct Inner {
     pub(super) seen: Vec<(String, Option<KeyFingerprint>)>,
     pub(super) bodies: Vec<Value>,
     pub(super) acknowledged: Vec<u64>,
+    /// The bundles of roots that it said it holds.
+    pub(super) held: Vec<u64>,
     pub(super) state: &'static str,
     pub(super) channels: u32,
     /// So many channels are cut before the greeting, after the key counted as used.
@@ -136,6 +139,7 @@ impl Stub {
             lose: 0,
             seen: Vec::new(),
             bodies: Vec::new(),
+            held: Vec::new(),
             acknowledged: Vec::new(),
             state: "active",
             channels: 0,
@@ -186,6 +190,14 @@ impl Stub {
 
     pub(super) fn order(&self, id: u64, order: Order) {
         self.orders.send(ServerFrame::Order { id, order, reason: None }).expect("a channel is open");
+    }
+
+    /// Gives a bundle of roots down the channel.
+    pub(super) fn entrust(&self, version: u64, change: impl FnOnce(&mut Trust)) {
+        let mut trust: Trust = serde_json::from_value(self.trust()).expect("a bundle");
+        trust.version = version;
+        change(&mut trust);
+        self.orders.send(ServerFrame::Trust { trust }).expect("a channel is open");
     }
 
     /// When the agent connected.
@@ -453,8 +465,10 @@ impl Stub {
                 }
                 message = socket.next() => match message {
                     Some(Ok(Message::Text(text))) => {
-                        let AgentFrame::Ack { id } = serde_json::from_str(&text).expect("an ack");
-                        self.get().acknowledged.push(id);
+                        match serde_json::from_str(&text).expect("a frame") {
+                            AgentFrame::Ack { id } => self.get().acknowledged.push(id),
+                            AgentFrame::Holds { bundle } => self.get().held.push(bundle),
+                        }
                         Ok(())
                     }
                     Some(Ok(_)) => Ok(()),

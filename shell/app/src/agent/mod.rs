@@ -218,6 +218,7 @@ impl<S: Store> App<S> {
             machine: agent.machine,
             last_seen: self.now(),
             online: false,
+            bundle: None,
         };
         self.inner.registry.heard_of(note);
     }

@@ -119,7 +119,7 @@ impl<S: Store> App<S> {
         let jti: muster_model::AuditId = draw!(&*self.inner.ports);
         let claims = EngagementClaims {
             iss: self.inner.settings.url.clone(),
-            sub: self.inner.authority.spiffe_id(agent.tenant, agent.machine),
+            sub: self.authority().spiffe_id(agent.tenant, agent.machine),
             aud: audience.to_owned(),
             iat: now.as_second(),
             nbf: now.as_second(),
@@ -132,7 +132,7 @@ impl<S: Store> App<S> {
             hash: data_encoding::HEXLOWER.encode(&Sha256::digest(document.as_bytes())),
             document,
         };
-        Ok(self.inner.authority.tokens().sign_engagement(&claims)?)
+        Ok(self.authority().tokens().sign_engagement(&claims)?)
     }
 }
 

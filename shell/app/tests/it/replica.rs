@@ -152,7 +152,7 @@ async fn a_replica_that_was_given_up_notes_its_channels_again_and_looks_at_their
     let MachineCaller { tenant, machine, .. } = caller;
     other.keep_alive().await.expect("known");
     assert_eq!((heard(&other, &mut channel).await, is_online(&world).await), (Vec::new(), true));
-    let gone = PresenceNote { tenant, machine, last_seen: world.clock.now(), online: false };
+    let gone = PresenceNote { tenant, machine, last_seen: world.clock.now(), online: false, bundle: None };
     world.app.store().note_presence(vec![gone]).await.expect("noted");
     world.app.suspend(machine, None, &admin).await.expect("suspended");
     other.store().signals().await.expect("they were for nobody");

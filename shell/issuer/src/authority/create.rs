@@ -12,6 +12,8 @@ use muster_model::KeyFingerprint;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyUsagePurpose, SanType};
 use sha2::{Digest, Sha256};
 
+use super::generation::Generation;
+use super::open::Pair;
 use super::*;
 use crate::certificate::{blank, ia5};
 use crate::files::{self, FileProblem};
@@ -57,60 +59,59 @@ fn clear(staging: &Path) -> Result<(), FileError> {
 
 fn write(dir: &Path, seal_key: &SealKey, new: &NewAuthority) -> Result<(), AuthorityError> {
     let sealer = seal_key.create(dir)?;
-    let many = BasicConstraints::Unconstrained;
-    let root_a = write_root(dir, &sealer, new, (ROOTS[0], "Muster root A"), many)?;
-    write_root(dir, &sealer, new, (ROOTS[1], "Muster root B"), many)?;
-    let leaves = BasicConstraints::Constrained(0);
-    write_root(dir, &sealer, new, (CALLERS, "Muster callers"), leaves)?;
-    let key = CaKey::generate()?;
-    let mut params = authority(new, &key, "Muster issuing authority", ISSUING_LIFE)?;
-    params.is_ca = IsCa::Ca(leaves);
-    let certificate = params.signed_by(&key, &root_a).map_err(IssueError::Sign)?;
-    write_pair(dir, &sealer, ISSUING, certificate.der(), &key)?;
+    let Generation { active, standby, issuing, .. } = Generation::make(new)?;
+    let (callers, _) = root(new, (CALLERS, "Muster callers"), BasicConstraints::Constrained(0))?;
+    for (name, pair) in [(ROOTS[0], active), (ROOTS[1], standby), (CALLERS, callers), (ISSUING, issuing)] {
+        write_pair(dir, &sealer, name, &pair)?;
+    }
     sealer.write(&dir.join(TOKEN_KEY), &TokenSigner::generate()?)?;
     Ok(())
 }
 
-fn write_root(
-    dir: &Path,
-    sealer: &Sealer,
+/// A new authority that signed itself, and what signs by it.
+pub(super) fn root(
     new: &NewAuthority,
     (name, title): (&str, &str),
     below: BasicConstraints,
-) -> Result<Issuer<'static, CaKey>, AuthorityError> {
+) -> Result<(Pair, Issuer<'static, CaKey>), AuthorityError> {
     let key = CaKey::generate()?;
     let mut params = authority(new, &key, title, ROOT_LIFE)?;
     params.is_ca = IsCa::Ca(below);
     let certificate = params.self_signed(&key).map_err(IssueError::Sign)?;
-    write_pair(dir, sealer, name, certificate.der(), &key)?;
-    Ok(Issuer::new(params, key))
+    let der = certificate.der().clone();
+    let again = CaKey::from_pkcs8(&key.to_pkcs8()?).or(Err(Unspecified))?;
+    Ok((Pair { file: certificate_file(name), der, key }, Issuer::new(params, again)))
 }
 
 /// The common part of roots and issuing authorities. The name carries a piece of the key's hash, so that the
 /// authorities of two deployments are never confused by name.
-fn authority(
+pub(super) fn authority(
     new: &NewAuthority,
     key: &CaKey,
     title: &str,
     life: jiff::SignedDuration,
 ) -> Result<CertificateParams, IssueError> {
+    authority_until(new, key, title, new.now + life)
+}
+
+/// The same with an end.
+pub(super) fn authority_until(
+    new: &NewAuthority,
+    key: &CaKey,
+    title: &str,
+    end: Timestamp,
+) -> Result<CertificateParams, IssueError> {
     let print = KeyFingerprint(Sha256::digest(key.spki()).into()).to_string();
-    let mut params = blank(new.now - BACKDATE, new.now + life)?;
+    let mut params = blank(new.now - BACKDATE, end)?;
     params.distinguished_name.push(DnType::CommonName, format!("{title} {}", &print[..8]));
     params.subject_alt_names = vec![SanType::URI(ia5(new.trust_domain.uri())?)];
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     Ok(params)
 }
 
-fn write_pair(
-    dir: &Path,
-    sealer: &Sealer,
-    name: &str,
-    der: &[u8],
-    key: &CaKey,
-) -> Result<(), AuthorityError> {
-    let text = seal::to_pem(CERTIFICATE, der.to_vec());
+fn write_pair(dir: &Path, sealer: &Sealer, name: &str, pair: &Pair) -> Result<(), AuthorityError> {
+    let text = seal::to_pem(CERTIFICATE, pair.der.to_vec());
     files::write_new(&dir.join(certificate_file(name)), text.as_bytes())?;
-    sealer.write(&dir.join(key_file(name)), &key.to_pkcs8()?)?;
+    sealer.write(&dir.join(key_file(name)), &pair.key.to_pkcs8()?)?;
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! The certificate authority: two roots, one issuing authority under the active one, the key of tokens; and apart from
-//! them the authority of whoever may call machines.
+//! The certificate authority: two roots, one issuing authority under the active one, the key of tokens; for a while those
+//! of the next one beside them; and apart from them the authority of whoever may call machines.
 //!
 //! Owns their lives and their place on disk. The authority of callers stands for itself: a machine's certificate must not
 //! open another machine's port. Root keys are in memory only while they are made or checked; the issuing
@@ -7,23 +7,29 @@
 //! is checked where an identity is read.
 //!
 //! Invariant: an open authority is whole: every key fits its certificate, the issuing one chains to the active root,
-//! that of callers to none, and all name the same trust domain.
+//! that of callers to none, and all name the same trust domain. What it is does not change: a step makes another one.
 
 mod create;
+mod generation;
 mod open;
+mod rollover;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use aws_lc_rs::error::Unspecified;
 use jiff::{SignedDuration, Timestamp};
-use muster_model::{KeyFingerprint, MachineId, PublicKey, TenantId};
+use muster_model::{Ca, CaPhase, KeyFingerprint, MachineId, PublicKey, TenantId};
 use rustls_pki_types::{CertificateDer, ServerName};
 use thiserror::Error;
+use zeroize::Zeroizing;
 
 use crate::certificate::caller::CallerTemplate;
 use crate::certificate::server::ServerCertificate;
 use crate::certificate::serving::{MadeKey, ServingTemplate};
 use crate::certificate::{IssueError, IssuingKey, MachineTemplate};
 use crate::files::FileError;
-use crate::seal::{self, SealKey};
+use crate::seal::{self, SealKey, Sealer};
 use crate::spiffe::{SpiffeId, TrustDomain};
 use crate::token::TokenSigner;
 
@@ -72,55 +78,67 @@ struct Root {
 
 /// What is handed out with every credential, written once.
 struct Texts {
-    roots: [String; 2],
-    pins: [String; 2],
+    roots: Vec<String>,
+    pins: Vec<String>,
     chain: String,
-    callers: String,
 }
 
 impl Texts {
-    fn new(roots: &[Root; 2], issuing: &CertificateDer<'static>, callers: &CertificateDer<'static>) -> Self {
-        let pem = |der: &CertificateDer<'static>| seal::to_pem(CERTIFICATE, der.to_vec()).to_string();
+    fn new(roots: &[Root], issuing: &CertificateDer<'static>) -> Self {
         Self {
-            roots: [pem(&roots[0].der), pem(&roots[1].der)],
-            pins: [pin(&roots[0]), pin(&roots[1])],
-            chain: pem(issuing),
-            callers: pem(callers),
+            roots: roots.iter().map(|root| to_text(&root.der)).collect(),
+            pins: roots.iter().map(pin).collect(),
+            chain: to_text(issuing),
         }
     }
 }
 
+/// What stays the same whichever authority signs.
+struct Keep {
+    dir: PathBuf,
+    sealer: Sealer,
+    trust_domain: TrustDomain,
+    callers: IssuingKey,
+    callers_key: Vec<u8>,
+    callers_text: String,
+    tokens: TokenSigner,
+}
+
 /// An authority that can issue.
 pub struct Authority {
-    trust_domain: TrustDomain,
-    /// The active one first.
-    roots: [Root; 2],
+    keep: Arc<Keep>,
+    /// What it is made for.
+    ca: Ca,
+    /// The bundle: those of the signing one first, the active one of these before the other.
+    roots: Vec<Root>,
     issuing: CertificateDer<'static>,
+    /// The root over it.
+    above: CertificateDer<'static>,
+    /// The same root, signed by the one before.
+    cross: Option<CertificateDer<'static>>,
     texts: Texts,
     signer: IssuingKey,
-    callers: IssuingKey,
-    tokens: TokenSigner,
 }
 
 impl std::fmt::Debug for Authority {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Authority({}, {})", self.trust_domain, self.pin())
+        write!(f, "Authority({}, {})", self.keep.trust_domain, self.pin())
     }
 }
 
 impl Authority {
     /// The name under which all machines stand.
     pub fn trust_domain(&self) -> &TrustDomain {
-        &self.trust_domain
+        &self.keep.trust_domain
     }
 
     /// The roots that others shall trust, DER, the active one first.
-    pub fn roots_der(&self) -> [&CertificateDer<'static>; 2] {
-        [&self.roots[0].der, &self.roots[1].der]
+    pub fn roots_der(&self) -> Vec<&CertificateDer<'static>> {
+        self.roots.iter().map(|root| &root.der).collect()
     }
 
     /// The roots that others shall trust, PEM, the active one first.
-    pub fn roots_pem(&self) -> [String; 2] {
+    pub fn roots_pem(&self) -> Vec<String> {
         self.texts.roots.clone()
     }
 
@@ -129,8 +147,8 @@ impl Authority {
         self.texts.pins[0].clone()
     }
 
-    /// The pins of both roots, the active one first.
-    pub fn pins(&self) -> [String; 2] {
+    /// The pins of all roots, in the same order.
+    pub fn pins(&self) -> Vec<String> {
         self.texts.pins.clone()
     }
 
@@ -152,7 +170,7 @@ impl Authority {
 
     /// The SPIFFE id of a machine of this deployment.
     pub fn spiffe_id(&self, tenant: TenantId, machine: MachineId) -> String {
-        SpiffeId { trust_domain: self.trust_domain.clone(), tenant, machine }.to_string()
+        SpiffeId { trust_domain: self.keep.trust_domain.clone(), tenant, machine }.to_string()
     }
 
     /// End of the issuing authority. No certificate of it may live longer.
@@ -162,23 +180,23 @@ impl Authority {
 
     /// Signs a machine's certificate, DER.
     pub fn issue(&self, key: &PublicKey, template: &MachineTemplate) -> Result<Vec<u8>, IssueError> {
-        self.signer.machine(&self.trust_domain, key, template)
+        self.signer.machine(self.trust_domain(), key, template)
     }
 
     /// The authority of callers, PEM: what a machine holds against whoever calls it. No certificate of a machine is of it.
     pub fn callers_pem(&self) -> String {
-        self.texts.callers.clone()
+        self.keep.callers_text.clone()
     }
 
     /// Signs the certificate of whoever may call machines, PEM. It chains to [`Self::callers_pem`] directly.
     pub fn certify_caller(&self, key: &PublicKey, template: &CallerTemplate) -> Result<String, IssueError> {
-        let leaf = self.callers.caller(&self.trust_domain, key, template)?;
+        let leaf = self.keep.callers.caller(self.trust_domain(), key, template)?;
         Ok(seal::to_pem(CERTIFICATE, leaf).to_string())
     }
 
     /// Makes a key for a client that insists on being given one, and a certificate to serve others by.
     pub fn make_key(&self, template: &ServingTemplate) -> Result<MadeKey, IssueError> {
-        let (leaf, key) = self.signer.serving(&self.trust_domain, template)?;
+        let (leaf, key) = self.signer.serving(self.trust_domain(), template)?;
         Ok(MadeKey { chain: self.leaf_chain_pem(&leaf), key })
     }
 
@@ -188,13 +206,20 @@ impl Authority {
         names: &[ServerName<'_>],
         now: Timestamp,
     ) -> Result<ServerCertificate, IssueError> {
-        self.signer.server(names, now, [self.issuing.clone(), self.roots[0].der.clone()])
+        // Never both: a library that meets the root that signed itself looks no further.
+        let root = self.cross.as_ref().unwrap_or(&self.above);
+        let above = vec![self.issuing.clone(), root.clone()];
+        self.signer.server(names, now, above)
     }
 
     /// The signer of machine tokens.
     pub fn tokens(&self) -> &TokenSigner {
-        &self.tokens
+        &self.keep.tokens
     }
+}
+
+fn to_text(der: &CertificateDer<'static>) -> String {
+    seal::to_pem(CERTIFICATE, der.to_vec()).to_string()
 }
 
 fn pin(root: &Root) -> String {

@@ -7,16 +7,17 @@ use rcgen::{CertificateParams, DistinguishedName, DnType, Issuer, KeyIdMethod};
 use sha2::{Digest, Sha256};
 use x509_parser::prelude::{FromDer, GeneralName, ParsedExtension, X509Certificate};
 
+use super::generation::Generation;
 use super::*;
 use crate::files::{self, FileProblem};
 use crate::seal::Sealer;
 use crate::signing::CaKey;
 
 /// A certificate of ours together with its key.
-struct Pair {
-    file: String,
-    der: CertificateDer<'static>,
-    key: CaKey,
+pub(super) struct Pair {
+    pub(super) file: String,
+    pub(super) der: CertificateDer<'static>,
+    pub(super) key: CaKey,
 }
 
 impl Authority {
@@ -25,35 +26,45 @@ impl Authority {
     pub fn open(dir: &Path, seal_key: &SealKey) -> Result<Self, AuthorityError> {
         files::check_dir(dir)?;
         let sealer = seal_key.open(dir)?;
-        let [a, b] = [read_pair(dir, &sealer, ROOTS[0])?, read_pair(dir, &sealer, ROOTS[1])?];
-        let issuing = read_pair(dir, &sealer, ISSUING)?;
+        let founding = Generation::read(dir, &sealer)?;
         let callers = read_pair(dir, &sealer, CALLERS)?;
-        let tokens = read_tokens(dir, &sealer)?;
-        // Invariant: the active root is the one that signed the issuing authority.
-        let (active, standby) = if is_signed_by(&issuing, &a) { (a, b) } else { (b, a) };
-        check_chain(dir, &issuing, &active, &standby)?;
-        check_apart(dir, &callers, [&active, &standby, &issuing])?;
-        let trust_domain = trust_domain(dir, &issuing)?;
-        for root in [&active, &standby, &callers] {
-            if self::trust_domain(dir, root)? != trust_domain {
-                return Err(mismatch(dir, root, &issuing.file));
-            }
+        if !is_signed_by(&callers, &callers) {
+            return Err(mismatch(dir, &callers, "its own signature"));
         }
-        let roots = [root_of(active), root_of(standby)];
-        let der = issuing.der.clone();
-        let texts = Texts::new(&roots, &der, &callers.der);
-        let (signer, callers) = (signer(dir, issuing)?, signer(dir, callers)?);
-        Ok(Self { trust_domain, roots, issuing: der, texts, signer, callers, tokens })
+        let trust_domain = trust_domain(dir, &founding.issuing)?;
+        if self::trust_domain(dir, &callers)? != trust_domain {
+            return Err(mismatch(dir, &callers, &founding.issuing.file));
+        }
+        let keep = Keep {
+            dir: dir.to_owned(),
+            tokens: read_tokens(dir, &sealer)?,
+            sealer,
+            trust_domain,
+            callers_key: callers.key.spki(),
+            callers_text: to_text(&callers.der),
+            callers: signer(dir, callers)?,
+        };
+        Self::of(Arc::new(keep), Ca::founding())
     }
 }
 
-fn read_pair(dir: &Path, sealer: &Sealer, name: &str) -> Result<Pair, AuthorityError> {
-    let file = certificate_file(name);
-    let path = dir.join(&file);
+pub(super) fn read_pair(dir: &Path, sealer: &Sealer, name: &str) -> Result<Pair, AuthorityError> {
+    let path = dir.join(certificate_file(name));
     let der = CertificateDer::from(seal::from_pem(&path, CERTIFICATE)?.to_vec());
+    parse(dir, &certificate_file(name), &der)?;
+    pair_of(dir, name, der, &sealer.read(&dir.join(key_file(name)))?)
+}
+
+/// A certificate and the key that must be its own.
+pub(super) fn pair_of(
+    dir: &Path,
+    name: &str,
+    der: CertificateDer<'static>,
+    pkcs8: &[u8],
+) -> Result<Pair, AuthorityError> {
+    let (file, key_path) = (certificate_file(name), dir.join(key_file(name)));
     let certificate = parse(dir, &file, &der)?;
-    let key_path = dir.join(key_file(name));
-    let key = CaKey::from_pkcs8(&sealer.read(&key_path)?);
+    let key = CaKey::from_pkcs8(pkcs8);
     let key = key.or(Err(FileProblem::Damaged("it is not a P-256 key").at(&key_path)))?;
     if certificate.public_key().raw != key.spki() {
         return Err(FileProblem::Mismatch { other: file }.at(&key_path).into());
@@ -67,14 +78,14 @@ fn read_tokens(dir: &Path, sealer: &Sealer) -> Result<TokenSigner, FileError> {
     signer.or(Err(FileProblem::Damaged("it is not a P-256 key").at(&path)))
 }
 
-fn parse<'a>(dir: &Path, file: &str, der: &'a [u8]) -> Result<X509Certificate<'a>, FileError> {
+pub(super) fn parse<'a>(dir: &Path, file: &str, der: &'a [u8]) -> Result<X509Certificate<'a>, FileError> {
     match X509Certificate::from_der(der) {
         Ok(([], certificate)) if certificate.is_ca() => Ok(certificate),
         _ => Err(FileProblem::Damaged("it is not the certificate of an authority").at(&dir.join(file))),
     }
 }
 
-fn is_signed_by(below: &Pair, above: &Pair) -> bool {
+pub(super) fn is_signed_by(below: &Pair, above: &Pair) -> bool {
     let (Ok((_, below)), Ok((_, above))) =
         (X509Certificate::from_der(&below.der), X509Certificate::from_der(&above.der))
     else {
@@ -84,7 +95,21 @@ fn is_signed_by(below: &Pair, above: &Pair) -> bool {
         && below.verify_signature(Some(above.public_key())).is_ok()
 }
 
-fn check_chain(dir: &Path, issuing: &Pair, active: &Pair, standby: &Pair) -> Result<(), AuthorityError> {
+/// Whether this authority signed a certificate.
+pub(super) fn is_issued_by(leaf: &[u8], above: &CertificateDer<'_>) -> bool {
+    let (Ok((_, leaf)), Ok((_, above))) = (X509Certificate::from_der(leaf), X509Certificate::from_der(above))
+    else {
+        return false;
+    };
+    leaf.verify_signature(Some(above.public_key())).is_ok()
+}
+
+pub(super) fn check_chain(
+    dir: &Path,
+    issuing: &Pair,
+    active: &Pair,
+    standby: &Pair,
+) -> Result<(), AuthorityError> {
     for root in [active, standby] {
         if !is_signed_by(root, root) {
             return Err(mismatch(dir, root, "its own signature"));
@@ -100,13 +125,25 @@ fn check_chain(dir: &Path, issuing: &Pair, active: &Pair, standby: &Pair) -> Res
 }
 
 /// Whoever trusts the authority of callers trusts nothing else of ours.
-fn check_apart(dir: &Path, callers: &Pair, others: [&Pair; 3]) -> Result<(), AuthorityError> {
-    if !is_signed_by(callers, callers) {
-        return Err(mismatch(dir, callers, "its own signature"));
-    }
-    if others.iter().any(|other| other.key.spki() == callers.key.spki()) {
+pub(super) fn check_apart(dir: &Path, callers: &[u8], others: &Generation) -> Result<(), AuthorityError> {
+    if [&others.active, &others.standby, &others.issuing].iter().any(|other| other.key.spki() == callers) {
         let problem = FileProblem::Damaged("it has the key of another authority");
-        return Err(problem.at(&dir.join(&callers.file)).into());
+        return Err(problem.at(&dir.join(certificate_file(CALLERS))).into());
+    }
+    Ok(())
+}
+
+/// All of a deployment are of one trust domain.
+pub(super) fn check_domain(
+    dir: &Path,
+    generation: &Generation,
+    expected: &TrustDomain,
+) -> Result<(), AuthorityError> {
+    let Generation { active, standby, issuing, .. } = generation;
+    for pair in [active, standby, issuing] {
+        if trust_domain(dir, pair)? != *expected {
+            return Err(mismatch(dir, pair, &issuing.file));
+        }
     }
     Ok(())
 }
@@ -126,12 +163,12 @@ fn trust_domain(dir: &Path, pair: &Pair) -> Result<TrustDomain, FileError> {
     name.ok_or_else(|| FileProblem::Damaged("it names no trust domain").at(&dir.join(&pair.file)))
 }
 
-fn root_of(pair: Pair) -> Root {
+pub(super) fn root_of(pair: Pair) -> Root {
     Root { fingerprint: KeyFingerprint(Sha256::digest(pair.key.spki()).into()), der: pair.der }
 }
 
 /// Prepares the issuing key once: its name and key identifier are read here and never again.
-fn signer(dir: &Path, pair: Pair) -> Result<IssuingKey, AuthorityError> {
+pub(super) fn signer(dir: &Path, pair: Pair) -> Result<IssuingKey, AuthorityError> {
     let path = dir.join(&pair.file);
     let certificate = parse(dir, &pair.file, &pair.der)?;
     let name = certificate.subject().iter_common_name().next().and_then(|name| name.as_str().ok());

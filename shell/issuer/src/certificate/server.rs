@@ -16,7 +16,8 @@ pub const SERVER_LIFE: SignedDuration = SignedDuration::from_hours(30 * 24);
 /// A server's certificate and key, as TLS wants them.
 #[derive(Debug)]
 pub struct ServerCertificate {
-    /// The certificate, the issuing authority, the root.
+    /// The certificate, the issuing authority, the root: signed by the one before it, while somebody may know that one
+    /// alone.
     pub chain: Vec<CertificateDer<'static>>,
     /// The private key of the first.
     pub key: PrivateKeyDer<'static>,
@@ -32,7 +33,7 @@ impl IssuingKey {
         &self,
         names: &[ServerName<'_>],
         now: Timestamp,
-        above: [CertificateDer<'static>; 2],
+        above: Vec<CertificateDer<'static>>,
     ) -> Result<ServerCertificate, IssueError> {
         let not_after = (now + SERVER_LIFE).min(self.not_after);
         let mut params = self.leaf(now - BACKDATE, not_after, ExtendedKeyUsagePurpose::ServerAuth)?;
@@ -45,9 +46,8 @@ impl IssuingKey {
         let key = CaKey::generate().map_err(IssueError::Crypto)?;
         let leaf = params.signed_by(&key, &self.issuer).map_err(IssueError::Sign)?;
         let pkcs8 = key.to_pkcs8().map_err(IssueError::Crypto)?;
-        let [issuing, root] = above;
         Ok(ServerCertificate {
-            chain: vec![leaf.into(), issuing, root],
+            chain: [leaf.into()].into_iter().chain(above).collect(),
             key: PrivatePkcs8KeyDer::from(pkcs8.to_vec()).into(),
             not_after,
             renew_at: now + not_after.duration_since(now) / 2,

@@ -3,5 +3,6 @@
 mod authority;
 mod chain;
 mod request;
+mod rollover;
 mod support;
 mod token;

@@ -3,6 +3,7 @@
 mod adopt;
 pub(crate) mod agent;
 pub(crate) mod audit;
+pub(crate) mod ca;
 pub(crate) mod caller;
 pub(crate) mod completions;
 pub(crate) mod config;
@@ -83,6 +84,7 @@ fn run(context: &Context, command: Command) -> Result<ExitCode> {
         Command::Audit(verb) => ask(context, audit::run(context, verb))?,
         Command::Replica(verb) => ask(context, replica::run(context, verb))?,
         Command::Restore(verb) => ask(context, restore::run(context, verb))?,
+        Command::Ca(verb) => ask(context, ca::run(context, verb))?,
         Command::Db(verb) => db::run(context, verb)?,
         Command::Status(args) => ask(context, status::run(context, args))?,
         Command::Doctor(args) => return ask(context, doctor::run(context, args)),

@@ -9,6 +9,7 @@ use muster_server::metrics::Metrics;
 use muster_server::serve::{Draining, SharedTls};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
+use super::ca_copy::CaCopy;
 use super::own_certificate::Kept;
 use super::seen::Seen;
 use super::store::AnyStore;
@@ -25,6 +26,8 @@ const LOOK: Duration = Duration::from_secs(2);
 const KEEP: u32 = 3;
 /// Between two hints that are followed: a busy deployment gives them all the time.
 const CALM: Duration = Duration::from_millis(100);
+/// Some of the machines that are to change their keys are told so often.
+const URGE: Duration = Duration::from_secs(1);
 const PRUNE: Duration = Duration::from_secs(600);
 /// The operator's own certificate is looked at so often.
 const OWN: Duration = Duration::from_secs(60);
@@ -40,14 +43,25 @@ pub(crate) struct Jobs {
     pub(crate) renew_at: Timestamp,
 }
 
+/// What the job that follows the change of the authority works on.
+pub(crate) struct Following {
+    pub(crate) app: App<AnyStore>,
+    pub(crate) copy: CaCopy,
+}
+
 impl Jobs {
     /// Works until the server stops, and once more then: counted refusals are not lost.
     pub(crate) async fn work(mut self, mut draining: Draining) {
         let mut ticks = every(EVERY);
+        let mut steps = self.app.ca_steps();
         let mut tick = 0u32;
         loop {
             tokio::select! {
                 _ = draining.started() => break,
+                Ok(()) = steps.changed() => {
+                    self.renew_at = self.app.now();
+                    tls::renew_when_due(&self.app, &self.names, &self.tls, &mut self.renew_at);
+                }
                 _ = ticks.tick() => {
                     tick = tick.wrapping_add(1);
                     if tick.is_multiple_of(REFUSALS) {
@@ -107,6 +121,27 @@ pub(crate) async fn heed(app: App<AnyStore>, mut draining: Draining) {
         }
         told("cannot hear what other servers did", app.heed().await);
         calm.tick().await;
+    }
+}
+
+/// Follows the change of the authority, keeps a copy of how far it is, and tells machines to change their keys after a
+/// taint.
+pub(crate) async fn follow_ca(mut following: Following, mut draining: Draining) {
+    let (mut ticks, mut urging) = (every(LOOK), every(URGE));
+    let mut steps = following.app.ca_steps();
+    loop {
+        tokio::select! {
+            _ = draining.started() => break,
+            Ok(()) = steps.changed() => {}
+            _ = ticks.tick() => if let Err(error) = following.app.follow_ca().await {
+                tracing::warn!(error = &error as &dyn std::error::Error, "cannot follow the change of the authority");
+            },
+            _ = urging.tick() => {
+                told("cannot tell machines to change their keys", following.app.urge().await.map(drop));
+                continue;
+            }
+        }
+        following.copy.keep(&following.app).await;
     }
 }
 

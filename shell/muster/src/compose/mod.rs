@@ -1,6 +1,7 @@
 //! Putting a server together: this room alone names the concrete store, issuer and clock.
 
 pub(crate) mod bundle;
+mod ca_copy;
 pub(crate) mod database;
 pub(crate) mod founded;
 pub(crate) mod home;

@@ -18,7 +18,8 @@ use rustix::process::{Resource, Rlimit};
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::jobs::{self, Jobs};
+use super::ca_copy::CaCopy;
+use super::jobs::{self, Following, Jobs};
 use super::own_certificate::{Kept, OwnFiles};
 use super::seen::Seen;
 use super::store::AnyStore;
@@ -74,6 +75,7 @@ pub(crate) async fn start(home: Home, config: &Config) -> Result<Running> {
     let app = App::new(Parts { store: store.clone(), authority, pepper, ports, settings, tenant });
     app.provide(provisioners);
     let seen = joined(&app, seen).await?;
+    let copy = as_far_as_known(&app, &dir).await?;
     let state = ServerState::new(app.clone(), http(config, founded.admin, metrics.clone())?);
     let mut running = Running {
         app,
@@ -90,7 +92,7 @@ pub(crate) async fn start(home: Home, config: &Config) -> Result<Running> {
     };
     running.listen(listener, router(&state), config, metrics).await?;
     running.compat_on(config.compat.listen, own, &state).await?;
-    running.work(seen);
+    running.work(seen, copy);
     Ok(running)
 }
 
@@ -107,6 +109,23 @@ async fn joined(app: &App<AnyStore>, mut seen: Seen) -> Result<Seen> {
     }
     app.join().await.map_err(failed)?;
     Ok(seen)
+}
+
+/// Takes the authority as far as it was changed, by the database or by what this directory knows, whichever is further:
+/// before anybody is answered.
+async fn as_far_as_known(app: &App<AnyStore>, dir: &Path) -> Result<CaCopy> {
+    let failed = |error: &dyn std::error::Error| {
+        Failure::new(Exit::Config, "the certificate authority cannot be used as far as it was changed")
+            .because(error)
+            .hint("is the seal key another one? All servers of a deployment need the same")
+    };
+    let (mut copy, known) = CaCopy::read(dir)?;
+    if let Some(known) = known {
+        app.take_ca(&known).map_err(|error| failed(&error))?;
+    }
+    app.follow_ca().await.map_err(|error| failed(&error))?;
+    copy.keep(app).await;
+    Ok(copy)
 }
 
 impl Running {
@@ -135,7 +154,9 @@ impl Running {
     }
 
     /// Starts what keeps this server one of several, each on its own: none waits for another.
-    fn work(&mut self, seen: Seen) {
+    fn work(&mut self, seen: Seen, copy: CaCopy) {
+        let following = Following { app: self.app.clone(), copy };
+        self.tasks.spawn(jobs::follow_ca(following, self.draining()));
         self.tasks.spawn(jobs::keep_alive(self.app.clone(), self.draining()));
         self.watch = Some(tokio::spawn(jobs::watch(self.app.clone(), seen, self.draining())));
         self.tasks.spawn(jobs::heed(self.app.clone(), self.draining()));

@@ -6,16 +6,16 @@ use muster_lifecycle::fork::Boots;
 use muster_lifecycle::nonce::UsedNonces;
 use muster_lifecycle::{Plan, Remembered};
 use muster_model::{
-    AccessToken, AccessTokenId, Account, AccountId, AccountName, AuditId, Credential, CredentialId,
+    AccessToken, AccessTokenId, Account, AccountId, AccountName, AuditId, Ca, Credential, CredentialId,
     Deployment, EngagementVersion, Entry, EntryPlace, Grant, GrantId, HardwareId, Hold, HoldId,
     KeyFingerprint, KeyRecord, Machine, MachineId, Nick, Object, Operator, OperatorId, Presence,
     ProvisionerName, Replica, SecretId, SignedDuration, Site, SiteCode, SiteId, SiteUse, SoftwareAgent,
     Tenant, TenantId, Timestamp, Verifier,
 };
 use muster_store::{
-    AccountFilter, AgentRow, AuditFilter, AuditRecord, Decision, Fence, Joining, Listed, Lists,
-    MachineFilter, MachineRow, PageRequest, PresenceNote, Prune, Reads, SettleError, Signal, Standing, Store,
-    StoreError, Unscoped,
+    AccountFilter, AgentRow, AuditFilter, AuditRecord, Behind, BehindMachine, Decision, Fence, Joining,
+    Listed, Lists, MachineFilter, MachineRow, PageRequest, PresenceNote, Prune, Reads, SettleError, Signal,
+    Standing, Store, StoreError, Unscoped,
 };
 use muster_store_postgres::PostgresStore;
 use muster_store_sqlite::SqliteStore;
@@ -166,6 +166,10 @@ queries!(Unscoped {
     due_accounts(now: Timestamp, limit: u32) -> Vec<Account>;
     hold_anywhere(id: HoldId) -> Option<Hold>;
     deployment() -> Option<Deployment>;
+    ca() -> Option<Ca>;
+    bundle_holders() -> Vec<(u64, u64)>;
+    behind(behind: Behind) -> u64;
+    not_rotated_since(at: Timestamp) -> u64;
     newest_entry() -> Option<EntryPlace>;
     has_entry(place: EntryPlace) -> bool;
     has_entry_about(tenant: TenantId, object: Object, id: AuditId) -> bool;
@@ -186,5 +190,6 @@ queries!(Lists {
     software_agents(tenant: TenantId, page: PageRequest) -> Listed<AgentRow>;
     access_tokens(tenant: TenantId, page: PageRequest) -> Listed<AccessToken>;
     accounts(tenant: TenantId, filter: &AccountFilter, page: PageRequest) -> Listed<Account>;
+    machines_behind(tenant: TenantId, behind: Behind, limit: u32) -> Vec<BehindMachine>;
     audit(tenant: TenantId, filter: &AuditFilter) -> Vec<AuditRecord>;
 });

@@ -7,7 +7,6 @@ use muster_app::App;
 use muster_issuer::{ServerCertificate, ServerName};
 use muster_model::Timestamp;
 use muster_server::serve::{SharedTls, TlsConfigs, TlsMaterial};
-use rustls::pki_types::CertificateDer;
 
 use super::store::AnyStore;
 use crate::failure::{Exit, Failure, Result};
@@ -78,13 +77,14 @@ pub(crate) fn configs(app: &App<AnyStore>, names: &[ServerName<'static>]) -> Res
     let authority = app.authority();
     let certificate = authority.server_certificate(names, app.now()).map_err(|error| failed(&error))?;
     let ServerCertificate { chain, key, renew_at, .. } = certificate;
-    let roots = authority.roots_der().map(CertificateDer::clone).to_vec();
+    let roots = authority.roots_der().into_iter().cloned().collect();
     let trust_domain = authority.trust_domain().to_string();
     let material = TlsMaterial { chain, key, roots, trust_domain };
     Ok((TlsConfigs::new(material).map_err(|error| failed(&error))?, renew_at))
 }
 
-/// Renews the certificate once it is due. Connections that stand are not touched.
+/// Renews the certificate once it is due, or at once where another authority signs or others are trusted. Connections that
+/// stand are not touched.
 pub(crate) fn renew_when_due(
     app: &App<AnyStore>,
     names: &[ServerName<'static>],

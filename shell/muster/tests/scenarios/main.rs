@@ -8,6 +8,7 @@ mod adopted_client;
 mod audit;
 mod bad_input;
 mod browser;
+mod ca_rollover;
 mod callers;
 mod clone;
 mod command_line;

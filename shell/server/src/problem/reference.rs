@@ -51,6 +51,7 @@ fn every_refusal() -> Vec<Refusal> {
         Refusal::IdentityMismatch,
         Refusal::SlowDown { retry_after: 1 },
         Refusal::CountDiffers { expected: 0, found: 0 },
+        Refusal::TrustBehind { machines: 1 },
         Refusal::IdempotencyMismatch,
     ]
 }

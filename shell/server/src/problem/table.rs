@@ -230,9 +230,18 @@ pub(super) fn refusal_row(refusal: &Refusal) -> Row {
             "Too many requests from here.",
             "Wait as long as Retry-After says.",
         ),
-        Refusal::CountDiffers { .. } => {
-            (StatusCode::CONFLICT, Stop, "Another number of machines is meant.", "Look again with --dry-run.")
-        }
+        Refusal::CountDiffers { .. } => (
+            StatusCode::CONFLICT,
+            Stop,
+            "Another number of machines is meant.",
+            "Look again: with --dry-run, or in `muster ca status`.",
+        ),
+        Refusal::TrustBehind { .. } => (
+            StatusCode::CONFLICT,
+            Stop,
+            "Machines are not ready for it: they do not hold the new roots, or have certificates of the old ones.",
+            "See who in `muster ca status`, and wait; or go on without them: --even-so with --expect and their number.",
+        ),
         Refusal::IdempotencyMismatch => (
             StatusCode::CONFLICT,
             Stop,

@@ -7,9 +7,11 @@ use axum::extract::State;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade, close_code};
 use axum::response::Response;
+use http::HeaderMap;
 use muster_app::Store;
 use muster_app::{Channel, ChannelOrder, MachineCaller, Origin};
 use muster_wire::channel::{AgentFrame, MAX_FRAME, SUBPROTOCOL, ServerFrame};
+use muster_wire::trust::BUNDLE_HEADER;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::problem::Failure;
@@ -29,21 +31,29 @@ pub(super) async fn channel<S: Store>(
     State(state): State<ServerState<S>>,
     Extension(origin): Extension<Origin>,
     Extension(draining): Extension<Draining>,
+    headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Failure> {
     let caller = *origin.caller.machine()?;
     let upgrade = bounded(upgrade, SUBPROTOCOL, MAX_FRAME)?;
-    Ok(upgrade.on_upgrade(move |socket| held(state, caller, socket, draining)))
+    let holds = holds(&headers);
+    Ok(upgrade.on_upgrade(move |socket| held(state, (caller, holds), socket, draining)))
+}
+
+/// The version of the bundle of roots that the machine says it holds. One that says nothing, or something odd, is not sent
+/// a newer one: it would not understand.
+fn holds(headers: &HeaderMap) -> Option<u64> {
+    headers.get(BUNDLE_HEADER)?.to_str().ok()?.parse().ok().filter(|bundle| *bundle > 0)
 }
 
 /// Holds the channel until either side ends it.
 async fn held<S: Store>(
     state: ServerState<S>,
-    caller: MachineCaller,
+    (caller, holds): (MachineCaller, Option<u64>),
     mut socket: WebSocket,
     draining: Draining,
 ) {
-    let Ok(mut channel) = state.app.channel_open(&caller).await else {
+    let Ok(mut channel) = state.app.channel_open_holding(&caller, holds).await else {
         return close(&mut socket, close_code::POLICY, "connect again to learn why").await;
     };
     if greet(&state, &caller, &mut socket).await {
@@ -69,6 +79,7 @@ async fn converse<S: Store>(
     let mut pings = pings();
     let mut deadline = Instant::now() + PATIENCE;
     let mut next = 0;
+    let mut steps = state.app.ca_steps();
     loop {
         tokio::select! {
             _ = draining.started() => return close(socket, close_code::AWAY, "the server stops").await,
@@ -78,11 +89,11 @@ async fn converse<S: Store>(
                 next += 1;
                 if !give(socket, next, order).await { return }
             }
+            Ok(()) = steps.changed() => if !entrust(state, channel, socket).await { return },
             frame = socket.recv() => {
                 let Some(Ok(frame)) = frame else { return };
-                channel.heard(state.app.now());
                 deadline = Instant::now() + PATIENCE;
-                if !fits(&frame) {
+                if !hear(state, channel, &frame) {
                     return close(socket, close_code::PROTOCOL, "not a frame of muster.channel.v1").await;
                 }
             }
@@ -90,11 +101,46 @@ async fn converse<S: Store>(
     }
 }
 
-/// Whether an agent may send this. What follows a closing frame is the end of the stream.
-fn fits(frame: &Message) -> bool {
+/// Hears a frame; false where no agent sends one like it.
+fn hear<S: Store>(state: &ServerState<S>, channel: &Channel, frame: &Message) -> bool {
+    channel.heard(state.app.now());
+    match said(frame) {
+        Said::Holds(bundle) => state.app.channel_holds(channel, bundle),
+        Said::Nothing => {}
+        Said::Odd => return false,
+    }
+    true
+}
+
+/// Gives the newest bundle of roots to a machine that holds an older one, over a connection that the one it holds vouches
+/// for.
+async fn entrust<S: Store>(state: &ServerState<S>, channel: &Channel, socket: &mut WebSocket) -> bool {
+    let trust = state.app.trust();
+    match channel.bundle() {
+        Some(bundle) if bundle < trust.version => send(socket, &ServerFrame::Trust { trust }).await,
+        Some(_) | None => true,
+    }
+}
+
+/// What a frame says.
+enum Said {
+    /// The machine holds this version.
+    Holds(u64),
+    /// Nothing that changes anything here. What follows a closing frame is the end of the stream.
+    Nothing,
+    /// What no agent says.
+    Odd,
+}
+
+fn said(frame: &Message) -> Said {
     match frame {
-        Message::Ping(_) | Message::Pong(_) | Message::Close(_) => true,
-        Message::Text(_) | Message::Binary(_) => acknowledged(frame).is_some(),
+        Message::Ping(_) | Message::Pong(_) | Message::Close(_) => Said::Nothing,
+        Message::Text(text) => match serde_json::from_str(text.as_str()) {
+            Ok(AgentFrame::Holds { bundle }) => Said::Holds(bundle),
+            Ok(AgentFrame::Ack { .. }) => Said::Nothing,
+            Err(_) => Said::Odd,
+        },
+        Message::Binary(_) => Said::Odd,
     }
 }
 
@@ -126,6 +172,7 @@ fn acknowledged(frame: &Message) -> Option<u64> {
     match frame {
         Message::Text(text) => match serde_json::from_str(text.as_str()).ok()? {
             AgentFrame::Ack { id } => Some(id),
+            AgentFrame::Holds { .. } => None,
         },
         _ => None,
     }

@@ -3,6 +3,7 @@
 mod access;
 mod account;
 mod audit;
+mod ca;
 mod caller;
 mod channel;
 mod engagement;
@@ -154,6 +155,13 @@ fn access<S: Store>(routes: Routes<S>) -> Routes<S> {
         .add::<access::__path_revoke, _, _>(Administer, access::revoke::<S>)
         .add::<access::__path_login_link, _, _>(Administer, access::login_link::<S>)
         .add::<caller::__path_certify, _, _>(Administer, caller::certify::<S>)
+        .add::<ca::__path_show, _, _>(Read, ca::show::<S>)
+        .add::<ca::__path_prepare, _, _>(Administer, ca::prepare::<S>)
+        .add::<ca::__path_publish, _, _>(Administer, ca::publish::<S>)
+        .add::<ca::__path_activate, _, _>(Administer, ca::activate::<S>)
+        .add::<ca::__path_taint, _, _>(Administer, ca::taint::<S>)
+        .add::<ca::__path_remove, _, _>(Administer, ca::remove::<S>)
+        .add::<ca::__path_undo, _, _>(Administer, ca::undo::<S>)
 }
 
 /// Where machines enroll into.

@@ -125,6 +125,7 @@ fn the_table_of_problems() {
         "409 idempotency_mismatch Stop",
         "409 key_taken Rotate",
         "409 name_taken Stop",
+        "409 trust_behind Stop",
         "409 wrong_state Stop",
         "429 slow_down Retry",
         "429 too_many_holds Retry",

@@ -49,7 +49,7 @@ impl Served {
         let material = TlsMaterial {
             chain: certificate.chain,
             key: certificate.key,
-            roots: authority.roots_der().map(CertificateDer::clone).to_vec(),
+            roots: authority.roots_der().into_iter().cloned().collect(),
             trust_domain: authority.trust_domain().to_string(),
         };
         let configs = TlsConfigs::new(material).expect("configurations").shared();

@@ -9,7 +9,7 @@ use muster_testkit::{Kit, at};
 use crate::support::{database, enroll, founded, replica, replica_id};
 
 fn note(machine: &Machine, second: i64, online: bool) -> PresenceNote {
-    PresenceNote { tenant: machine.tenant, machine: machine.id, last_seen: at(second), online }
+    PresenceNote { tenant: machine.tenant, machine: machine.id, last_seen: at(second), online, bundle: None }
 }
 
 async fn presence(store: &PostgresStore, machine: &Machine) -> Presence {

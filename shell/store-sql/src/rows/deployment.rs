@@ -90,6 +90,7 @@ pub(crate) async fn apply<E: Engine>(db: &mut E, change: &DeploymentChange) -> R
         }
         DeploymentChange::Accept { incarnation, at } => (incarnation, at),
         DeploymentChange::Doubt { gap } => return doubt(db, gap).await,
+        DeploymentChange::Authority(ca) => return super::ca::put(db, ca).await,
     };
     sql::run_one(db, "begin an incarnation", BEGIN, &values![incarnation.as_bytes(), millis(*at)]).await
 }

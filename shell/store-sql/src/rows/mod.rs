@@ -4,6 +4,7 @@ pub(crate) mod access;
 pub(crate) mod account;
 pub(crate) mod agent;
 pub(crate) mod audit;
+pub(crate) mod ca;
 pub(crate) mod credential;
 pub(crate) mod deployment;
 pub(crate) mod grant;

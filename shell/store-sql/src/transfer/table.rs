@@ -80,7 +80,7 @@ tables! {
         version Int, freed_at Int) by (tenant_id, machine_id);
     engagements (tenant_id Bytes, machine_id Bytes, version Int, document Text, author Text, at Int)
         by (tenant_id, machine_id, version);
-    presence (tenant_id Bytes, machine_id Bytes, last_seen Int) by (tenant_id, machine_id);
+    presence (tenant_id Bytes, machine_id Bytes, last_seen Int, bundle Int) by (tenant_id, machine_id);
     holds (tenant_id Bytes, id Bytes, site_id Bytes, reason Text, algorithm Text, spki Bytes, fingerprint Bytes,
         hardware_id Text, hostname Text, kind Text, attributes Text, source Text, method Text, existing Bytes,
         grant_id Bytes, state Text, decided_at Int, decided_by Text, decided_machine Bytes, decided_reason Text,
@@ -94,6 +94,7 @@ tables! {
     audit (seq Int, tenant_id Bytes, id Bytes, at Int, actor Text, action Text, object Text, reason Text, source Text,
         detail Text) by (seq);
     deployment (one Int, id Bytes, proof Bytes) by (one);
+    ca (one Int, revision Int, bundle Int, phase Text, since Int, signs_since Int, before Int, sealed Bytes) by (one);
     incarnations (n Int, id Bytes, at Int, gap_incarnation Bytes, gap_seen Int, gap_found Int) by (n);
 }
 
@@ -188,11 +189,11 @@ mod tests {
         let presence = ALL.iter().find(|texts| texts.table.name == "presence").expect("it is carried");
         assert_eq!(
             presence.insert,
-            "INSERT INTO presence (tenant_id, machine_id, last_seen, online) VALUES (?1, ?2, ?3, 0)"
+            "INSERT INTO presence (tenant_id, machine_id, last_seen, bundle, online) VALUES (?1, ?2, ?3, ?4, 0)"
         );
         assert_eq!(
             presence.page,
-            "SELECT tenant_id, machine_id, last_seen FROM presence WHERE (tenant_id, machine_id) > (?1, ?2) \
+            "SELECT tenant_id, machine_id, last_seen, bundle FROM presence WHERE (tenant_id, machine_id) > (?1, ?2) \
              ORDER BY tenant_id, machine_id LIMIT ?3"
         );
         for texts in ALL.iter() {

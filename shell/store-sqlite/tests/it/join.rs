@@ -18,7 +18,7 @@ fn place() -> (TempDir, PathBuf) {
 }
 
 fn note(kit: &Kit, machine: &Machine, second: i64, online: bool) -> PresenceNote {
-    PresenceNote { tenant: kit.tenant, machine: machine.id, last_seen: at(second), online }
+    PresenceNote { tenant: kit.tenant, machine: machine.id, last_seen: at(second), online, bundle: None }
 }
 
 async fn presence(store: &SqliteStore, kit: &Kit, machine: &Machine) -> Presence {

@@ -181,8 +181,13 @@ pub async fn software_agents_are_listed_while_they_hold_a_nick_and_are_not_retir
     let state = MachineState::Retired(Retired { since: at(1), cause: RetireCause::Left, readmit: None });
     let retired = Machine { state, ..agents[2].0.clone() };
     write(store, &things, vec![AgentChange::Update(freed).into(), updated(&retired)]).await;
-    let note =
-        PresenceNote { tenant: things.tenant, machine: agents[3].0.id, last_seen: at(9), online: false };
+    let note = PresenceNote {
+        tenant: things.tenant,
+        machine: agents[3].0.id,
+        last_seen: at(9),
+        online: false,
+        bundle: None,
+    };
     store.note_presence(vec![note]).await.expect("noted");
     let mut reads = store.reader().await.expect("a reader");
     let (mut nicks, mut after) = (Vec::new(), None);

@@ -1,15 +1,16 @@
 //! The deployment itself, the places of its log, and what is forgotten with time.
 
-use muster_lifecycle::{AccessChange, Change, DeploymentChange, MemoryChange, Remembered};
+use muster_lifecycle::{AccessChange, Change, CredentialChange, DeploymentChange, MemoryChange, Remembered};
 use muster_model::{
-    AccessKind, AccessToken, AuditId, Deployment, DeploymentId, EntryPlace, Gap, IncarnationId, Object,
-    Operator, SignedDuration,
+    AccessKind, AccessToken, AuditId, Ca, CaPhase, Credential, CredentialId, CredentialKind, CredentialState,
+    Deployment, DeploymentId, EntryPlace, Gap, IncarnationId, Machine, MachineId, Minted, Object, Operator,
+    SignedDuration, Site,
 };
 
 use super::Fixture;
 use super::decisions::{Write, write};
-use super::things::{Things, at};
-use crate::{Prune, Reads, SettleError, Store, StoreError, Unscoped};
+use super::things::{Things, at, created};
+use crate::{Behind, Lists, PresenceNote, Prune, Reads, SettleError, Store, StoreError, Unscoped};
 
 async fn told<S: Store>(store: &S) -> Option<Deployment> {
     store.reader().await.expect("a reader").deployment().await.expect("an answer")
@@ -98,6 +99,100 @@ pub async fn an_entry_is_found_at_its_place_alone<F: Fixture>(fixture: &F) {
     ] {
         assert!(!reads.has_entry(nowhere).await.expect("an answer"), "{nowhere:?}");
     }
+}
+
+/// Three machines with keys: one that says nothing and one that holds the second bundle have certificates of before a time,
+/// one that holds it of after.
+async fn fleet<S: Store>(store: &S, things: &Things, site: &Site) -> [Machine; 3] {
+    let keyed = |()| {
+        let machine = things.machine(site);
+        Machine { key: Some(things.fingerprint()), enrolled_at: Some(at(1)), ..machine }
+    };
+    let [silent, told, fresh] = [(); 3].map(keyed);
+    // Before and after the time from which on certificates count.
+    let drawn = |second: i64| u64::try_from(at(second * 1000).as_millisecond()).expect("after 1970");
+    let certified = |machine: &Machine, second| {
+        let certificate = things.credential(machine);
+        let kind = CredentialKind::Certificate { key: machine.key.expect("it has one") };
+        Credential {
+            id: CredentialId::new(
+                drawn(second),
+                *things.id::<CredentialId>().as_bytes().last_chunk().expect("ten"),
+            ),
+            not_after: at(5_000_000),
+            kind,
+            ..certificate
+        }
+    };
+    let changes = [(&silent, 10), (&told, 10), (&fresh, 30)].into_iter().flat_map(|(machine, second)| {
+        let credential = certified(machine, second);
+        let minted = CredentialState::Issued(Minted::Certificate(vec![1]));
+        let issued = CredentialChange::State { credential: credential.id, state: minted };
+        [created(machine), CredentialChange::Reserve(credential).into(), issued.into()]
+    });
+    write(store, things, changes.collect()).await;
+    let says = |machine: &Machine, bundle| PresenceNote {
+        tenant: things.tenant,
+        machine: machine.id,
+        last_seen: at(1),
+        online: false,
+        bundle,
+    };
+    let notes = vec![says(&told, Some(2)), says(&fresh, Some(2)), says(&told, None)];
+    store.note_presence(notes).await.expect("noted");
+    [silent, told, fresh]
+}
+
+/// The change of the authority is one row, which only a newer one replaces; who is behind is counted by what machines said
+/// of their roots and by their certificates.
+pub async fn the_authority_only_goes_on_and_whoever_is_behind_is_counted<F: Fixture>(fixture: &F) {
+    let store = fixture.store();
+    let (things, site) = Things::in_store(store, 1).await;
+    let read = async || store.reader().await.expect("a reader").ca().await.expect("an answer");
+    assert_eq!(read().await, None);
+    let phases = [
+        CaPhase::Prepared,
+        CaPhase::Published,
+        CaPhase::Activated { before: None },
+        CaPhase::Tainted { before: Some(at(3)) },
+        CaPhase::Settled,
+    ];
+    for (revision, phase) in (1..).zip(phases) {
+        let signs_since = (revision > 2).then_some(at(7));
+        let ca = Ca { revision, bundle: revision, phase, since: at(9), signs_since, sealed: vec![1; 9] };
+        write(store, &things, vec![DeploymentChange::Authority(ca.clone()).into()]).await;
+        assert_eq!(read().await, Some(ca));
+    }
+    let [silent, told, fresh] = fleet(store, &things, &site).await;
+    let mut reads = store.reader().await.expect("a reader");
+    assert_eq!(reads.bundle_holders().await.expect("an answer"), [(0, 1), (2, 2)]);
+    let since = Some(at(20_000));
+    for (bundle, certified_since, now, expected) in [
+        (1, None, at(0), vec![&silent]),
+        (2, None, at(0), vec![&silent]),
+        (3, None, at(0), vec![&silent, &told, &fresh]),
+        (2, since, at(0), vec![&silent, &told]),
+        // What is over holds nobody back.
+        (2, since, at(6_000_000), vec![&silent]),
+    ] {
+        let behind = Behind { bundle, certified_since, now };
+        let count = reads.behind(behind).await.expect("an answer");
+        let listed = reads.machines_behind(things.tenant, behind, 9).await.expect("an answer");
+        assert_eq!(count, expected.len() as u64, "{behind:?}");
+        let mut ids: Vec<MachineId> = expected.iter().map(|machine| machine.id).collect();
+        ids.sort();
+        assert_eq!(listed.iter().map(|machine| machine.machine).collect::<Vec<_>>(), ids, "{behind:?}");
+    }
+    assert_eq!(
+        reads
+            .machines_behind(things.tenant, Behind { bundle: 9, certified_since: None, now: at(0) }, 2)
+            .await
+            .expect("an answer")
+            .len(),
+        2
+    );
+    assert_eq!(reads.not_rotated_since(at(1)).await.expect("an answer"), 0);
+    assert_eq!(reads.not_rotated_since(at(2)).await.expect("an answer"), 3);
 }
 
 const OLD: [u8; 32] = [1; 32];

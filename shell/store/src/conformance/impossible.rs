@@ -220,7 +220,7 @@ async fn rows<S: Store>(store: &S) -> Rows {
     ];
     write(store, &things, changes).await;
     let (tenant, machine_id) = (things.tenant, machine.id);
-    let note = PresenceNote { tenant, machine: machine_id, last_seen: at(0), online: true };
+    let note = PresenceNote { tenant, machine: machine_id, last_seen: at(0), online: true, bundle: None };
     store.note_presence(vec![note]).await.expect("noted");
     Rows { things, grant, machine, key, hold, credential, account, operator, token }
 }

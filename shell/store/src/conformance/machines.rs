@@ -229,6 +229,7 @@ pub async fn presence_notes_tell_the_newest<F: Fixture>(fixture: &F) {
         machine: machine.id,
         last_seen: at(millis),
         online,
+        bundle: None,
     };
     let presence = async |machine: &Machine| {
         let mut reads = store.reader().await.expect("a reader");

@@ -157,6 +157,7 @@ macro_rules! conformance {
 
             the_deployment_is_founded_once_and_remembers_its_incarnations
             an_entry_is_found_at_its_place_alone
+            the_authority_only_goes_on_and_whoever_is_behind_is_counted
             pruning_takes_what_is_old_and_nothing_else
         }
     };
