@@ -152,6 +152,7 @@ impl fmt::Display for Finding {
 #[cfg(test)]
 mod tests {
     use muster_lifecycle::Plan;
+    use muster_lifecycle::reap::Watched;
     use muster_model::{Entry, SignedDuration};
     use muster_store::{
         Decision, Fence, Joining, PresenceNote, Prune, SettleError, Signal, Standing, StoreError,
@@ -206,6 +207,10 @@ mod tests {
 
         async fn lease(&self, job: &'static str, span: SignedDuration) -> Result<Option<Fence>, StoreError> {
             self.0.lease(job, span).await
+        }
+
+        async fn note_watched(&self, fence: Fence, watched: Watched) -> Result<(), StoreError> {
+            self.0.note_watched(fence, watched).await
         }
 
         async fn prune(&self, _: Fence, _: Prune) -> Result<u64, StoreError> {

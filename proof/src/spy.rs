@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use muster_lifecycle::reap::Watched;
 use muster_lifecycle::{Change, Plan};
 use muster_model::{Entry, SignedDuration};
 use muster_store::{
@@ -70,6 +71,10 @@ impl<S: Store> Store for Spied<S> {
 
     async fn lease(&self, job: &'static str, span: SignedDuration) -> Result<Option<Fence>, StoreError> {
         self.inner.lease(job, span).await
+    }
+
+    async fn note_watched(&self, fence: Fence, watched: Watched) -> Result<(), StoreError> {
+        self.inner.note_watched(fence, watched).await
     }
 
     async fn prune(&self, fence: Fence, prune: Prune) -> Result<u64, StoreError> {

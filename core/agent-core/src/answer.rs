@@ -252,6 +252,8 @@ mod tests {
         }
         let refused = answer(401, &body(401, "not_entitled", "enroll_again")).classify();
         assert!(matches!(refused, Verdict::Refused { code, .. } if code == "not_entitled"));
+        let reaped = answer(403, &body(403, "reaped", "wait")).classify();
+        assert!(matches!(reaped, Verdict::Later { .. }), "it can be undone: nothing has ended");
         let slow = answer(429, &body(429, "slow_down", "wait")).classify();
         assert!(matches!(slow, Verdict::Later { .. }));
     }

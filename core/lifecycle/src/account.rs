@@ -141,12 +141,13 @@ fn moved(
     accounts.iter().filter_map(change).collect()
 }
 
-/// Whether this state of a machine is one that ended its credentials.
+/// Whether this state of a machine is one that ended its credentials. An end for silence did not: it can be undone.
 pub(crate) fn ends_passphrases(state: &MachineState) -> bool {
-    matches!(
-        state,
-        MachineState::Retired(_) | MachineState::Suspended(Suspended { cause: SuspendCause::Revoked(_), .. })
-    )
+    match state {
+        MachineState::Retired(_) => state.undone_until().is_none(),
+        MachineState::Suspended(Suspended { cause, .. }) => matches!(cause, SuspendCause::Revoked(_)),
+        MachineState::Pending(_) | MachineState::Active(_) => false,
+    }
 }
 
 /// The account whose passphrase a software agent is told: the first one in this order of provisioners.

@@ -5,6 +5,7 @@ use muster_model::{
     KeyStanding, Machine, MachineState, Minted, Object, Refusal, SignedDuration, Timestamp,
 };
 
+use crate::machine::over;
 use crate::plan::{Change, Context, CredentialChange, Plan};
 use crate::terms::Terms;
 
@@ -58,7 +59,7 @@ fn standing_key(machine: &Machine, key: &KeyRecord) -> Result<KeyFingerprint, Re
         {
             Ok(fingerprint)
         }
-        _ => Err(Refusal::Revoked),
+        _ => Err(over(&machine.state)),
     }
 }
 

@@ -87,7 +87,8 @@ pub fn approve(
     }
     still_open(&hold, "approve", context)?;
     // A dead key stays dead, whoever holds it: approving it would wake its machine and still let nobody in.
-    key_still_counts(by_key.as_ref()).or(Err(Refusal::WrongState { verb: "approve", state: "revoked" }))?;
+    key_still_counts(by_key.as_ref(), context.now)
+        .or(Err(Refusal::WrongState { verb: "approve", state: "revoked" }))?;
     let hardware_id = hold.claimant.hardware_id.clone().filter(|_| by_hardware.is_none());
     let may_return = existing.as_ref().is_some_and(|known| known.machine.state.may_return(context.now));
     let choice = chosen(&hold, choice, (by_key.is_some(), may_return))?;
@@ -232,7 +233,7 @@ pub fn collect(
             Err(Refusal::Rejected { reason: reason.as_ref().map(ToString::to_string) })
         }
         HoldState::Approved { .. } => {
-            key_still_counts(facts.by_key.as_ref())?;
+            key_still_counts(facts.by_key.as_ref(), context.now)?;
             let known = facts.by_key.ok_or(Refusal::UnknownMachine)?;
             collected(known, &hold, id, context, terms)
         }

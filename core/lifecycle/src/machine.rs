@@ -155,15 +155,29 @@ pub fn relabel(facts: Facts, labels: Labels, context: &Context) -> Result<Plan<M
 /// Whether a machine that showed who it is still counts: it may have ended, or changed its key, a moment later.
 ///
 /// # Errors
-/// [`Refusal::UnknownMachine`], [`Refusal::Revoked`].
+/// [`Refusal::UnknownMachine`], [`Refusal::Revoked`], [`Refusal::Reaped`].
 pub fn still_counts(machine: Option<&Machine>, key: Option<KeyFingerprint>) -> Result<&Machine, Refusal> {
     let machine = machine.ok_or(Refusal::UnknownMachine)?;
     match &machine.state {
         MachineState::Active(_) | MachineState::Suspended(_) if machine.key != key => Err(Refusal::Revoked),
         MachineState::Suspended(Suspended { cause: SuspendCause::Revoked(_), .. })
         | MachineState::Pending(_)
-        | MachineState::Retired(_) => Err(Refusal::Revoked),
+        | MachineState::Retired(_) => Err(over(&machine.state)),
         MachineState::Active(_) | MachineState::Suspended(_) => Ok(machine),
+    }
+}
+
+/// What is said to a machine that ended a moment ago. Who is told that it was revoked ends itself: not where the end can be
+/// undone.
+pub(crate) fn over(state: &MachineState) -> Refusal {
+    if state.undone_until().is_some() { Refusal::Reaped } else { Refusal::Revoked }
+}
+
+/// The same, for one that may have ended long ago.
+pub fn over_by(state: &MachineState, now: Timestamp) -> Refusal {
+    match state.undone_until() {
+        Some(until) if now <= until => Refusal::Reaped,
+        _ => Refusal::Revoked,
     }
 }
 
@@ -225,7 +239,8 @@ pub fn resume(facts: Facts, reason: Option<ReasonText>, context: &Context) -> Re
 pub fn retire(facts: Facts, cause: RetireCause, context: &Context) -> Result<Plan<Machine>, Refusal> {
     let Facts { machine, keys, credentials, grants, agent, accounts, holds } = facts;
     let machine = found(machine)?;
-    if matches!(machine.state, MachineState::Retired(_)) {
+    // What ended for its silence is sealed by its state alone: it ends for good where somebody says so.
+    if matches!(machine.state, MachineState::Retired(_)) && machine.state.undone_until().is_none() {
         return Ok(Plan::unchanged(machine));
     }
     let (action, reason) = match &cause {

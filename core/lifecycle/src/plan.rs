@@ -4,6 +4,7 @@
 
 use crate::fork::Boots;
 use crate::nonce::UsedNonces;
+use crate::reap::Stop;
 use muster_model::{
     AccessToken, AccessTokenId, Account, Ca, Credential, CredentialId, CredentialState, DeploymentId,
     EngagementVersion, Entry, Gap, Grant, GrantId, GrantState, Hold, HoldId, HoldState, IncarnationId,
@@ -83,6 +84,8 @@ pub enum DeploymentChange {
 pub enum TenantChange {
     /// A new one.
     Create(Tenant),
+    /// The reaper takes nobody of the tenant from now on; `None`: it goes on.
+    Reaper(Option<Stop>),
 }
 
 /// A change of sites.

@@ -1,31 +1,34 @@
-//! Machines that nobody hears of: when their silence counts, which of them are paused or ended for it, and the way back.
+//! Machines that nobody hears of: when their silence counts, and which of them are paused or ended for it.
 //!
 //! Silence is what was watched, not what the clock says. Time in which no server watched, or in which the clock jumped, is
 //! nobody's silence. A machine is paused for it first, and ended only after as much silence again as is configured. What it
-//! holds is sealed by its state and not ended, so that all of it is there again when a reaping is undone.
+//! holds is sealed by its state and not ended, so that all of it is there again when it comes back (`acts`).
 //!
-//! Invariant: no run takes more than its share of a fleet, and none begins while so many are due at once that the fault is
-//! more likely ours.
+//! Invariant: no run takes more than its share of a fleet, and none takes anybody while so many are due at once that the
+//! fault is more likely ours.
+
+mod acts;
 
 use muster_model::{
-    Machine, MachineId, MachineState, Object, Presence, Refusal, RetireCause, Retired, SignedDuration,
-    SuspendCause, Suspended, Timestamp,
+    Machine, MachineId, MachineState, Presence, SignedDuration, SuspendCause, Suspended, Timestamp,
 };
 
-use crate::machine::{Ends, Facts, found, moved};
-use crate::plan::{Context, Plan};
+pub use acts::{go, heard, reap, restore, stop};
 
 /// Between two looks at the fleet no more than this may pass, or nobody watched meanwhile.
 pub const BLINK: SignedDuration = SignedDuration::from_mins(15);
-/// How long a reaping can be undone.
-pub const UNDONE_FOR: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// So long whoever watches has watched before it takes anybody: after a start, when another one watched before, and when the
+/// clock jumped. Machines come back to a server within a third of it.
+pub const SETTLING: SignedDuration = SignedDuration::from_mins(30);
+/// From one run to the next.
+pub const EVERY: SignedDuration = SignedDuration::from_hours(1);
 /// What a run takes in any case, of however small a fleet.
 const AT_LEAST: u64 = 10;
 /// For so long those who were paused count as due still: a fault that creeps is a fault.
-const CREEPING: SignedDuration = SignedDuration::from_hours(24);
+pub const CREEPING: SignedDuration = SignedDuration::from_hours(24);
 
 /// A stretch of time in which the fleet was watched.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Watched {
     /// From then on.
     pub began: Timestamp,
@@ -34,12 +37,21 @@ pub struct Watched {
 }
 
 /// How long silence may last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Patience {
-    /// Until a machine is paused.
-    pub silence: SignedDuration,
-    /// From then on until it is ended; `None`: never.
+    /// Until a machine is paused; `None`: for ever.
+    pub pause_after: Option<SignedDuration>,
+    /// From then on until it is ended; `None`: for ever.
     pub retire_after: Option<SignedDuration>,
+}
+
+/// What is known of a machine's being there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Traces {
+    /// Its presence row.
+    pub presence: Presence,
+    /// When its newest credential was issued: a machine that calls without a channel is heard of by that.
+    pub issued: Option<Timestamp>,
 }
 
 /// What is to become of a machine.
@@ -49,6 +61,16 @@ pub enum Due {
     Pause,
     /// It is to be ended.
     Retire,
+}
+
+impl Due {
+    /// Its stable name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pause => "pause",
+            Self::Retire => "retire",
+        }
+    }
 }
 
 /// What a run may do.
@@ -65,14 +87,30 @@ pub enum Run {
     },
 }
 
-/// The stretch that a look at this moment belongs to: the one before, where it went on until just now, or a new one.
-pub fn watched(last: Option<Watched>, now: Timestamp) -> Watched {
-    match last {
-        Some(last) if last.until <= now && now.duration_since(last.until) <= BLINK => {
-            Watched { until: now, ..last }
-        }
-        _ => Watched { began: now, until: now },
+/// The reaper takes nobody of a tenant, since so many were due at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stop {
+    /// Since when.
+    pub since: Timestamp,
+    /// How many were due then.
+    pub due: u64,
+    /// Out of so many.
+    pub fleet: u64,
+}
+
+/// The stretch that a look at this moment belongs to: one that went on until just now, or a new one. A clock that was put
+/// back begins a new one, also where that time was watched before.
+pub fn watched(stretches: &[Watched], now: Timestamp) -> Watched {
+    let goes_on = |stretch: &&Watched| stretch.until <= now && now.duration_since(stretch.until) <= BLINK;
+    match stretches.iter().filter(goes_on).max_by_key(|stretch| stretch.until) {
+        Some(last) => Watched { until: now, ..*last },
+        None => Watched { began: now, until: now },
     }
+}
+
+/// Whether somebody who has watched for this stretch, without a break, may take anybody.
+pub fn is_settled(own: Watched) -> bool {
+    own.until.duration_since(own.began) >= SETTLING
 }
 
 /// How long was watched since a moment. Stretches may overlap, where a clock was put back: no time counts twice.
@@ -94,49 +132,56 @@ pub fn silence(stretches: &[Watched], since: Timestamp, now: Timestamp) -> Signe
     sum
 }
 
-/// When a machine was last heard of, as far as anybody knows. A machine that calls without a channel is heard of by what it
-/// was issued.
-pub fn last_heard(
-    machine: &Machine,
-    presence: Presence,
-    newest_credential: Option<Timestamp>,
-) -> Option<Timestamp> {
+/// When a machine was last heard of, as far as anybody knows.
+pub fn last_heard(machine: &Machine, traces: Traces) -> Timestamp {
     let entered = machine.enrolled_at.into_iter().chain(machine.lineage.at);
-    let known = entered.chain(presence.last_seen).chain(newest_credential);
+    let known = entered.chain(traces.presence.last_seen).chain(traces.issued);
     // Whom an operator resumed or restored has its patience anew.
     let since = matches!(machine.state, MachineState::Active(_)).then(|| machine.state.since());
-    known.chain(since).max()
+    known.chain(since).max().unwrap_or(machine.created_at)
 }
 
-/// What is to become of a machine that was last heard of then. Whoever is online is not silent; whom an operator paused is the
-/// operator's.
-pub fn due(
+/// What silence is leading to, since when it counts towards that, and how long it may last.
+fn towards(
     machine: &Machine,
-    presence: Presence,
-    heard: Option<Timestamp>,
+    traces: Traces,
     patience: Patience,
-    (stretches, now): (&[Watched], Timestamp),
-) -> Option<Due> {
-    let heard = heard.filter(|_| !presence.online)?;
+) -> Option<(Due, Timestamp, SignedDuration)> {
+    let heard = last_heard(machine, traces);
     match &machine.state {
-        MachineState::Active(_) => (silence(stretches, heard, now) >= patience.silence).then_some(Due::Pause),
+        MachineState::Active(_) => Some((Due::Pause, heard, patience.pause_after?)),
         MachineState::Suspended(Suspended { since, cause: SuspendCause::Silent }) => {
-            let since = heard.max(*since);
-            let patience = patience.retire_after?;
-            (silence(stretches, since, now) >= patience).then_some(Due::Retire)
+            // Whoever pauses nobody ends nobody: what is paused waits until the reaper is at work again.
+            patience.pause_after?;
+            Some((Due::Retire, heard.max(*since), patience.retire_after?))
         }
         MachineState::Pending(_) | MachineState::Suspended(_) | MachineState::Retired(_) => None,
     }
 }
 
-/// Whether a machine was paused for its silence so lately that it counts as due still.
-pub fn is_creeping(machine: &Machine, now: Timestamp) -> bool {
-    match &machine.state {
-        MachineState::Suspended(Suspended { since, cause: SuspendCause::Silent }) => {
-            now.duration_since(*since) < CREEPING
-        }
-        _ => false,
-    }
+/// What is to become of a machine, and when it was last heard of. Whoever is online is not silent; whom an operator paused is
+/// the operator's.
+pub fn due(
+    machine: &Machine,
+    traces: Traces,
+    patience: Patience,
+    (stretches, now): (&[Watched], Timestamp),
+) -> Option<(Due, Timestamp)> {
+    let (what, since, patience) = towards(machine, traces, patience).filter(|_| !traces.presence.online)?;
+    (silence(stretches, since, now) >= patience).then(|| (what, last_heard(machine, traces)))
+}
+
+/// When a machine is due for what silence leads to, if nobody hears of it and somebody watches until then. Never in the past:
+/// one that is due already may have to wait for its turn.
+pub fn due_at(
+    machine: &Machine,
+    traces: Traces,
+    patience: Patience,
+    (stretches, now): (&[Watched], Timestamp),
+) -> Option<Timestamp> {
+    let (_, since, patience) = towards(machine, traces, patience).filter(|_| !traces.presence.online)?;
+    let left = patience.checked_sub(silence(stretches, since, now))?;
+    now.checked_add(left.max(SignedDuration::ZERO)).ok()
 }
 
 /// What a run takes of those who are due, those first who were silent longest: at most ten machines or one in a hundred,
@@ -150,62 +195,12 @@ pub fn run(mut due: Vec<(MachineId, Due, Timestamp)>, lately: u64, fleet: u64) -
         return Run::Alarm { due: at_once, fleet };
     }
     due.sort_by_key(|(id, _, heard)| (*heard, *id));
-    let most = usize::try_from((fleet / 100).max(AT_LEAST)).unwrap_or(usize::MAX);
-    Run::Take(due.into_iter().take(most).map(|(id, what, _)| (id, what)).collect())
+    Run::Take(due.into_iter().take(share(fleet)).map(|(id, what, _)| (id, what)).collect())
 }
 
-/// Pauses or ends a machine for its silence, where it is due still.
-///
-/// # Errors
-/// [`Refusal::NotFound`].
-pub fn reap(facts: Facts, what: Due, is_due: bool, context: &Context) -> Result<Plan<Option<Due>>, Refusal> {
-    let Facts { machine, accounts, .. } = facts;
-    let machine = found(machine)?;
-    if !is_due {
-        return Ok(Plan::unchanged(None));
-    }
-    let (action, state) = match what {
-        Due::Pause => ("machine.suspend", machine.state.clone().silenced(context.now)?),
-        Due::Retire => ("machine.retire", machine.state.clone().retired(context.now, RetireCause::Silent)?),
-    };
-    let plan = moved(Machine { state, ..machine }, action, None, Ends::none(&accounts), context);
-    Ok(plan.saying("cause", "silent".to_owned()).map(|_| Some(what)))
-}
-
-/// Undoes a reaping: the machine goes on with all that it held.
-///
-/// # Errors
-/// [`Refusal::NotFound`]; [`Refusal::WrongState`] for one that was not reaped, or more than thirty days ago, or whose hardware
-/// another machine has since.
-pub fn restore(
-    facts: Facts,
-    of_its_hardware: Option<&Machine>,
-    said: Option<muster_model::ReasonText>,
-    context: &Context,
-) -> Result<Plan<Machine>, Refusal> {
-    let Facts { machine, accounts, .. } = facts;
-    let machine = found(machine)?;
-    let cannot = |state| Err(Refusal::WrongState { verb: "restore", state });
-    match &machine.state {
-        MachineState::Active(_) => return Ok(Plan::unchanged(machine)),
-        MachineState::Retired(Retired { since, cause: RetireCause::Silent, .. })
-            if context.now.duration_since(*since) > UNDONE_FOR =>
-        {
-            return cannot("too_old");
-        }
-        _ if of_its_hardware.is_some_and(|other| other.id != machine.id) => return cannot("replaced"),
-        _ => {}
-    }
-    let state = machine.state.clone().restored(context.now)?;
-    let machine = Machine { state, ..machine };
-    Ok(moved(machine, "machine.restore", said, Ends::none(&accounts), context))
-}
-
-/// Tells that a run took nobody, because too many were due at once.
-pub fn alarm(due: u64, fleet: u64, context: &Context) -> Plan<()> {
-    let mut entry = context.entry("reaper.stop", Object::Deployment, "alarm");
-    entry.detail = vec![("due", due.to_string()), ("fleet", fleet.to_string())];
-    Plan::new((), Vec::new(), entry)
+/// So many of a fleet a run takes at most.
+pub fn share(fleet: u64) -> usize {
+    usize::try_from((fleet / 100).max(AT_LEAST)).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]

@@ -109,7 +109,7 @@ pub fn shown_elsewhere(facts: &Facts, shown: &SecretHash, context: &Context) -> 
 ///
 /// # Errors
 /// [`Refusal::NotFound`] where its machine was retired: the one answer by which a client ends itself.
-/// [`Refusal::MachineSuspended`], [`Refusal::Revoked`]; [`Refusal::CredentialExpired`] for one past its life, or whose
+/// [`Refusal::Reaped`], [`Refusal::MachineSuspended`], [`Refusal::Revoked`]; [`Refusal::CredentialExpired`] for one past its life, or whose
 /// successor was used.
 pub fn counts<'m>(
     token: Option<&Credential>,
@@ -118,6 +118,7 @@ pub fn counts<'m>(
 ) -> Result<&'m Machine, Refusal> {
     let machine = machine.ok_or(Refusal::UnknownMachine)?;
     match &machine.state {
+        state if state.undone_until().is_some_and(|until| now <= until) => return Err(Refusal::Reaped),
         MachineState::Retired(_) => return Err(Refusal::NotFound { what: "machine" }),
         MachineState::Pending(_)
         | MachineState::Suspended(Suspended { cause: SuspendCause::Revoked(_), .. }) => {

@@ -20,6 +20,7 @@ use muster_model::{
 };
 
 use crate::credential::{end_all, reserve, within_grace, young_for};
+use crate::machine;
 use crate::plan::{Change, Context, CredentialChange, KeyChange, MachineChange, Plan};
 use crate::terms::Terms;
 
@@ -133,7 +134,9 @@ fn at_work(machine: Option<Machine>) -> Result<Machine, Refusal> {
     match &machine.state {
         MachineState::Retired(_)
         | MachineState::Pending(_)
-        | MachineState::Suspended(Suspended { cause: SuspendCause::Revoked(_), .. }) => Err(Refusal::Revoked),
+        | MachineState::Suspended(Suspended { cause: SuspendCause::Revoked(_), .. }) => {
+            Err(machine::over(&machine.state))
+        }
         MachineState::Active(_) | MachineState::Suspended(_) => Ok(machine),
     }
 }

@@ -48,7 +48,7 @@ pub use jiff::{SignedDuration, Timestamp};
 pub use key::{KeyAlgorithm, KeyFingerprint, KeyRecord, KeyStanding, PublicKey};
 pub use machine::{
     Active, Lineage, Machine, MachineKind, MachineState, Pending, Presence, RetireCause, Retired,
-    SuspendCause, Suspended,
+    SuspendCause, Suspended, UNDONE_FOR,
 };
 pub use payload_key::PayloadKey;
 pub use refusal::Refusal;

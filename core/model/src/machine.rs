@@ -7,7 +7,7 @@
 
 use std::net::IpAddr;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     Actor, Attributes, GrantId, HardwareId, Hostname, KeyFingerprint, Labels, MachineId, MachineName,
@@ -147,6 +147,9 @@ pub struct Retired {
     pub readmit: Option<Timestamp>,
 }
 
+/// How long the end of a machine for its silence can be undone.
+pub const UNDONE_FOR: SignedDuration = SignedDuration::from_hours(30 * 24);
+
 /// Why a machine was ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RetireCause {
@@ -226,10 +229,13 @@ impl MachineState {
         }
     }
 
-    /// A rejoin by policy, with nobody's word for it: paused until somebody confirms.
+    /// A rejoin by policy, with nobody's word for it: paused until somebody confirms. A pause for silence would end by the
+    /// next call of whoever has the new key.
     pub fn on_probation(self, now: Timestamp) -> Result<Self, Refusal> {
         match self {
-            Self::Active(_) => Ok(Self::Suspended(Suspended { since: now, cause: SuspendCause::Probation })),
+            Self::Active(_) | Self::Suspended(Suspended { cause: SuspendCause::Silent, .. }) => {
+                Ok(Self::Suspended(Suspended { since: now, cause: SuspendCause::Probation }))
+            }
             Self::Suspended(suspended) => Ok(Self::Suspended(suspended)),
             Self::Pending(_) | Self::Retired(_) => Err(self.refuse("rejoin")),
         }
@@ -245,10 +251,10 @@ impl MachineState {
         }
     }
 
-    /// A pause by an operator.
+    /// A pause by an operator. One for silence, which the machine could end itself, becomes one that it cannot.
     pub fn suspended(self, now: Timestamp, reason: Option<ReasonText>) -> Result<Self, Refusal> {
         match self {
-            Self::Active(_) => {
+            Self::Active(_) | Self::Suspended(Suspended { cause: SuspendCause::Silent, .. }) => {
                 Ok(Self::Suspended(Suspended { since: now, cause: SuspendCause::Operator(reason) }))
             }
             Self::Pending(_) | Self::Suspended(_) | Self::Retired(_) => Err(self.refuse("suspend")),
@@ -258,7 +264,10 @@ impl MachineState {
     /// A pause because two hold its key.
     pub fn quarantined(self, now: Timestamp) -> Result<Self, Refusal> {
         match self {
-            Self::Active(_) => Ok(Self::Suspended(Suspended { since: now, cause: SuspendCause::Quarantine })),
+            // A pause for silence would end with the next call of either of the two.
+            Self::Active(_) | Self::Suspended(Suspended { cause: SuspendCause::Silent, .. }) => {
+                Ok(Self::Suspended(Suspended { since: now, cause: SuspendCause::Quarantine }))
+            }
             Self::Pending(_) | Self::Suspended(_) | Self::Retired(_) => Err(self.refuse("quarantine")),
         }
     }
@@ -271,9 +280,12 @@ impl MachineState {
         }
     }
 
-    /// The end.
+    /// The end. One for silence, which could be undone, becomes one for good where somebody says so.
     pub fn retired(self, now: Timestamp, cause: RetireCause) -> Result<Self, Refusal> {
         match self {
+            Self::Retired(Retired { cause: RetireCause::Silent, .. }) if cause != RetireCause::Silent => {
+                Ok(Self::Retired(Retired { since: now, cause, readmit: None }))
+            }
             Self::Pending(_) | Self::Active(_) | Self::Suspended(_) => {
                 Ok(Self::Retired(Retired { since: now, cause, readmit: None }))
             }
@@ -286,6 +298,31 @@ impl MachineState {
         match self {
             Self::Active(_) => Ok(Self::Suspended(Suspended { since: now, cause: SuspendCause::Silent })),
             Self::Pending(_) | Self::Suspended(_) | Self::Retired(_) => Err(self.refuse("reap")),
+        }
+    }
+
+    /// The end of a pause for silence: the machine was heard of again.
+    pub fn heard(self, now: Timestamp) -> Result<Self, Refusal> {
+        match self {
+            Self::Suspended(Suspended { cause: SuspendCause::Silent, .. }) => {
+                Ok(Self::Active(Active { since: now }))
+            }
+            Self::Pending(_) | Self::Active(_) | Self::Suspended(_) | Self::Retired(_) => {
+                Err(self.refuse("hear"))
+            }
+        }
+    }
+
+    /// Whether it is paused for its silence alone.
+    pub fn is_silenced(&self) -> bool {
+        matches!(self, Self::Suspended(Suspended { cause: SuspendCause::Silent, .. }))
+    }
+
+    /// Until when the end of it can be undone, where it ended for its silence.
+    pub fn undone_until(&self) -> Option<Timestamp> {
+        match self {
+            Self::Retired(Retired { since, cause: RetireCause::Silent, .. }) => Some(*since + UNDONE_FOR),
+            Self::Pending(_) | Self::Active(_) | Self::Suspended(_) | Self::Retired(_) => None,
         }
     }
 
@@ -388,6 +425,25 @@ mod tests {
         let paused = Suspended { since: at(0), cause: SuspendCause::Silent };
         assert!(MachineState::Suspended(paused).restored(at(1)).is_ok());
         assert!(every_state().into_iter().all(|state| state.restored(at(1)).is_err()));
+    }
+
+    #[test]
+    fn who_was_silent_is_heard_again_and_an_operators_word_outweighs_the_reapers() {
+        let silent = || MachineState::Suspended(Suspended { since: at(0), cause: SuspendCause::Silent });
+        assert_eq!(silent().heard(at(1)), Ok(MachineState::Active(Active { since: at(1) })));
+        assert!(every_state().into_iter().all(|state| state.heard(at(1)).is_err()));
+        let cause = |state: Result<MachineState, Refusal>| match state {
+            Ok(MachineState::Suspended(Suspended { cause, .. })) => cause,
+            other => panic!("not paused: {other:?}"),
+        };
+        assert_eq!(cause(silent().suspended(at(1), None)), SuspendCause::Operator(None));
+        assert_eq!(cause(silent().on_probation(at(1))), SuspendCause::Probation);
+        let retired = |cause| MachineState::Retired(Retired { since: at(0), cause, readmit: None });
+        assert_eq!(retired(RetireCause::Silent).undone_until(), Some(at(30 * 24 * 3600)));
+        let ended =
+            retired(RetireCause::Silent).retired(at(1), RetireCause::Operator(None)).expect("for good");
+        assert_eq!(ended.undone_until(), None);
+        assert!(retired(RetireCause::Silent).retired(at(1), RetireCause::Silent).is_err());
     }
 
     #[test]

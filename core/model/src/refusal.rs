@@ -31,6 +31,10 @@ pub enum Refusal {
     /// that it was revoked.
     #[error("the machine was retired")]
     MachineRetired,
+    /// The machine was ended because nothing was heard of it for long. That can still be undone, so that nobody is told that
+    /// a key or an identity is over.
+    #[error("the machine was retired for its silence")]
+    Reaped,
     /// A person turned this enrollment away.
     #[error("rejected by an operator")]
     Rejected {
@@ -155,6 +159,7 @@ impl Refusal {
             Self::RotationNeeded => "rotation_needed",
             Self::UnknownMachine => "unknown_machine",
             Self::MachineRetired => "retired",
+            Self::Reaped => "reaped",
             Self::Rejected { .. } => "rejected",
             Self::MachineSuspended => "suspended",
             Self::TooManyHolds => "too_many_holds",

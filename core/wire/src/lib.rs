@@ -19,6 +19,7 @@ pub mod hold;
 pub mod invite;
 pub mod machine;
 pub mod problem;
+pub mod reaper;
 pub mod replica;
 pub mod rotate;
 pub mod signature;

@@ -85,6 +85,9 @@ pub struct MachineDetail {
     /// How it stands with replacing its key; absent for a machine without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rotation: Option<Rotation>,
+    /// What its silence leads to; absent for a machine that is heard of, or whose silence leads to nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub silence: Option<Silence>,
     /// Its credentials, the newest first, at most 50.
     pub credentials: Vec<Credential>,
     /// Its accounts in other systems that are not removed, at most 64.
@@ -122,6 +125,31 @@ pub struct Rotation {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub ordered_at: Option<Timestamp>,
+}
+
+/// What the silence of a machine leads to. Times to come hold if nothing is heard of it, and if the fleet is watched all the
+/// while.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Silence {
+    /// When it was last heard of.
+    #[schema(value_type = String, format = DateTime)]
+    pub last_heard: Timestamp,
+    /// When it was paused for its silence, where it is. It goes on by itself when it is heard of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub paused_at: Option<Timestamp>,
+    /// When it is due to be paused for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub pauses_at: Option<Timestamp>,
+    /// When it is due to be ended for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub retires_at: Option<Timestamp>,
+    /// Of a machine that was ended for its silence: until then an operator can restore it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub restorable_until: Option<Timestamp>,
 }
 
 /// A credential, as people see it.

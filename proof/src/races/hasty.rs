@@ -3,6 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use muster_lifecycle::Plan;
+use muster_lifecycle::reap::Watched;
 use muster_model::{Entry, Refusal, SignedDuration};
 use muster_store::{
     Decision, Fence, Joining, PresenceNote, Prune, Reads, SettleError, Signal, Standing, Store, StoreError,
@@ -84,6 +85,10 @@ impl Store for Hasty {
 
     async fn lease(&self, job: &'static str, span: SignedDuration) -> Result<Option<Fence>, StoreError> {
         self.0.lease(job, span).await
+    }
+
+    async fn note_watched(&self, fence: Fence, watched: Watched) -> Result<(), StoreError> {
+        self.0.note_watched(fence, watched).await
     }
 
     async fn prune(&self, fence: Fence, prune: Prune) -> Result<u64, StoreError> {

@@ -18,6 +18,7 @@ mod holds;
 mod machines;
 mod page;
 mod path;
+mod reaper;
 mod replicas;
 mod request;
 mod sites;

@@ -61,6 +61,11 @@ impl Client {
         self.post(&path(&["machines", id, "readmit"])?, request).await
     }
 
+    /// Undoes that a machine was paused or ended for its silence.
+    pub async fn restore_machine(&self, id: &str, reason: Option<String>) -> Result<Machine, ClientError> {
+        self.post(&path(&["machines", id, "restore"])?, &Reasoned { reason }).await
+    }
+
     /// Ends one credential of a machine, or all.
     pub async fn revoke_machine(&self, id: &str, request: &Revoke) -> Result<Revoked, ClientError> {
         self.post(&path(&["machines", id, "revoke"])?, request).await

@@ -9,7 +9,7 @@ use muster_lifecycle::rotate::Right;
 use muster_lifecycle::{Context, MemoryChange, Plan};
 use muster_model::{
     AccessKind, Credential, CredentialState, EndReason, KeyFingerprint, KeyRecord, KeyStanding, Machine,
-    MachineState, Object, PublicKey, Refusal, Secret, SecretKind, TenantId,
+    MachineState, Object, PublicKey, Refusal, Secret, SecretKind, TenantId, Timestamp,
 };
 use muster_store::{Decision, Reads, Store, StoreError, Unscoped};
 use muster_wire::rotate::Slot;
@@ -60,25 +60,26 @@ impl<S: Store> App<S> {
         // another certificate by a signature.
         if self.authority().is_doubtful(der) {
             let key = key.ok_or(Refusal::NotAuthenticated { cause: "key_unknown" })?;
-            key_counts(&machine, &key)?;
+            key_counts(&machine, &key, self.now())?;
             return Err(Refusal::CredentialExpired.into());
         }
         if credential.is_none() {
             drop(reads);
             if let Err(error) = self.adopt(der, &identity).await {
-                return Err(unknown_credential(&machine, key.as_ref(), error));
+                return Err(unknown_credential(&machine, key.as_ref(), error, self.now()));
             }
             reads = self.reader().await?;
             key = reads.key(tenant, identity.key.fingerprint()).await?;
             credential = reads.credential(tenant, identity.credential).await?;
         }
         let key = key.ok_or(Refusal::NotAuthenticated { cause: "key_unknown" })?;
-        key_counts(&machine, &key)?;
+        key_counts(&machine, &key, self.now())?;
         let credential = credential.ok_or(Refusal::NotAuthenticated { cause: "credential_unknown" })?;
         credential_counts(&credential, &machine)?;
         drop(reads);
         let expired = self.now() >= credential.not_after;
         let right = self.right_of(&machine, &key, slot.map(|slot| slot.base)).await?;
+        let machine = self.proved_itself(machine, right, expired).await?;
         let proof = Proof::Key(identity.key.fingerprint());
         let caller = machine_caller(&machine, proof, expired);
         Ok(Caller::Machine(MachineCaller { right, slot: slot.copied(), ..caller }))
@@ -135,13 +136,14 @@ impl<S: Store> App<S> {
             drop(reads);
             return Err(self.unknown_machine().await);
         };
-        key_counts(&machine, record)?;
+        key_counts(&machine, record, self.now())?;
         let credentials = reads.open_credentials(*tenant, machine.id).await?;
         drop(reads);
         self.use_nonce(*tenant, &machine, verified, origin).await?;
         let now = self.now();
         let expired = !credentials.iter().any(|credential| credential.is_live(now));
         let right = self.right_of(&machine, record, Some(base)).await?;
+        let machine = self.proved_itself(machine, right, expired).await?;
         let caller = machine_caller(&machine, Proof::Key(fingerprint), expired);
         let slot = Some(Slot { base, boot, counter });
         Ok(Caller::Machine(MachineCaller { right, slot, ..caller }))
@@ -235,30 +237,39 @@ impl<S: Store> App<S> {
             return Err(self.unknown_machine().await);
         };
         if matches!(machine.state, MachineState::Retired(_)) {
-            return Err(Refusal::MachineRetired.into());
+            return Err(retired(&machine, self.now(), Refusal::MachineRetired).into());
         }
         credential_counts(&credential, &machine)?;
         if self.now() >= credential.not_after {
             return Err(Refusal::Revoked.into());
         }
-        Ok((credential, machine))
+        Ok((credential, self.heard_again(machine).await?))
+    }
+
+    /// A machine that showed its key is heard of, unless what it showed is good for the next one alone.
+    async fn proved_itself(&self, machine: Machine, right: Right, expired: bool) -> Result<Machine, Error> {
+        match right {
+            Right::Everything if !expired => self.heard_again(machine).await,
+            Right::Everything | Right::Rotation => Ok(machine),
+        }
     }
 }
 
 /// What is said of a certificate of ours that is in no row. Its holder may still have a key that counts: that one gets
 /// another certificate by its signature, and need not wait until this one is over.
-fn unknown_credential(machine: &Machine, key: Option<&KeyRecord>, error: Error) -> Error {
+fn unknown_credential(machine: &Machine, key: Option<&KeyRecord>, error: Error, now: Timestamp) -> Error {
     let is_unknown = matches!(error, Error::Refused(Refusal::NotAuthenticated { .. }));
     match key.filter(|_| is_unknown) {
-        Some(key) => key_counts(machine, key).err().unwrap_or(Refusal::CredentialExpired).into(),
+        Some(key) => key_counts(machine, key, now).err().unwrap_or(Refusal::CredentialExpired).into(),
         None => error,
     }
 }
 
 /// A key that was proved counts while its machine has it for anything.
-fn key_counts(machine: &Machine, key: &KeyRecord) -> Result<(), Refusal> {
+fn key_counts(machine: &Machine, key: &KeyRecord, now: Timestamp) -> Result<(), Refusal> {
     match (&machine.state, key.standing) {
-        (MachineState::Retired(_), _) | (_, KeyStanding::Revoked) => Err(Refusal::Revoked),
+        (_, KeyStanding::Revoked) => Err(Refusal::Revoked),
+        (MachineState::Retired(_), _) => Err(retired(machine, now, Refusal::Revoked)),
         (_, KeyStanding::Superseded) => Err(Refusal::Superseded),
         (_, KeyStanding::Current | KeyStanding::Proposed | KeyStanding::Previous)
             if key.machine == machine.id =>
@@ -268,6 +279,14 @@ fn key_counts(machine: &Machine, key: &KeyRecord) -> Result<(), Refusal> {
         (_, KeyStanding::Current | KeyStanding::Proposed | KeyStanding::Previous) => {
             Err(Refusal::IdentityMismatch)
         }
+    }
+}
+
+/// What is said of a machine that ended: where that can be undone, nothing by which it would end itself.
+fn retired(machine: &Machine, now: Timestamp, for_good: Refusal) -> Refusal {
+    match machine.state.undone_until() {
+        Some(until) if now <= until => Refusal::Reaped,
+        _ => for_good,
     }
 }
 

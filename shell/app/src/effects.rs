@@ -88,6 +88,8 @@ pub(crate) fn order(machine: &Machine, key_ended: bool) -> ChannelOrder {
         }
         MachineState::Active(_) | MachineState::Pending(_) => (Order::Resume, None, false),
         MachineState::Suspended(_) => (Order::Suspend, said(machine), false),
+        // Who is told to retire ends itself, and this can be undone.
+        state if state.undone_until().is_some() => (Order::Suspend, said(machine), true),
         MachineState::Retired(_) => (Order::Retire, said(machine), true),
     };
     ChannelOrder { order, reason, last }

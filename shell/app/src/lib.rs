@@ -40,6 +40,7 @@ mod ports;
 mod presence;
 mod provision;
 mod readmit;
+mod reaper;
 mod refusals;
 mod renew;
 mod replica;
@@ -73,11 +74,14 @@ pub use muster_lifecycle::account::Outcome as Delivered;
 /// Which machines have accounts in other systems without anybody ordering them.
 pub use muster_lifecycle::account::Rule as AccountRule;
 pub use muster_lifecycle::ca::Step as CaStep;
+/// How long silence may last.
+pub use muster_lifecycle::reap::Patience;
 pub use muster_lifecycle::rotate::Right;
 pub use nonce::Nonces;
 pub use ports::Ports;
 pub use presence::{Channel, ChannelOrder, Registry};
 pub use provision::{Doing, Found, Order, Provisioner, Provisioners, Round};
+pub use reaper::Reaped;
 pub use session::{Registered, Session};
 pub use settings::{AgentSettings, Settings};
 pub use site::{SiteGeneration, SiteRef};
@@ -107,6 +111,7 @@ struct Inner<S> {
     nonces: Nonces,
     kdf: kdf::Kdf,
     contests: contest::Contests,
+    reaper: reaper::Reaper,
     /// The connectors to other systems, once they are given.
     provisioners: OnceLock<Provisioners>,
 }
@@ -158,6 +163,7 @@ impl<S: Store> App<S> {
             nonces,
             kdf: kdf::Kdf::new(),
             contests: contest::Contests::default(),
+            reaper: reaper::Reaper::default(),
             provisioners: OnceLock::new(),
         };
         Self { inner: Arc::new(inner) }

@@ -2,6 +2,7 @@
 
 use muster_lifecycle::grant::NewGrant;
 use muster_lifecycle::machine::{self, Facts, NewMachine, Revoked};
+use muster_lifecycle::reap::Traces;
 use muster_lifecycle::repeat::{self, Mark};
 use muster_lifecycle::{Context, Plan, Remembered};
 use muster_model::{
@@ -68,8 +69,14 @@ impl<S: Store> App<S> {
             Some(key) => reads.boots(tenant, key).await?,
             None => None,
         };
+        drop(reads);
         let (now, key_life) = (self.now(), self.inner.settings.terms.key_life);
+        let issued = credentials.iter().map(|credential| credential.not_before).max();
+        let mut presence = row.presence;
+        presence.online |= self.inner.registry.holder(id).is_some();
+        let silence = self.silence_of(&row.machine, Traces { presence, issued }).await?;
         Ok(wire::MachineDetail {
+            silence,
             words: muster_wire::words(row.machine.key),
             rotation: views::rotation(&row.machine, (&keys, boots.as_ref()), key_life, now),
             machine: self.view(row),

@@ -338,15 +338,21 @@ impl<S: Store> App<S> {
         let mut reads = self.reader().await?;
         let machine = reads.machine(caller.tenant, caller.machine).await?;
         let machine = machine.ok_or(Refusal::UnknownMachine)?;
-        match holder(&mut reads, &machine, caller.proof, self.now()).await? {
+        let holder = holder(&mut reads, &machine, caller.proof, self.now()).await?;
+        let record = match caller.proof.key() {
+            Some(key) => reads.key(caller.tenant, key).await?,
+            None => None,
+        };
+        drop(reads);
+        match holder {
             Holder::Itself => {}
             Holder::Rotated => return Err(Refusal::RotationNeeded.into()),
+            // Nobody is told that it ended where that can be undone.
+            Holder::Ended if machine.state.undone_until().is_some() => return Err(Refusal::Reaped.into()),
             Holder::Ended => return Err(Refusal::Revoked.into()),
         }
-        let Some(key) = caller.proof.key() else { return Ok(()) };
-        let record = reads.key(caller.tenant, key).await?;
-        let is_ordered = record.is_some_and(|record| record.ordered_at.is_some());
-        if is_ordered || self.must_rotate(&machine) {
+        let machine = self.heard_again(machine).await?;
+        if record.is_some_and(|record| record.ordered_at.is_some() || self.must_rotate(&machine)) {
             let order = effects::ordered(MachineOrder::Rotate);
             self.inner.registry.order_holder(caller.machine, caller.proof, order);
         }

@@ -119,6 +119,7 @@ impl<S: Store> App<S> {
         let secret = Secret::presented(shown, SecretKind::Refresh);
         let known = self.reader().await?.credential_by_secret(secret.id()).await?;
         let Some(known) = known else { return Err(self.unknown_session().await) };
+        self.heard_by_refresh(&known, &secret).await?;
         let next = self.inner.pepper.derived(SecretKind::Refresh, &secret);
         let presented = Presented {
             hash: self.inner.pepper.hash(&secret),
@@ -131,6 +132,19 @@ impl<S: Store> App<S> {
         match self.settle(origin, decision).await? {
             Outcome::Refreshed { machine, token } => self.session(&machine, &token, &next, serving).await,
             Outcome::Copied => Err(self.refuse(origin, Refresh::NAME, Refusal::Revoked).await),
+        }
+    }
+
+    /// A machine that comes for its next token is heard of, where the one that it shows counts but for its pause.
+    async fn heard_by_refresh(&self, known: &Credential, shown: &Secret) -> Result<(), Error> {
+        let machine = self.reader().await?.machine(known.tenant, known.machine).await?;
+        let counts = refresh::counts(Some(known), machine.as_ref(), self.now());
+        let is_shown = known.kind.hash() == Some(self.inner.pepper.hash(shown));
+        match (counts.err(), machine) {
+            (Some(Refusal::MachineSuspended), Some(machine)) if is_shown => {
+                self.heard_again(machine).await.map(drop)
+            }
+            _ => Ok(()),
         }
     }
 
@@ -156,7 +170,13 @@ impl<S: Store> App<S> {
     /// [`refresh::counts`] refuses.
     pub async fn by_session(&self, token: &str, origin: &Origin) -> Result<Caller, Error> {
         let shown = self.named_by(token).ok_or(Refusal::NotAuthenticated { cause: "session_token" })?;
-        let Facts { token, machine, .. } = shown.facts(&mut self.reader().await?).await?;
+        let Facts { token, mut machine, .. } = shown.facts(&mut self.reader().await?).await?;
+        // Its token counts but for the pause.
+        if let Err(Refusal::MachineSuspended) = refresh::counts(token.as_ref(), machine.as_ref(), self.now())
+            && let Some(paused) = machine.take()
+        {
+            machine = Some(self.heard_again(paused).await?);
+        }
         if machine.is_none() || token.is_none() {
             return Err(self.unknown_session().await);
         }

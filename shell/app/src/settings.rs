@@ -2,6 +2,7 @@
 
 use muster_lifecycle::Terms;
 use muster_lifecycle::fork::OnCopy;
+use muster_lifecycle::reap::Patience;
 use muster_model::{PayloadKey, SignedDuration, SiteCode};
 
 /// What the operator configured.
@@ -23,6 +24,8 @@ pub struct Settings {
     pub hold_cap: u32,
     /// Where the data are, for operators on the server's own host.
     pub data_dir: Option<String>,
+    /// How long machines may be silent.
+    pub patience: Patience,
     /// Of software agents.
     pub agents: AgentSettings,
 }
@@ -59,6 +62,7 @@ impl Settings {
             poll_after: 2,
             hold_cap: 1000,
             data_dir: None,
+            patience: Patience::default(),
             agents: AgentSettings::default(),
         }
     }

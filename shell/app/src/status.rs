@@ -1,6 +1,6 @@
 //! The deployment at a glance, and whom to trust.
 
-use muster_model::SignedDuration;
+use muster_model::{SignedDuration, TenantId};
 use muster_store::{Lists, Store, StoreError};
 use muster_wire::status::{MachineCounts, Status};
 use muster_wire::trust::{JoinMethod, Trust};
@@ -50,11 +50,11 @@ impl<S: Store> App<S> {
             holds_open,
             ca_expires: authority.issuing_not_after(),
             data_dir: self.inner.settings.data_dir.clone().filter(|_| origin.caller.is_local()),
-            warnings: self.warnings().await,
+            warnings: self.warnings(tenant).await,
         })
     }
 
-    async fn warnings(&self) -> Vec<String> {
+    async fn warnings(&self, tenant: TenantId) -> Vec<String> {
         let mut warnings = Vec::new();
         let end = self.authority().issuing_not_after();
         if end.duration_since(self.now()) < CA_WARNING {
@@ -66,6 +66,10 @@ impl<S: Store> App<S> {
                  nothing is changed until: muster restore accept",
                 gap.seen, gap.found
             ));
+        }
+        match self.reaper_warning(tenant).await {
+            Ok(warning) => warnings.extend(warning),
+            Err(error) => warnings.push(format!("whether the reaper stopped cannot be read: {error}")),
         }
         if let Err(error) = self.inner.store.check().await {
             warnings.push(format!("the store cannot be written to: {error}"));

@@ -105,6 +105,9 @@ pub(crate) enum Command {
     /// The audit log: who did what, to what, why, from where.
     #[command(subcommand)]
     Audit(commands::audit::Audit),
+    /// The reaper: what is done about machines of which nothing is heard.
+    #[command(subcommand)]
+    Reaper(commands::reaper::Reaper),
     /// The servers of the deployment, and what a further one needs.
     #[command(subcommand)]
     Replica(commands::replica::Replica),

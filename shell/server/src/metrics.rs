@@ -66,5 +66,17 @@ fn describe() {
         "muster_forks_total",
         "Times it showed that two hold the key of one machine, by what showed it."
     );
+    metrics::describe_counter!(
+        "muster_reaper_total",
+        "Machines that were paused or retired because nothing was heard of them."
+    );
+    metrics::describe_gauge!(
+        "muster_reaper_due",
+        "Machines that were due for that at the last run of this server."
+    );
+    metrics::describe_gauge!(
+        "muster_reaper_stopped",
+        "Tenants of whom this server took nobody at its last run, because too many were due at once."
+    );
     metrics::describe_gauge!("muster_machines_online", "Machines that hold a channel now.");
 }

@@ -40,3 +40,17 @@ CREATE TABLE ca (
     sealed      bytea NOT NULL
 );
 ALTER TABLE presence ADD COLUMN bundle bigint;            -- the roots that the machine says it holds
+
+-- When somebody watched the fleet: only such time is anybody's silence. A bounded number of stretches is kept.
+CREATE TABLE watched (
+    began bigint NOT NULL PRIMARY KEY,
+    until bigint NOT NULL
+) WITH (fillfactor = 50);
+
+-- Tenants of whom the reaper takes nobody, because too many were due at once.
+CREATE TABLE reaper (
+    tenant_id  bytea NOT NULL PRIMARY KEY,
+    stopped_at bigint NOT NULL,
+    due        bigint NOT NULL,
+    fleet      bigint NOT NULL
+);

@@ -14,6 +14,7 @@ use std::net::IpAddr;
 use futures_util::future::try_join;
 use muster_lifecycle::fork::Boots;
 use muster_lifecycle::nonce::UsedNonces;
+use muster_lifecycle::reap::Stop;
 use muster_lifecycle::{Change, GrantChange, HoldChange, MachineChange, Plan, Remembered};
 use muster_model::{
     AccessToken, AccessTokenId, Account, AccountId, AccountName, AuditId, Ca, Credential, CredentialId,
@@ -407,6 +408,11 @@ impl Reads for Guarded<'_> {
 
     async fn boots(&mut self, tenant: TenantId, key: KeyFingerprint) -> Answered<Option<Boots>> {
         under!(self, tenant, Owner::Boots(key), boots(tenant, key))
+    }
+
+    async fn reaper_stop(&mut self, tenant: TenantId) -> Answered<Option<Stop>> {
+        // Whoever changes it has the one lease for that.
+        self.view.reaper_stop(tenant).await
     }
 }
 

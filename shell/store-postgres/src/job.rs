@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use muster_lifecycle::reap::Watched;
 use muster_lifecycle::{Change, MachineChange, Plan};
 use muster_model::Entry;
-use muster_store::{Decision, PresenceNote, SettleError, Signal, StoreError};
+use muster_store::{Decision, Fence, PresenceNote, SettleError, Signal, StoreError};
 use muster_store_sql::invariant;
 use tokio::sync::oneshot;
 
@@ -253,5 +254,24 @@ impl Write for Presences {
     fn write<'w>(&'w self, batch: &'w Batch<'_>, _: usize) -> BoxFuture<'w, Result<u64, StoreError>> {
         batch.effects(|effects| self.0.iter().for_each(|note| effects.presence(note)));
         Box::pin(async { Ok(self.0.len() as u64) })
+    }
+}
+
+/// That the fleet was watched, under a lease.
+pub(crate) struct Watching {
+    pub(crate) fence: Fence,
+    pub(crate) watched: Watched,
+}
+
+impl Write for Watching {
+    const NAME: &'static str = "note_watched";
+
+    fn write<'w>(&'w self, batch: &'w Batch<'_>, who: usize) -> BoxFuture<'w, Result<u64, StoreError>> {
+        Box::pin(async move {
+            let mut session = Session::new(batch, who);
+            fence::check(&mut session, self.fence).await?;
+            muster_store_sql::note_watched(&mut session, self.watched).await?;
+            Ok(1)
+        })
     }
 }

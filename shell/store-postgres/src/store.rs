@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use futures_util::FutureExt;
 use muster_lifecycle::Plan;
+use muster_lifecycle::reap::Watched;
 use muster_model::{Entry, SignedDuration};
 use muster_store::{
     Decision, Fence, Joining, PresenceNote, Prune, SettleError, Signal, Standing, Store, StoreError,
@@ -17,7 +18,7 @@ use tokio::task::JoinHandle;
 use crate::common::{Common, Queued};
 use crate::control::Control;
 use crate::failure::unavailable;
-use crate::job::{Job, Note, Presences, Settle, Tell, Write};
+use crate::job::{Job, Note, Presences, Settle, Tell, Watching, Write};
 use crate::lane::Lane;
 use crate::listen::listen;
 use crate::open::{self, OpenError};
@@ -231,6 +232,10 @@ impl Store for PostgresStore {
 
     async fn lease(&self, job: &'static str, span: SignedDuration) -> Result<Option<Fence>, StoreError> {
         self.inner.control.lease(job, span).await
+    }
+
+    async fn note_watched(&self, fence: Fence, watched: Watched) -> Result<(), StoreError> {
+        self.note(Watching { fence, watched }).await.map(drop)
     }
 
     async fn prune(&self, fence: Fence, prune: Prune) -> Result<u64, StoreError> {

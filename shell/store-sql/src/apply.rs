@@ -49,7 +49,7 @@ pub async fn prune<E: Engine>(db: &mut E, prune: &Prune) -> Result<u64, StoreErr
 async fn apply<E: WriteDialect>(db: &mut E, tenant: TenantId, change: &Change) -> Result<(), StoreError> {
     match change {
         Change::Deployment(change) => deployment::apply(db, change).await,
-        Change::Tenant(change) => site::apply_tenant(db, change).await,
+        Change::Tenant(change) => site::apply_tenant(db, tenant, change).await,
         Change::Site(change) => site::apply(db, change).await,
         Change::Grant(change) => grant::apply(db, tenant, change).await,
         Change::Machine(change) => machine::apply(db, change).await,
@@ -82,6 +82,7 @@ fn of_tenant(change: &Change, tenant: TenantId) -> Result<(), StoreError> {
         Change::Access(AccessChange::CreateToken(token)) => token.tenant,
         Change::Account(AccountChange::Create(account) | AccountChange::Update(account)) => account.tenant,
         Change::Deployment(_)
+        | Change::Tenant(TenantChange::Reaper(_))
         | Change::Machine(MachineChange::Order { .. })
         | Change::Grant(GrantChange::Draw { .. } | GrantChange::Prove { .. } | GrantChange::End { .. })
         | Change::Key(_)

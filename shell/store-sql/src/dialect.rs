@@ -27,6 +27,8 @@ pub struct Texts {
     pub sift_state: &'static str,
     /// The same, of a site: tenant, state, number, site.
     pub sift_site_and_state: &'static str,
+    /// A page of those in a state that nobody heard of since a time: tenant, after, limit, state, time.
+    pub quiet: &'static str,
 }
 
 /// What is read in different ways.
@@ -138,6 +140,17 @@ macro_rules! texts {
                 "WHERE m.tenant_id = ?1 AND m.state = ?2 AND m.n > ?3"),
             sift_site_and_state: $crate::texts!(@of $join, $presence, $with,
                 "WHERE m.tenant_id = ?1 AND m.state = ?2 AND m.n > ?3 AND m.site_id = ?4"),
+            // Most are online, or were a moment ago: they go before their credentials are looked at.
+            quiet: concat!(
+                "SELECT * FROM (SELECT ", $crate::machine_columns!(), ", ", $presence,
+                ", (SELECT max(c.not_before) FROM credentials c WHERE c.tenant_id = m.tenant_id
+                    AND c.machine_id = m.id) AS issued
+                FROM machines m LEFT JOIN presence p ON p.tenant_id = m.tenant_id AND p.machine_id = m.id ", $with,
+                " WHERE m.tenant_id = ?1 AND m.state = ?4 AND m.id > ?2 AND m.state_since <= ?5
+                    AND (m.state = 'active' OR m.state_cause = 'silent')) AS quiet
+                WHERE online = 0 AND coalesce(last_seen, 0) <= ?5 AND coalesce(enrolled_at, 0) <= ?5
+                    AND coalesce(entered_at, 0) <= ?5 AND coalesce(issued, 0) <= ?5 ORDER BY id LIMIT ?3"
+            ),
         }
     };
     (@of $join:expr, $presence:expr, $with:expr, $tail:literal) => {

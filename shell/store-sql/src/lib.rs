@@ -24,4 +24,5 @@ pub use dialect::{Dialect, Texts, WriteDialect};
 pub use engine::{Cell, Engine, Row, Value};
 pub use failure::invariant;
 pub use rows::machine_list::{machine_row, place};
+pub use rows::reaper::note_watched;
 pub use view::View;

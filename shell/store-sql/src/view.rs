@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use muster_lifecycle::Remembered;
 use muster_lifecycle::fork::Boots;
 use muster_lifecycle::nonce::UsedNonces;
+use muster_lifecycle::reap::{Due, Stop, Watched};
 use muster_model::{
     AccessToken, AccessTokenId, Account, AccountId, AccountName, AuditId, Ca, Credential, CredentialId,
     Deployment, EngagementVersion, EntryPlace, Grant, GrantId, HardwareId, Hold, HoldId, KeyFingerprint,
@@ -13,13 +14,13 @@ use muster_model::{
 };
 use muster_store::{
     AccountFilter, AgentRow, AuditFilter, AuditRecord, Behind, BehindMachine, Listed, Lists, MachineFilter,
-    MachineRow, PageRequest, Reads, StoreError, Unscoped,
+    MachineRow, PageRequest, QuietRow, Reads, StoreError, Unscoped,
 };
 
 use crate::dialect::Dialect;
 use crate::rows::{
     access, account, agent, audit, ca, credential, deployment, grant, hold, key, machine, machine_list,
-    memory, presence, site,
+    memory, presence, reaper, site,
 };
 
 /// The queries of the port on an engine, each of one moment where the engine's transaction is.
@@ -157,6 +158,10 @@ impl<E: Dialect> Reads for View<E> {
     async fn boots(&mut self, tenant: TenantId, key: KeyFingerprint) -> Answered<Option<Boots>> {
         memory::boots(&mut self.0, tenant, key).await
     }
+
+    async fn reaper_stop(&mut self, tenant: TenantId) -> Answered<Option<Stop>> {
+        reaper::stop(&mut self.0, tenant).await
+    }
 }
 
 impl<E: Dialect> Unscoped for View<E> {
@@ -285,6 +290,22 @@ impl<E: Dialect> Lists for View<E> {
         limit: u32,
     ) -> Answered<Vec<BehindMachine>> {
         E::aside(ca::machines_behind(&mut self.0, tenant, behind, limit)).await
+    }
+
+    async fn watched(&mut self) -> Answered<Vec<Watched>> {
+        reaper::watched(&mut self.0).await
+    }
+    async fn quiet(
+        &mut self,
+        tenant: TenantId,
+        due: Due,
+        since: Timestamp,
+        page: PageRequest,
+    ) -> Answered<Listed<QuietRow>> {
+        E::aside(reaper::quiet(&mut self.0, tenant, due, since, page)).await
+    }
+    async fn count_silenced(&mut self, tenant: TenantId, since: Timestamp) -> Answered<u64> {
+        E::aside(reaper::count_silenced(&mut self.0, tenant, since)).await
     }
     async fn audit(&mut self, tenant: TenantId, filter: &AuditFilter) -> Answered<Vec<AuditRecord>> {
         E::aside(audit::page(&mut self.0, tenant, filter)).await

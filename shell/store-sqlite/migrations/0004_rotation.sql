@@ -43,4 +43,18 @@ CREATE TABLE ca (
 ) STRICT;
 ALTER TABLE presence ADD COLUMN bundle INTEGER;           -- the roots that the machine says it holds
 
+-- When somebody watched the fleet: only such time is anybody's silence. A bounded number of stretches is kept.
+CREATE TABLE watched (
+    began INTEGER NOT NULL PRIMARY KEY,
+    until INTEGER NOT NULL
+) STRICT;
+
+-- Tenants of whom the reaper takes nobody, because too many were due at once.
+CREATE TABLE reaper (
+    tenant_id  BLOB NOT NULL PRIMARY KEY,
+    stopped_at INTEGER NOT NULL,
+    due        INTEGER NOT NULL,
+    fleet      INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
 PRAGMA user_version = 4;

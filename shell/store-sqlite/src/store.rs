@@ -7,6 +7,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use muster_lifecycle::Plan;
+use muster_lifecycle::reap::Watched;
 use muster_model::{Entry, ReplicaId, SignedDuration};
 use muster_store::{
     Decision, Fence, Joining, PresenceNote, Prune, SettleError, Signal, Standing, Store, StoreError, Unscoped,
@@ -246,6 +247,13 @@ impl Store for SqliteStore {
     async fn lease(&self, job: &'static str, _: SignedDuration) -> Result<Option<Fence>, StoreError> {
         let holder = *self.inner.replica.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(holder.map(|holder| Fence { job, holder, token: 1 }))
+    }
+
+    async fn note_watched(&self, _: Fence, watched: Watched) -> Result<(), StoreError> {
+        let (job, answer) = Note::new(move |batch| {
+            batch.write(|db| at_once("note_watched", muster_store_sql::note_watched(db, watched)))
+        });
+        self.ask(job, answer).await?
     }
 
     async fn prune(&self, _: Fence, prune: Prune) -> Result<u64, StoreError> {

@@ -15,13 +15,18 @@ mod replicas;
 use std::future::Future;
 
 use muster_lifecycle::Plan;
+use muster_lifecycle::reap::Watched;
 use muster_model::{Entry, Object, Refusal, SignedDuration};
 
 pub use error::{SettleError, StoreError};
 pub use muster_model::{Presence, SiteUse};
 pub use page::{AccountFilter, AuditFilter, AuditRecord, Listed, MachineFilter, PageRequest};
-pub use reads::{AgentRow, Answer, Behind, BehindMachine, Lists, MachineRow, Reads, Unscoped};
+pub use reads::{AgentRow, Answer, Behind, BehindMachine, Lists, MachineRow, QuietRow, Reads, Unscoped};
 pub use replicas::{Fence, Joining, Prune, Signal, Standing};
+
+/// So many stretches in which the fleet was watched are kept. Of a server that is stopped every day, those of nearly three
+/// years: longer than anybody's silence may last.
+pub const STRETCHES: u32 = 1024;
 
 /// A database that keeps what Muster knows.
 pub trait Store: Clone + Send + Sync + 'static {
@@ -72,6 +77,17 @@ pub trait Store: Clone + Send + Sync + 'static {
         job: &'static str,
         span: SignedDuration,
     ) -> impl Future<Output = Result<Option<Fence>, StoreError>> + Send;
+
+    /// Notes that the fleet was watched for this stretch: one that began at the same time goes on. Of all there are, the last
+    /// [`STRETCHES`] are kept. It is a fact, not a decision: it needs no audit entry.
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`] where the right to do so was lost meanwhile.
+    fn note_watched(
+        &self,
+        fence: Fence,
+        watched: Watched,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Deletes what is old enough, and tells how many rows went.
     ///

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use muster_lifecycle::Remembered;
 use muster_lifecycle::fork::Boots;
 use muster_lifecycle::nonce::UsedNonces;
+use muster_lifecycle::reap::{Due, Stop, Traces, Watched};
 use muster_model::{
     AccessToken, AccessTokenId, Account, AccountId, AccountName, AuditId, Ca, Credential, CredentialId,
     Deployment, EngagementVersion, EntryPlace, Grant, GrantId, HardwareId, Hold, HoldId, KeyFingerprint,
@@ -30,6 +31,15 @@ pub struct MachineRow {
     pub credential_expires: Option<Timestamp>,
     /// The newest open hold of somebody else who claims to be it, and when that hold ends by itself.
     pub contested_by: Option<(HoldId, Timestamp)>,
+}
+
+/// A machine that nobody heard of for a while, by the clock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QuietRow {
+    /// The machine.
+    pub machine: Machine,
+    /// What is known of its being there.
+    pub traces: Traces,
 }
 
 /// A software agent as lists show it.
@@ -158,6 +168,8 @@ pub trait Reads: Send {
     fn used_nonces(&mut self, tenant: TenantId, key: KeyFingerprint) -> impl Answer<Option<UsedNonces>>;
     /// The lives that a key was shown in.
     fn boots(&mut self, tenant: TenantId, key: KeyFingerprint) -> impl Answer<Option<Boots>>;
+    /// Whether the reaper takes nobody of the tenant, and since when.
+    fn reaper_stop(&mut self, tenant: TenantId) -> impl Answer<Option<Stop>>;
 }
 
 /// The few queries that find out which tenant is meant. Each is by a secret's id, a key or an unguessable identifier.
@@ -259,6 +271,19 @@ pub trait Lists: Send {
         behind: Behind,
         limit: u32,
     ) -> impl Answer<Vec<BehindMachine>>;
+    /// When the fleet was watched, the earliest stretch first.
+    fn watched(&mut self) -> impl Answer<Vec<Watched>>;
+    /// Machines that may be due for this, in the order of their identifiers: in a state from which they are taken, offline,
+    /// and not heard of since this time. Walks those of that state alone.
+    fn quiet(
+        &mut self,
+        tenant: TenantId,
+        due: Due,
+        since: Timestamp,
+        page: PageRequest,
+    ) -> impl Answer<Listed<QuietRow>>;
+    /// How many machines are paused for their silence, since this time.
+    fn count_silenced(&mut self, tenant: TenantId, since: Timestamp) -> impl Answer<u64>;
     /// Audit entries.
     fn audit(&mut self, tenant: TenantId, filter: &AuditFilter) -> impl Answer<Vec<AuditRecord>>;
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use muster_lifecycle::reap::Stop;
 use muster_lifecycle::{
     AccessChange, AccountChange, AgentChange, Change, CredentialChange, DeploymentChange, GrantChange,
     HoldChange, KeyChange, MachineChange, MemoryChange, Plan, SiteChange, TenantChange,
@@ -55,6 +56,7 @@ impl Tables {
         match change {
             Change::Deployment(change) => self.change_deployment(change),
             Change::Tenant(TenantChange::Create(new)) => self.create_tenant(tenant, new),
+            Change::Tenant(TenantChange::Reaper(stop)) => self.stop_reaper(tenant, stop),
             Change::Site(SiteChange::Create(site)) => self.create_site(tenant, site),
             Change::Grant(change) => self.change_grant(tenant, change),
             Change::Machine(change) => self.change_machine(tenant, change),
@@ -104,6 +106,17 @@ impl Tables {
         holds(new.id == tenant, what, "it is told in another tenant")?;
         holds(self.tenants.values().all(|other| other.code != new.code), what, "its code is taken")?;
         add(&mut self.tenants, new.id, new.cut(), what)
+    }
+
+    /// It stops once, and goes on where it had stopped.
+    fn stop_reaper(&mut self, tenant: TenantId, stop: Option<Stop>) -> Applied {
+        match stop {
+            Some(stop) => {
+                let stop = Stop { since: stop.since.cut(), ..stop };
+                add(&mut self.stops, tenant, stop, "stop the reaper")
+            }
+            None => holds(self.stops.remove(&tenant).is_some(), "let the reaper go on", "it did not stop"),
+        }
     }
 
     /// No two sites of a tenant share a code.

@@ -1,12 +1,13 @@
 //! Pages and counts for people.
 
+use muster_lifecycle::reap::{Due, Traces, Watched};
 use muster_model::{
     AccessKind, AccessToken, Account, Credential, CredentialState, Grant, Hold, HoldReason, HoldState,
     Machine, MachineId, MachineState, PublicKey, Site, SiteCode, SiteId, SoftwareAgent, TenantId, Timestamp,
 };
 use muster_store::{
     AccountFilter, AgentRow, AuditFilter, AuditRecord, Behind, BehindMachine, Listed, Lists, MachineFilter,
-    MachineRow, PageRequest, StoreError,
+    MachineRow, PageRequest, QuietRow, StoreError,
 };
 
 use super::cut::Cut;
@@ -50,6 +51,13 @@ impl Moment {
             credential_expires: issued.next().map(|credential| credential.not_after),
             contested_by: contested.map(|hold| (hold.id, hold.expires_at)),
         }
+    }
+
+    fn traces(&self, machine: &Machine) -> Traces {
+        let credentials = of(&self.tables.credentials, machine.tenant);
+        let its = credentials.filter(|credential| credential.machine == machine.id);
+        let presence = self.tables.presence.get(&(machine.tenant, machine.id)).copied().unwrap_or_default();
+        Traces { presence, issued: its.map(|credential| credential.not_before).max() }
     }
 
     /// In the order of their identifiers.
@@ -216,6 +224,41 @@ impl Lists for Moment {
             bundle: self.bundle_of(machine),
         };
         Ok(behind.take(limit as usize).map(shown).collect())
+    }
+
+    async fn watched(&mut self) -> Answered<Vec<Watched>> {
+        Ok(self
+            .tables
+            .watched
+            .iter()
+            .map(|(began, until)| Watched { began: *began, until: *until })
+            .collect())
+    }
+
+    async fn quiet(
+        &mut self,
+        tenant: TenantId,
+        due: Due,
+        since: Timestamp,
+        page: PageRequest,
+    ) -> Answered<Listed<QuietRow>> {
+        let since = since.cut();
+        let rows = self.walked(tenant, page).into_iter().filter(|machine| match due {
+            Due::Pause => matches!(machine.state, MachineState::Active(_)),
+            Due::Retire => machine.state.is_silenced(),
+        });
+        let rows = rows.map(|machine| QuietRow { machine: machine.clone(), traces: self.traces(machine) });
+        let rows = rows.filter(|QuietRow { machine, traces }| {
+            let heard = [machine.enrolled_at, machine.lineage.at, traces.presence.last_seen, traces.issued];
+            let is_before = |at: Option<Timestamp>| at.is_none_or(|at| at <= since);
+            !traces.presence.online && machine.state.since() <= since && heard.into_iter().all(is_before)
+        });
+        Ok(listed(rows, page, |row| *row.machine.id.as_bytes()))
+    }
+
+    async fn count_silenced(&mut self, tenant: TenantId, since: Timestamp) -> Answered<u64> {
+        let machines = of(&self.tables.machines, tenant).filter(|machine| machine.state.is_silenced());
+        Ok(machines.filter(|machine| machine.state.since() > since.cut()).count() as u64)
     }
 
     async fn audit(&mut self, tenant: TenantId, filter: &AuditFilter) -> Answered<Vec<AuditRecord>> {

@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use muster_lifecycle::Plan;
+use muster_lifecycle::reap::Watched;
 use muster_model::{AccessKind, Entry, SignedDuration};
 use muster_store::{
     Decision, Fence, Joining, PresenceNote, Prune, SettleError, Signal, Standing, Store, StoreError,
@@ -132,6 +133,13 @@ impl Store for ReferenceStore {
 
     async fn lease(&self, job: &'static str, _: SignedDuration) -> Result<Option<Fence>, StoreError> {
         Ok(self.lock().replica.map(|holder| Fence { job, holder, token: 1 }))
+    }
+
+    async fn note_watched(&self, _: Fence, watched: Watched) -> Result<(), StoreError> {
+        self.write(|tables| {
+            tables.note_watched(watched);
+            Ok(())
+        })
     }
 
     async fn prune(&self, _: Fence, prune: Prune) -> Result<u64, StoreError> {

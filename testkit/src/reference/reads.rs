@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use muster_lifecycle::Remembered;
 use muster_lifecycle::fork::Boots;
 use muster_lifecycle::nonce::UsedNonces;
+use muster_lifecycle::reap::Stop;
 use muster_model::{
     AccessToken, AccessTokenId, Account, AccountId, AccountName, AuditId, Ca, Credential, CredentialId,
     CredentialKind, CredentialState, Delivery, Deployment, EngagementVersion, EntryPlace, Grant, GrantId,
@@ -259,6 +260,10 @@ impl Reads for Moment {
 
     async fn boots(&mut self, tenant: TenantId, key: KeyFingerprint) -> Answered<Option<Boots>> {
         Ok(self.tables.boots.get(&(tenant, key)).cloned())
+    }
+
+    async fn reaper_stop(&mut self, tenant: TenantId) -> Answered<Option<Stop>> {
+        Ok(self.tables.stops.get(&tenant).copied())
     }
 }
 

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use muster_lifecycle::Remembered;
 use muster_lifecycle::fork::Boots;
 use muster_lifecycle::nonce::UsedNonces;
+use muster_lifecycle::reap::{Stop, Watched};
 use muster_model::{
     AccessToken, AccessTokenId, Account, AccountId, Ca, Credential, CredentialId, Deployment,
     EngagementVersion, Entry, EntryPlace, Grant, GrantId, Hold, HoldId, KeyFingerprint, KeyRecord, Machine,
     MachineId, Operator, OperatorId, Presence, ReplicaId, Site, SiteId, SoftwareAgent, Tenant, TenantId,
     Timestamp,
 };
-use muster_store::{AuditRecord, PresenceNote, StoreError};
+use muster_store::{AuditRecord, PresenceNote, STRETCHES, StoreError};
 
 use super::cut::Cut;
 
@@ -41,6 +42,10 @@ pub(super) struct Tables {
     pub(super) nonces: BTreeMap<(TenantId, KeyFingerprint), UsedNonces>,
     pub(super) boots: BTreeMap<(TenantId, KeyFingerprint), Boots>,
     pub(super) presence: BTreeMap<(TenantId, MachineId), Presence>,
+    /// When the fleet was watched: from when, until when.
+    pub(super) watched: BTreeMap<Timestamp, Timestamp>,
+    /// Tenants for whom the reaper stopped.
+    pub(super) stops: BTreeMap<TenantId, Stop>,
     /// In the order in which they were written.
     pub(super) audit: Vec<(TenantId, EntryPlace, AuditRecord)>,
 }
@@ -80,6 +85,17 @@ impl Tables {
         presence.last_seen = presence.last_seen.max(Some(note.last_seen.cut()));
         presence.online = note.online;
         self.bundles.extend(note.bundle.map(|bundle| (key, bundle)));
+    }
+
+    /// A stretch that began at the same time goes on. The last ones are kept.
+    pub(super) fn note_watched(&mut self, watched: Watched) {
+        let until = self.watched.entry(watched.began.cut()).or_insert(watched.until.cut());
+        *until = (*until).max(watched.until.cut());
+        let mut ends: Vec<Timestamp> = self.watched.values().copied().collect();
+        ends.sort_unstable();
+        if let Some(oldest) = ends.len().checked_sub(STRETCHES as usize).and_then(|more| ends.get(more)) {
+            self.watched.retain(|_, until| *until >= *oldest);
+        }
     }
 
     /// Whoever was online counts as seen until now.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use muster_lifecycle::Plan;
+use muster_lifecycle::reap::Watched;
 use muster_model::{Entry, SignedDuration};
 use muster_store::{
     Decision, Fence, Joining, PresenceNote, Prune, SettleError, Signal, Standing, Store, StoreError,
@@ -207,6 +208,11 @@ impl<S: Store> Store for FaultyStore<S> {
     async fn lease(&self, job: &'static str, span: SignedDuration) -> Result<Option<Fence>, StoreError> {
         self.seat.reached()?;
         self.inner.lease(job, span).await
+    }
+
+    async fn note_watched(&self, fence: Fence, watched: Watched) -> Result<(), StoreError> {
+        self.seat.reached()?;
+        self.inner.note_watched(fence, watched).await
     }
 
     async fn prune(&self, fence: Fence, prune: Prune) -> Result<u64, StoreError> {

@@ -7,6 +7,7 @@ use muster_model::{
 };
 
 use super::{Asked, Facts, Known, Request, Way, keyless, proof};
+use crate::machine::over_by;
 
 /// How long a machine must have been silent, and enrolled, before known hardware may rejoin by itself.
 pub(super) const REJOIN_AFTER: SignedDuration = SignedDuration::from_hours(1);
@@ -76,7 +77,10 @@ fn as_machine(
         Some(_) => return Err(Refusal::IdentityMismatch),
         None => {}
     }
-    let is_over = !credential.is_open() || matches!(known.machine.state, MachineState::Retired(_));
+    if matches!(known.machine.state, MachineState::Retired(_)) {
+        return Err(over_by(&known.machine.state, now));
+    }
+    let is_over = !credential.is_open();
     // It proved the credential, it may know. So may one that comes after a machine got its key.
     if is_over || known.machine.key.is_some() {
         return Err(Refusal::Revoked);
@@ -129,13 +133,13 @@ fn refused(cause: &'static str) -> Refusal {
     Refusal::NotEntitled { cause }
 }
 
-/// Row 8: a key that was revoked, that a newer one replaced, or whose machine was ended, opens nothing again.
-pub(crate) fn key_still_counts(known: Option<&Known>) -> Result<(), Refusal> {
+/// Row 8: a key that was revoked, that a newer one replaced, or whose machine was ended, opens nothing again. Where the end of
+/// its machine can still be undone, it is told so.
+pub(crate) fn key_still_counts(known: Option<&Known>, now: Timestamp) -> Result<(), Refusal> {
     let Some(known) = known else { return Ok(()) };
     match (&known.machine.state, known.key.as_ref().map(|key| key.standing)) {
-        (MachineState::Retired(_), _) | (_, Some(KeyStanding::Revoked | KeyStanding::Superseded)) => {
-            Err(Refusal::Revoked)
-        }
+        (_, Some(KeyStanding::Revoked | KeyStanding::Superseded)) => Err(Refusal::Revoked),
+        (state @ MachineState::Retired(_), _) => Err(over_by(state, now)),
         // Such a key has its own way to the next one.
         (_, Some(KeyStanding::Proposed | KeyStanding::Previous)) => {
             Err(Refusal::WrongState { verb: "enroll", state: "rotating" })

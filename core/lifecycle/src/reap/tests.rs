@@ -1,14 +1,20 @@
-use muster_model::Account;
+use muster_model::{Account, Refusal, RetireCause, Retired, UNDONE_FOR};
 
 use super::*;
+use crate::machine::Facts;
 use crate::tests::fixtures::{
     DAY, HOUR, active, ago, by_operator, known, machine, now, retired, suspended, told,
 };
 
 const PATIENCE: Patience =
-    Patience { silence: SignedDuration::from_hours(90 * 24), retire_after: Some(DAY_30) };
+    Patience { pause_after: Some(SignedDuration::from_hours(90 * 24)), retire_after: Some(DAY_30) };
 const DAY_30: SignedDuration = SignedDuration::from_hours(30 * 24);
 const TICK: SignedDuration = SignedDuration::from_mins(5);
+
+/// A machine that came long ago.
+fn old() -> Machine {
+    Machine { enrolled_at: Some(ago(DAY * 400)), ..machine(1) }
+}
 
 /// A server that looks every five minutes, and a fleet that it watches. Its clock is what the test makes of it.
 struct Watch {
@@ -47,9 +53,8 @@ impl Watch {
     }
 
     fn look(&mut self) {
-        let last = self.stretches.last().copied();
-        let next = watched(last, self.now);
-        match self.stretches.last_mut().filter(|last| last.began == next.began) {
+        let next = watched(&self.stretches, self.now);
+        match self.stretches.iter_mut().find(|known| known.began == next.began) {
             Some(last) => *last = next,
             None => self.stretches.push(next),
         }
@@ -62,11 +67,13 @@ impl Watch {
     fn run(&self) -> Run {
         let at = (self.stretches.as_slice(), self.now);
         let is_due = |(machine, presence): &(Machine, Presence)| {
-            let heard = last_heard(machine, *presence, None);
-            due(machine, *presence, heard, PATIENCE, at)
-                .map(|what| (machine.id, what, heard.unwrap_or(self.now)))
+            let traces = Traces { presence: *presence, issued: None };
+            due(machine, traces, PATIENCE, at).map(|(what, heard)| (machine.id, what, heard))
         };
-        let lately = self.fleet.iter().filter(|(machine, _)| is_creeping(machine, self.now)).count();
+        let is_creeping = |machine: &Machine| {
+            machine.state.is_silenced() && self.now.duration_since(machine.state.since()) < CREEPING
+        };
+        let lately = self.fleet.iter().filter(|(machine, _)| is_creeping(machine)).count();
         let live =
             self.fleet.iter().filter(|(machine, _)| !matches!(machine.state, MachineState::Retired(_)));
         run(self.fleet.iter().filter_map(is_due).collect(), lately as u64, live.count() as u64)
@@ -178,11 +185,13 @@ fn whom_an_operator_paused_and_who_is_online_is_left_alone() {
     let at = (watched.as_slice(), now());
     let gone = Presence { last_seen: Some(ago(DAY * 300)), online: false };
     let is_due = |state: MachineState, presence| {
-        let machine = Machine { state, ..machine(1) };
-        due(&machine, presence, Some(ago(DAY * 300)), PATIENCE, at)
+        let machine = Machine { state, ..old() };
+        due(&machine, Traces { presence, issued: None }, PATIENCE, at).map(|(what, _)| what)
     };
-    assert_eq!(is_due(active(), gone), Some(Due::Pause));
-    assert_eq!(is_due(active(), Presence { online: true, ..gone }), None);
+    let long = || MachineState::Active(muster_model::Active { since: ago(DAY * 300) });
+    assert_eq!(is_due(long(), gone), Some(Due::Pause));
+    assert_eq!(is_due(active(), gone), None, "an operator resumed it a moment ago");
+    assert_eq!(is_due(long(), Presence { online: true, ..gone }), None);
     for state in [suspended(SuspendCause::Operator(None)), suspended(SuspendCause::Revoked(None)), retired()]
     {
         assert_eq!(is_due(state, gone), None);
@@ -190,22 +199,37 @@ fn whom_an_operator_paused_and_who_is_online_is_left_alone() {
     let silent = MachineState::Suspended(Suspended { since: ago(DAY * 31), cause: SuspendCause::Silent });
     assert_eq!(is_due(silent, gone), Some(Due::Retire));
     let never = Patience { retire_after: None, ..PATIENCE };
-    let silent = Machine { state: suspended(SuspendCause::Silent), ..machine(1) };
-    assert_eq!(due(&silent, gone, Some(ago(DAY * 300)), never, at), None);
+    let silent = Machine { state: suspended(SuspendCause::Silent), ..old() };
+    let traces = Traces { presence: gone, issued: None };
+    assert_eq!(due(&silent, traces, never, at), None);
+    let off = Patience { pause_after: None, ..PATIENCE };
+    assert_eq!(due(&silent, traces, off, at), None, "whoever pauses nobody ends nobody");
 }
 
 fn reaped(state: MachineState) -> Facts {
-    let machine = Machine { state, ..machine(1) };
+    let machine = Machine { state, ..old() };
     let credentials = known(machine.clone(), None).credentials;
     Facts { machine: Some(machine), credentials, accounts: Vec::<Account>::new(), ..Facts::default() }
 }
 
 #[test]
 fn a_reaping_ends_neither_key_nor_credential_and_is_undone_for_thirty_days() {
-    let plan =
-        reap(reaped(suspended(SuspendCause::Silent)), Due::Retire, true, &by_operator()).expect("paused");
+    let stretches = [Watched { began: ago(DAY * 400), until: now() }];
+    let silent =
+        Traces { presence: Presence { last_seen: Some(ago(DAY * 300)), online: false }, issued: None };
+    let taken =
+        |state, traces| reap(reaped(state), traces, PATIENCE, &stretches, &by_operator()).expect("there");
+    let paused = MachineState::Suspended(Suspended { since: ago(DAY * 31), cause: SuspendCause::Silent });
+    let plan = taken(paused.clone(), silent);
     assert_eq!((plan.changes().len(), told(&plan)), (1, ("machine.retire", "retired")), "the record alone");
-    assert!(reap(reaped(active()), Due::Pause, false, &by_operator()).expect("heard").is_unchanged());
+    assert_eq!(*plan.outcome(), Some(Due::Retire));
+    let back = Traces { issued: Some(ago(HOUR)), ..silent };
+    assert!(taken(active(), back).is_unchanged(), "it was heard of meanwhile");
+    assert!(
+        taken(paused, Traces { presence: Presence { online: true, ..silent.presence }, ..silent })
+            .is_unchanged()
+    );
+    assert_eq!(UNDONE_FOR, DAY * 30);
     let ended = |since| MachineState::Retired(Retired { since, cause: RetireCause::Silent, readmit: None });
     let back = restore(reaped(ended(ago(DAY * 30))), None, None, &by_operator()).expect("in time");
     assert!(matches!(back.outcome().state, MachineState::Active(_)));
@@ -216,4 +240,63 @@ fn a_reaping_ends_neither_key_nor_credential_and_is_undone_for_thirty_days() {
     assert_eq!(refused(reaped(ended(ago(DAY))), Some(&machine(2))), wrong("replaced"));
     assert_eq!(refused(reaped(retired()), None), wrong("retired"), "an operator ended it");
     assert_eq!(refused(reaped(suspended(SuspendCause::Operator(None))), None), wrong("suspended"));
+}
+
+#[test]
+fn who_is_heard_of_again_goes_on_by_itself_and_nobody_else_does() {
+    let context = by_operator();
+    let plan = heard(reaped(suspended(SuspendCause::Silent)), &context).expect("it is there");
+    assert!(matches!(plan.outcome().state, MachineState::Active(_)));
+    assert_eq!((plan.changes().len(), told(&plan)), (1, ("machine.resume", "active")), "the record alone");
+    let others = [SuspendCause::Operator(None), SuspendCause::Probation, SuspendCause::Revoked(None)];
+    let others = others.map(suspended).into_iter().chain([active(), retired()]);
+    for state in others {
+        assert!(heard(reaped(state.clone()), &context).expect("it is there").is_unchanged(), "{state:?}");
+    }
+}
+
+#[test]
+fn whoever_watches_waits_after_a_start_and_after_a_jump_of_the_clock() {
+    let mut stretches = Vec::new();
+    let mut looks = |at: Timestamp| {
+        let own = watched(&stretches, at);
+        stretches = vec![own];
+        is_settled(own)
+    };
+    let start = now();
+    let minutes = |n: i64| start + SignedDuration::from_mins(n);
+    assert!(!looks(start) && !looks(minutes(10)) && !looks(minutes(25)));
+    assert!(looks(minutes(30)));
+    assert!(!looks(minutes(30) + DAY), "it jumped ahead");
+    assert!(!looks(minutes(55) + DAY - HOUR), "and back");
+}
+
+#[test]
+fn a_stop_is_told_once_and_so_is_its_end() {
+    let context = by_operator();
+    let stopped = stop(None, 7, 30, &context);
+    assert_eq!((told(&stopped), *stopped.outcome()), (("reaper.stop", "alarm"), true));
+    let present = Some(Stop { since: ago(HOUR), due: 7, fleet: 30 });
+    assert!(stop(present, 9, 30, &context).is_unchanged());
+    assert_eq!(told(&go(present, &context)), ("reaper.go", "calm"));
+    assert!(go(None, &context).is_unchanged());
+}
+
+#[test]
+fn it_is_told_beforehand_when_silence_is_long_enough() {
+    let at = ([Watched { began: ago(DAY * 50), until: now() }], now());
+    let traces =
+        Traces { presence: Presence { last_seen: Some(ago(DAY * 300)), online: false }, issued: None };
+    let when = |state| {
+        let machine = Machine { state, ..old() };
+        due_at(&machine, traces, PATIENCE, (at.0.as_slice(), at.1))
+    };
+    let since = |days| MachineState::Active(muster_model::Active { since: ago(DAY * days) });
+    assert_eq!(when(since(300)), Some(now() + DAY * 40), "fifty days of it were watched");
+    assert_eq!(when(since(10)), Some(now() + DAY * 80));
+    let paused =
+        |days| MachineState::Suspended(Suspended { since: ago(DAY * days), cause: SuspendCause::Silent });
+    assert_eq!(when(paused(10)), Some(now() + DAY * 20));
+    assert_eq!(when(paused(40)), Some(now()), "its turn comes");
+    assert_eq!(when(suspended(SuspendCause::Probation)), None);
 }

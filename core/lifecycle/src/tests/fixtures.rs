@@ -357,6 +357,8 @@ fn row(change: &Change) -> String {
         Change::Deployment(DeploymentChange::Doubt { .. }) => "restore noticed".into(),
         Change::Deployment(DeploymentChange::Accept { .. }) => "restore accepted".into(),
         Change::Tenant(TenantChange::Create(_)) => "tenant made".into(),
+        Change::Tenant(TenantChange::Reaper(Some(_))) => "reaper stopped".into(),
+        Change::Tenant(TenantChange::Reaper(None)) => "reaper goes on".into(),
         Change::Site(SiteChange::Create(_)) => "site made".into(),
         Change::Grant(GrantChange::Create(_)) => "grant made".into(),
         Change::Grant(GrantChange::Draw { .. }) => "grant drawn".into(),

@@ -13,6 +13,7 @@ mod idempotency;
 mod machine;
 mod mode;
 mod presence;
+mod reaper;
 mod renew;
 mod replica;
 mod rotate;

@@ -12,7 +12,7 @@ use muster_wire::machine::{CreateMachine, CreatedMachine, Machine as Shape, Mach
 
 use super::ending::{self, Many};
 use super::lists::{Filter, Listed, or_dash};
-use super::rotate;
+use super::{reaper, rotate};
 use crate::cli::parse_pair;
 use crate::context::Context;
 use crate::durations::parse_seconds;
@@ -35,6 +35,9 @@ pub(crate) enum Machine {
     Resume(Act),
     /// End machines for good. They stay listed. By name, or by what they have in common.
     Retire(Many),
+    /// Undo that machines were paused or retired for their silence: they go on with all that they held. For 30 days after the
+    /// end.
+    Restore(Restore),
     /// Permit that the hardware of a retired machine comes back as it, once.
     Readmit(ReadmitArgs),
     /// Have machines get their next certificate now, whichever server they are connected to.
@@ -81,6 +84,17 @@ pub(crate) struct Renew {
     /// Their identifiers (mch_…) or names.
     #[arg(value_name = "MACHINE", required = true)]
     machines: Vec<String>,
+}
+
+/// Which machines go on, and why.
+#[derive(Debug, Args)]
+pub(crate) struct Restore {
+    /// Their identifiers (mch_…) or names.
+    #[arg(value_name = "MACHINE", required = true)]
+    machines: Vec<String>,
+    /// Why, for the audit log.
+    #[arg(long)]
+    reason: Option<String>,
 }
 
 /// A machine to make ahead.
@@ -166,6 +180,7 @@ pub(crate) async fn run(context: &Context, verb: Machine) -> Result {
             }
             None => ending::run(context, &client, "retire", &many).await,
         },
+        Machine::Restore(args) => out.show(&restore(&client, args).await?),
         Machine::Readmit(args) => {
             let id = resolve(&client, args.machine).await?;
             let request = Readmit { expires_in: args.expires, reason: args.reason };
@@ -199,6 +214,19 @@ async fn renew(client: &Client, machines: Vec<String>) -> Result<muster_wire::Pa
     let mut items = Vec::with_capacity(ids.len());
     for id in ids {
         items.push(client.renew_machine(&id).await?);
+    }
+    Ok(muster_wire::Page { items, next: None })
+}
+
+/// Each name is found before the first one is restored.
+async fn restore(client: &Client, args: Restore) -> Result<muster_wire::Page<Shape>> {
+    let mut ids = Vec::with_capacity(args.machines.len());
+    for machine in args.machines {
+        ids.push(resolve(client, machine).await?);
+    }
+    let mut items = Vec::with_capacity(ids.len());
+    for id in ids {
+        items.push(client.restore_machine(&id, args.reason.clone()).await?);
     }
     Ok(muster_wire::Page { items, next: None })
 }
@@ -291,9 +319,10 @@ fn presence(machine: &Shape) -> &'static str {
 
 fn state(machine: &Shape) -> String {
     let contested = if machine.contested_by.is_some() { ", contested" } else { "" };
-    // Not every pause is an operator's: these two end in other ways.
+    // Not every pause or end is an operator's: these end in other ways.
     let cause = match machine.state_reason.as_deref() {
         Some("probation") => ", on probation",
+        Some("silent") => ", silent",
         Some(reason) if machine.state == "suspended" && reason.starts_with("revoked") => ", revoked",
         _ => "",
     };
@@ -363,6 +392,7 @@ impl Human for MachineDetail {
         let credentials = table(["CREDENTIAL", "KIND", "STATE", "GENERATION", "ENDS"], credentials);
         let mut parts = vec![facts(&self.machine, &self.words, now)];
         parts.extend(self.rotation.as_ref().map(|rotation| rotate::facts(rotation, &self.keys, now)));
+        parts.extend(self.silence.as_ref().map(|silence| reaper::silence(silence, now)));
         parts.extend([String::new(), credentials]);
         if !self.accounts.is_empty() {
             parts.extend([String::new(), super::provision::short_table(&self.accounts)]);

@@ -23,6 +23,7 @@ pub(crate) mod machine;
 pub(crate) mod man;
 mod progress;
 pub(crate) mod provision;
+pub(crate) mod reaper;
 pub(crate) mod replica;
 pub(crate) mod restore;
 mod rotate;
@@ -82,6 +83,7 @@ fn run(context: &Context, command: Command) -> Result<ExitCode> {
         Command::Token(verb) => ask(context, token::run(context, verb))?,
         Command::Caller(verb) => ask(context, caller::run(context, verb))?,
         Command::Audit(verb) => ask(context, audit::run(context, verb))?,
+        Command::Reaper(verb) => ask(context, reaper::run(context, verb))?,
         Command::Replica(verb) => ask(context, replica::run(context, verb))?,
         Command::Restore(verb) => ask(context, restore::run(context, verb))?,
         Command::Ca(verb) => ask(context, ca::run(context, verb))?,

@@ -31,6 +31,8 @@ const URGE: Duration = Duration::from_secs(1);
 const PRUNE: Duration = Duration::from_secs(600);
 /// The operator's own certificate is looked at so often.
 const OWN: Duration = Duration::from_secs(60);
+/// The fleet is looked at so often. What happens between two looks further apart than three of these was not watched.
+const REAP: Duration = Duration::from_secs(240);
 /// What is wanted in other systems is looked for so often.
 const PROVISION: Duration = Duration::from_secs(1);
 
@@ -180,6 +182,22 @@ pub(crate) async fn keep_own(app: App<AnyStore>, mut kept: Kept, mut draining: D
                 tracing::error!(%error, "the operator's own certificate is not looked at any more");
                 break;
             }
+        }
+    }
+}
+
+/// Watches the fleet, and takes those who are silent for too long.
+pub(crate) async fn reap(app: App<AnyStore>, mut draining: Draining) {
+    let mut ticks = every(REAP);
+    loop {
+        tokio::select! {
+            _ = draining.started() => break,
+            _ = ticks.tick() => match app.reap().await {
+                Ok(_) | Err(Error::Stale | Error::Restored | Error::Store(StoreError::Fenced { .. })) => {}
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "cannot watch the fleet");
+                }
+            },
         }
     }
 }

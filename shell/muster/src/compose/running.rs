@@ -50,7 +50,7 @@ pub(crate) struct Running {
 
 /// Starts a server in its data directory. When this returns, it answers.
 pub(crate) async fn start(home: Home, config: &Config) -> Result<Running> {
-    if let Some(why) = config.credentials.contradiction() {
+    if let Some(why) = config.credentials.contradiction().or_else(|| config.reaper.contradiction()) {
         return Err(Failure::new(Exit::Config, why));
     }
     let metrics =
@@ -162,6 +162,7 @@ impl Running {
         self.tasks.spawn(jobs::heed(self.app.clone(), self.draining()));
         self.tasks.spawn(jobs::prune(self.app.clone(), self.draining()));
         self.tasks.spawn(jobs::provision(self.app.clone(), self.draining()));
+        self.tasks.spawn(jobs::reap(self.app.clone(), self.draining()));
     }
 
     /// Metrics on a listener of their own, over plain HTTP.
@@ -318,6 +319,7 @@ fn settings(config: &Config, listen: SocketAddr, dir: &Path) -> Settings {
             ..Terms::default()
         },
         on_copy: credentials.on_copy.into(),
+        patience: config.reaper.patience(),
         login_life: credentials.login_life.signed(),
         session_life: credentials.session_life.signed(),
         hold_cap: config.limits.max_holds_per_site.get(),

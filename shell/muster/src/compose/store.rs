@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use muster_lifecycle::fork::Boots;
 use muster_lifecycle::nonce::UsedNonces;
+use muster_lifecycle::reap::{Due, Stop, Watched};
 use muster_lifecycle::{Plan, Remembered};
 use muster_model::{
     AccessToken, AccessTokenId, Account, AccountId, AccountName, AuditId, Ca, Credential, CredentialId,
@@ -14,8 +15,8 @@ use muster_model::{
 };
 use muster_store::{
     AccountFilter, AgentRow, AuditFilter, AuditRecord, Behind, BehindMachine, Decision, Fence, Joining,
-    Listed, Lists, MachineFilter, MachineRow, PageRequest, PresenceNote, Prune, Reads, SettleError, Signal,
-    Standing, Store, StoreError, Unscoped,
+    Listed, Lists, MachineFilter, MachineRow, PageRequest, PresenceNote, Prune, QuietRow, Reads, SettleError,
+    Signal, Standing, Store, StoreError, Unscoped,
 };
 use muster_store_postgres::PostgresStore;
 use muster_store_sqlite::SqliteStore;
@@ -116,6 +117,10 @@ impl Store for AnyStore {
         either!(self, store => store.lease(job, span).await)
     }
 
+    async fn note_watched(&self, fence: Fence, watched: Watched) -> Result<(), StoreError> {
+        either!(self, store => store.note_watched(fence, watched).await)
+    }
+
     async fn prune(&self, fence: Fence, prune: Prune) -> Result<u64, StoreError> {
         either!(self, store => store.prune(fence, prune).await)
     }
@@ -154,6 +159,7 @@ queries!(Reads {
     remembered(tenant: TenantId, key: &[u8; 32]) -> Option<Remembered>;
     used_nonces(tenant: TenantId, key: KeyFingerprint) -> Option<UsedNonces>;
     boots(tenant: TenantId, key: KeyFingerprint) -> Option<Boots>;
+    reaper_stop(tenant: TenantId) -> Option<Stop>;
 });
 
 queries!(Unscoped {
@@ -191,5 +197,8 @@ queries!(Lists {
     access_tokens(tenant: TenantId, page: PageRequest) -> Listed<AccessToken>;
     accounts(tenant: TenantId, filter: &AccountFilter, page: PageRequest) -> Listed<Account>;
     machines_behind(tenant: TenantId, behind: Behind, limit: u32) -> Vec<BehindMachine>;
+    watched() -> Vec<Watched>;
+    quiet(tenant: TenantId, due: Due, since: Timestamp, page: PageRequest) -> Listed<QuietRow>;
+    count_silenced(tenant: TenantId, since: Timestamp) -> u64;
     audit(tenant: TenantId, filter: &AuditFilter) -> Vec<AuditRecord>;
 });

@@ -10,6 +10,7 @@ mod database;
 mod limits;
 mod load;
 mod provision;
+mod reaper;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -24,6 +25,7 @@ pub(crate) use database::{Database, DatabaseUrl, NotAnAddress};
 pub(crate) use limits::Limits;
 pub(crate) use load::Loaded;
 pub(crate) use provision::{Kind, Operator, Provisioner, Provisioners};
+pub(crate) use reaper::Reaper;
 
 /// The configuration file of Muster.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -38,6 +40,8 @@ pub(crate) struct Config {
     pub(crate) limits: Limits,
     /// What it issues.
     pub(crate) credentials: Credentials,
+    /// What it does about machines of which nothing is heard.
+    pub(crate) reaper: Reaper,
     /// Existing clients that are served without any change.
     pub(crate) compat: Compat,
     /// Other systems in which machines have accounts.
@@ -244,9 +248,17 @@ mod tests {
     #[test]
     fn the_schema_names_every_section_and_refuses_unknown_keys() {
         let schema = schema();
-        for section in
-            ["server", "database", "limits", "credentials", "compat", "provisioners", "log", "client"]
-        {
+        for section in [
+            "server",
+            "database",
+            "limits",
+            "credentials",
+            "reaper",
+            "compat",
+            "provisioners",
+            "log",
+            "client",
+        ] {
             assert!(schema["properties"][section].is_object(), "{section}");
         }
         assert_eq!(schema["additionalProperties"], false);

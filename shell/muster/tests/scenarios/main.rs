@@ -38,6 +38,7 @@ mod rotation;
 mod scuttlebot;
 mod second_machine;
 mod secrets;
+mod silent;
 mod studio_worker;
 mod support;
 mod wrenn;

@@ -27,6 +27,7 @@ fn every_refusal() -> Vec<Refusal> {
         Refusal::Revoked,
         Refusal::UnknownMachine,
         Refusal::MachineRetired,
+        Refusal::Reaped,
         Refusal::Rejected { reason: None },
         Refusal::MachineSuspended,
         Refusal::TooManyHolds,

@@ -104,6 +104,12 @@ pub(super) fn refusal_row(refusal: &Refusal) -> Row {
         Refusal::MachineRetired => {
             (StatusCode::FORBIDDEN, Stop, "This machine was retired.", "Ask an operator to let it in anew.")
         }
+        Refusal::Reaped => (
+            StatusCode::FORBIDDEN,
+            Wait,
+            "This machine was retired because nothing was heard of it for long.",
+            "An operator restores it within 30 days with: muster machine restore. Its key and its files are good then.",
+        ),
         Refusal::Rejected { .. } => (
             StatusCode::FORBIDDEN,
             Stop,

@@ -14,6 +14,7 @@ mod machine;
 mod machine_self;
 mod pages;
 mod public;
+mod reaper;
 mod replica;
 mod site;
 
@@ -136,6 +137,8 @@ fn management<S: Store>(routes: Routes<S>) -> Routes<S> {
         .add::<machine::__path_rotate, _, _>(Operate, machine::rotate::<S>)
         .add::<machine::__path_revoke, _, _>(Operate, machine::revoke::<S>)
         .add::<machine::__path_readmit, _, _>(Operate, machine::readmit::<S>)
+        .add::<reaper::__path_restore, _, _>(Operate, reaper::restore::<S>)
+        .add::<reaper::__path_show, _, _>(Read, reaper::show::<S>)
         .add::<hold::__path_list, _, _>(Read, hold::list::<S>)
         .add::<hold::__path_show, _, _>(Read, hold::show::<S>)
         .add::<hold::__path_approve, _, _>(Operate, hold::approve::<S>)

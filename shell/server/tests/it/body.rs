@@ -36,6 +36,7 @@ fn well_formed(path: &str, face_token: &str) -> Value {
         "/v1/machines/{machine}/accounts" => json!({"provisioner": "hook", "name": "w-two"}),
         "/v1/accounts/reconcile" => json!({"dry_run": true}),
         "/v1/nicks/free" => json!({"nick": "w-two"}),
+        "/v1/machines/{machine}/restore" => json!({"reason": "it was in a drawer"}),
         "/v1/machines/{machine}/suspend" | "/v1/machines/{machine}/retire" | "/v1/holds/{hold}/reject" => {
             json!({"reason": "because"})
         }

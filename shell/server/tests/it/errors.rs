@@ -104,6 +104,7 @@ fn the_table_of_problems() {
         "403 insufficient_scope Stop",
         "403 nick_barred Stop",
         "403 outside_team Stop",
+        "403 reaped Wait",
         "403 rejected Stop",
         "403 requests_not_taken Stop",
         "403 revoked EnrollAgain",

@@ -1,6 +1,7 @@
 //! One replica at a time does a job, and a holder that slept through the end of its lease does nothing.
 
 use muster_lifecycle::MachineChange;
+use muster_lifecycle::reap::Watched;
 use muster_model::SignedDuration;
 use muster_store::{Fence, Prune, SettleError, Store, StoreError};
 use muster_store_postgres::PostgresStore;
@@ -49,6 +50,9 @@ async fn a_holder_that_slept_through_the_end_of_its_lease_cannot_act() {
     assert!(matches!(one.prune(stale, everything()).await, Err(StoreError::Fenced { job: "expiry" })));
     let present = taken(&two).await;
     assert!(matches!(one.prune(stale, everything()).await, Err(StoreError::Fenced { job: "expiry" })));
+    let watched = Watched { began: at(0), until: at(60) };
+    let noted = one.note_watched(stale, watched).await;
+    assert!(matches!(noted, Err(StoreError::Fenced { job: "expiry" })), "{noted:?}");
     let machine = kit.machine(&site);
     let changes = vec![MachineChange::Create(machine.clone()).into()];
     let decision =

@@ -4,6 +4,7 @@ use muster_lifecycle::{SiteChange, TenantChange};
 use muster_model::{ReimagePolicy, Site, SiteCode, SiteId, SiteUse, Tenant, TenantId, Timestamp};
 use muster_store::{Listed, PageRequest, StoreError};
 
+use super::reaper;
 use crate::cells::{Cells, Parsed, Table, millis};
 use crate::engine::{Engine, Row};
 use crate::failure::invariant;
@@ -108,9 +109,16 @@ pub(crate) async fn usage<E: Engine>(
     used.ok_or_else(|| invariant("count what a site holds", "a count that is no row"))
 }
 
-pub(crate) async fn apply_tenant<E: Engine>(db: &mut E, change: &TenantChange) -> Result<(), StoreError> {
+pub(crate) async fn apply_tenant<E: Engine>(
+    db: &mut E,
+    told_in: TenantId,
+    change: &TenantChange,
+) -> Result<(), StoreError> {
     const INSERT: &str = "INSERT INTO tenants (id, code, created_at) VALUES (?1, ?2, ?3)";
-    let TenantChange::Create(tenant) = change;
+    let tenant = match change {
+        TenantChange::Create(tenant) => tenant,
+        TenantChange::Reaper(stop) => return reaper::apply(db, told_in, *stop).await,
+    };
     let values = values![tenant.id.as_bytes(), tenant.code.as_str(), millis(tenant.created_at)];
     sql::run_one(db, "create a tenant", INSERT, &values).await
 }

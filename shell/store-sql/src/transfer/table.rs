@@ -93,6 +93,8 @@ tables! {
     boots (tenant_id Bytes, key Bytes, boot Bytes, earlier Bytes, alarmed_at Int) by (tenant_id, key);
     audit (seq Int, tenant_id Bytes, id Bytes, at Int, actor Text, action Text, object Text, reason Text, source Text,
         detail Text) by (seq);
+    watched (began Int, until Int) by (began);
+    reaper (tenant_id Bytes, stopped_at Int, due Int, fleet Int) by (tenant_id);
     deployment (one Int, id Bytes, proof Bytes) by (one);
     ca (one Int, revision Int, bundle Int, phase Text, since Int, signs_since Int, before Int, sealed Bytes) by (one);
     incarnations (n Int, id Bytes, at Int, gap_incarnation Bytes, gap_seen Int, gap_found Int) by (n);

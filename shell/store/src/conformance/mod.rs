@@ -13,6 +13,7 @@ mod listing;
 mod machines;
 mod once;
 mod races;
+mod reaper;
 mod settling;
 mod things;
 
@@ -31,6 +32,7 @@ pub use listing::*;
 pub use machines::*;
 pub use once::*;
 pub use races::*;
+pub use reaper::*;
 pub use settling::*;
 
 /// An empty database to test.
@@ -159,6 +161,10 @@ macro_rules! conformance {
             an_entry_is_found_at_its_place_alone
             the_authority_only_goes_on_and_whoever_is_behind_is_counted
             pruning_takes_what_is_old_and_nothing_else
+
+            when_the_fleet_was_watched_is_kept_and_bounded
+            the_reaper_stops_once_and_goes_on_once
+            who_is_quiet_is_found_among_those_who_may_be_taken
         }
     };
     (@each $fixture:ty; $($rule:ident)+) => {$(

@@ -211,6 +211,7 @@ mod tests {
         assert_eq!(End::of(&Error::Stale), End::Later("ask again"));
         assert_eq!(End::of(&Error::Restored), End::Later("ask again"));
         assert_eq!(End::of(&Refusal::MachineSuspended.into()), End::Later("ask again"));
+        assert_eq!(End::of(&Refusal::Reaped.into()), End::Later("ask again"));
         assert_eq!(End::of(&Refusal::MachineRetired.into()), End::Deleted);
     }
 }

@@ -22,8 +22,8 @@ use crate::problem::Failed;
 use crate::route::Routes;
 use crate::serve::HangUp;
 
-/// What a machine is refused with that an operator paused, or that waits for a person to confirm it.
-const PAUSED: &str = "suspended";
+/// What a machine is refused with that is paused, or that was ended for its silence and can be restored.
+const PAUSED: [&str; 2] = ["suspended", "reaped"];
 
 /// The wire, for the list of all.
 pub(super) fn wire<S: Store>() -> Wire<S> {
@@ -53,7 +53,7 @@ fn told(failed: Failed) -> Response {
     let wrong = problem.errors.iter().map(|error| format!(" {}: {}.", error.path, error.message));
     let message = format!("{}{}", problem.title, wrong.collect::<String>());
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let is_paused = problem.code == PAUSED;
+    let is_paused = PAUSED.contains(&problem.code.as_str());
     let body = Json(shapes::Envelope { error: shapes::Said { code: problem.code, message } });
     let mut response = (status, body).into_response();
     if is_paused {
