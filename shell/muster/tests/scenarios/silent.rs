@@ -13,7 +13,7 @@ use muster_model::MachineId;
 use muster_testkit::postgres::Database;
 use serde_json::json;
 
-use crate::support::{Agent, SOON, Server, database, eventually};
+use crate::support::{Agent, SOON, Server, database, eventually, text};
 
 const DAY: i64 = 86_400_000;
 const BACK: Duration = Duration::from_secs(90);
@@ -103,7 +103,8 @@ fn who_was_silent_comes_back_by_itself_and_who_was_retired_for_it_when_an_operat
     past.was(&shelf, "retired", "'silent'", 3);
     let files = shelf.files();
     shelf.start(&[]);
-    eventually("it is told to wait", BACK, || shelf.log().contains("reaped").then_some(()));
+    let trouble = shelf.event_within("trouble", BACK).expect("it is told to wait");
+    assert!(text(&trouble["what"]).contains("reaped"), "{trouble}");
     assert!(shelf.is_running());
     assert_eq!(shelf.files(), files, "nothing was set aside");
     let restored =
