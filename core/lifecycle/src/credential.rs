@@ -59,6 +59,10 @@ fn standing_key(machine: &Machine, key: &KeyRecord) -> Result<KeyFingerprint, Re
         {
             Ok(fingerprint)
         }
+        // Another one took its place while this was asked: it is under way, and nothing has ended.
+        (MachineState::Active(_) | MachineState::Suspended(_), KeyStanding::Previous) => {
+            Err(Refusal::RotationNeeded)
+        }
         _ => Err(over(&machine.state)),
     }
 }

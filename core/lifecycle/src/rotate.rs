@@ -72,7 +72,7 @@ pub enum Right {
 /// Makes a key the next one of its machine, or finds that it is already.
 ///
 /// # Errors
-/// [`Refusal::UnknownMachine`]; [`Refusal::Revoked`] where the key that vouches counts no more;
+/// [`Refusal::UnknownMachine`]; [`Refusal::Revoked`] and [`Refusal::Superseded`] where the key that vouches counts no more;
 /// [`Refusal::CredentialExpired`] after the grace of [`Terms`]; [`Refusal::KeyTaken`] for a key that was seen before.
 pub fn propose(
     facts: Facts,
@@ -82,8 +82,8 @@ pub fn propose(
 ) -> Result<Plan<(Machine, Credential)>, Refusal> {
     let Facts { machine, keys, proposed, credentials } = facts;
     let machine = at_work(machine)?;
+    let standing = standing_of(&keys, proposal.by)?;
     let ring = Ring::new(keys);
-    let standing = ring.standing(proposal.by).ok_or(Refusal::Revoked)?;
     within_grace(&credentials, context.now, terms)?;
     let key = proposal.key.fingerprint();
     if ring.has(key, KeyStanding::Proposed) && proposal.by != key {
@@ -108,12 +108,12 @@ pub fn is_conflict<O>(plan: &Plan<O>) -> bool {
 /// ends the one before it. Else nothing is written.
 ///
 /// # Errors
-/// [`Refusal::UnknownMachine`], [`Refusal::Revoked`] for a key that counts no more.
+/// [`Refusal::UnknownMachine`]; [`Refusal::Revoked`] and [`Refusal::Superseded`] for a key that counts no more.
 pub fn used(facts: Facts, shown: Shown, context: &Context) -> Result<Plan<(Machine, Right)>, Refusal> {
     let Facts { machine, keys, credentials, .. } = facts;
     let machine = at_work(machine)?;
+    let standing = standing_of(&keys, shown.key)?;
     let ring = Ring::new(keys);
-    let standing = ring.standing(shown.key).ok_or(Refusal::Revoked)?;
     let mut turn = Turn { machine, ring, credentials, now: context.now, changes: Vec::new() };
     let (action, reason) = match standing {
         KeyStanding::Previous => return Ok(Plan::unchanged((turn.machine, Right::Rotation))),
@@ -164,6 +164,16 @@ fn again(
     let credential = turn.certify_as_next(proposal, terms);
     let entry = noted("key.propose", "again", &turn.machine, key, context);
     Plan::new((turn.machine, credential), turn.changes, entry)
+}
+
+/// How a key stands that was proved a moment ago. Superseded keys are not read: who is not among them is one.
+fn standing_of(keys: &[KeyRecord], key: KeyFingerprint) -> Result<KeyStanding, Refusal> {
+    let record = keys.iter().find(|record| record.key.fingerprint() == key);
+    match record.map(|record| record.standing) {
+        Some(standing) if standing.counts() => Ok(standing),
+        Some(KeyStanding::Revoked) => Err(Refusal::Revoked),
+        Some(_) | None => Err(Refusal::Superseded),
+    }
 }
 
 /// The keys of a machine that count.

@@ -73,9 +73,14 @@ impl<S: Store> App<S> {
         let shown = Shown { key: key.key.fingerprint(), base };
         match key.standing {
             KeyStanding::Current if base == Some(shown.key) => {
-                // That the one before it may go is worth no refusal: it can be noted with a later request.
-                if let Err(error) = self.settle_slot(machine, shown).await {
-                    tracing::warn!(machine = %machine.id, %error, "the key before the present one is ended later");
+                match self.settle_slot(machine, shown).await {
+                    // Another key took its place since it was read.
+                    Err(Error::Refused(refusal)) => return Err(refusal.into()),
+                    // That the one before it may go is worth no refusal: it can be noted with a later request.
+                    Err(error) => {
+                        tracing::warn!(machine = %machine.id, %error, "the key before the present one is ended later");
+                    }
+                    Ok(()) => {}
                 }
                 Ok(Right::Everything)
             }

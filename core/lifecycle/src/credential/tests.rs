@@ -85,6 +85,14 @@ fn q_07_a_dead_key_or_machine_is_never_certified_again() {
 }
 
 #[test]
+fn q_14_a_key_whose_place_was_taken_while_it_asked_is_told_to_rotate_and_nothing_of_an_end() {
+    let mut facts = facts(&[(102, HOUR)]);
+    facts.key = Some(key_record(1, &machine(1), KeyStanding::Previous));
+    facts.machine = Some(Machine { key: Some(key(2)), ..machine(1) });
+    assert_eq!(ask(&facts).err(), Some(Refusal::RotationNeeded));
+}
+
+#[test]
 fn q_04_a_key_that_is_not_the_machines_present_one_renews_nothing() {
     let mut facts = facts(&[(102, HOUR)]);
     facts.key = Some(key_record(3, &machine(1), KeyStanding::Current));

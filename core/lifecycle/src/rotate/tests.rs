@@ -135,7 +135,7 @@ fn a_second_proposal_beside_an_unused_one_is_a_conflict_and_the_first_is_void() 
     let mut scene = Scene::new();
     scene.proposes(1, 2);
     assert_eq!(scene.proposes(1, 3), "conflict");
-    assert_eq!(scene.show(2, 1).err(), Some(Refusal::Revoked));
+    assert_eq!(scene.show(2, 1).err(), Some(Refusal::Superseded));
     assert_eq!(scene.ask(1, 2).err(), Some(Refusal::KeyTaken), "a late duplicate brings nothing back");
     assert_eq!(scene.uses(3, 1), Right::Everything);
 }
@@ -166,8 +166,8 @@ fn a_superseded_or_unknown_key_gets_nothing() {
     scene.uses(2, 1);
     scene.uses(2, 2);
     for dead in [1, 9] {
-        assert_eq!(scene.show(dead, dead).err(), Some(Refusal::Revoked));
-        assert_eq!(scene.ask(dead, 4).err(), Some(Refusal::Revoked));
+        assert_eq!(scene.show(dead, dead).err(), Some(Refusal::Superseded));
+        assert_eq!(scene.ask(dead, 4).err(), Some(Refusal::Superseded));
     }
 }
 

@@ -165,6 +165,16 @@ fn a_damaged_certificate_is_gone_around_as_long_as_its_key_is_whole() {
 }
 
 #[test]
+fn q_16_a_lost_certificate_that_a_clock_ahead_gave_out_is_over_at_once() {
+    let (_temp, store, key) = enrolled();
+    let life = Life { not_before: at(31_536_000), not_after: at(31_622_400) };
+    store.save_identity(&Identity { life, ..identity() }, &certificate(&key)).expect("saved");
+    std::fs::remove_file(store.path().join("certificate-a.pem")).expect("removed");
+    let Ok(Found::Enrolled(slots)) = store.load() else { panic!("its key is whole") };
+    assert!(slots.present.identity.life.is_over(at(100)));
+}
+
+#[test]
 fn reading_a_damaged_store_changes_nothing_and_putting_it_right_sets_aside_what_is_damaged() {
     let (_temp, store, _) = enrolled();
     let path = store.path().join("certificate-a.pem");

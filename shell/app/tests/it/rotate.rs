@@ -102,6 +102,21 @@ async fn q_08_a_machine_whose_new_slot_is_lost_comes_back_by_the_key_before() {
 }
 
 #[tokio::test]
+async fn q_07_a_key_whose_place_is_taken_while_it_says_where_it_lies_is_served_no_more() {
+    let machine = Machine::new().await;
+    let next = machine.rotate(0, 1).await.expect("proposed");
+    machine.shows(&next, 0).await.expect("it works");
+    let gate = machine.world.faults().gate("key.use");
+    let (late, ()) = tokio::join!(machine.shows(&next, 1), async {
+        gate.arrived().await;
+        let other = machine.rotate(0, 2).await.expect("the one before asks for another");
+        machine.shows(&other, 0).await.expect("it works");
+        gate.open();
+    });
+    assert_eq!(refusal(late), Refusal::Superseded);
+}
+
+#[tokio::test]
 async fn two_proposals_under_one_key_are_told_as_a_conflict_and_the_newer_one_counts() {
     let machine = Machine::new().await;
     let one = machine.rotate(0, 1).await.expect("proposed");

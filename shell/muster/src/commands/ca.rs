@@ -109,7 +109,7 @@ impl Human for CaStatus {
             ("pin", self.pin.clone()),
             ("issuing until", format!("{} ({})", self.expires, relative(now, self.expires))),
             ("bundle", format!("version {} with {} roots", self.bundle, self.pins.len())),
-            ("held by", holders.join(", ")),
+            ("machines", holders.join(", ")),
             ("not ready", if self.behind == 0 { String::new() } else { self.behind.to_string() }),
             (
                 "old keys",
@@ -133,8 +133,8 @@ impl Human for CaStatus {
 
 fn holder(holders: &muster_wire::ca::BundleHolders) -> String {
     match holders.bundle {
-        0 => format!("{} machines said nothing", holders.machines),
-        bundle => format!("{} machines hold {bundle}", holders.machines),
+        0 => format!("{} with none told", holders.machines),
+        bundle => format!("{} with version {bundle}", holders.machines),
     }
 }
 
