@@ -10,7 +10,8 @@ use muster_model::{
 use muster_wire::channel::Order;
 
 use crate::caller::Proof;
-use crate::presence::{ChannelOrder, Holder, Registry};
+use crate::channel::Holder;
+use crate::presence::{ChannelOrder, Registry};
 
 /// Acts on committed changes.
 pub(crate) fn follow(registry: &Registry, changes: &[Change]) {

@@ -15,6 +15,7 @@ mod beats;
 mod ca;
 mod caller;
 mod certify;
+mod channel;
 mod collect;
 mod contest;
 mod cursor;

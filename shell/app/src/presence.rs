@@ -6,19 +6,15 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use muster_lifecycle::MachineOrder;
 use muster_lifecycle::fork::{Boot, Window};
-use muster_model::{KeyStanding, Machine, MachineId, Refusal, SignedDuration, TenantId, Timestamp};
-use muster_store::{PresenceNote, Reads, Signal, Store, StoreError};
+use muster_model::{MachineId, SignedDuration, TenantId, Timestamp};
+use muster_store::{PresenceNote, Signal};
 use muster_wire::channel::{Order, SERVER_PATIENCE};
 use muster_wire::rotate::Slot;
 use tokio::sync::mpsc;
 
-use crate::App;
 use crate::beats::Beats;
 use crate::caller::{MachineCaller, Proof};
-use crate::effects;
-use crate::error::Error;
 
 /// Orders that may wait in a channel before it counts as stuck and is closed.
 const QUEUE: usize = 16;
@@ -76,15 +72,15 @@ pub struct Channel {
     /// The version of the bundle of roots that it says it holds; 0 where it said nothing.
     bundle: Arc<AtomicU64>,
     /// Whether it took the place of another one.
-    took_over: bool,
+    pub(crate) took_over: bool,
     /// Whether its holder counted again what whoever held that one had counted.
-    repeats: bool,
+    pub(crate) repeats: bool,
     /// Orders to send. Ends when a newer channel of the same machine took its place.
     pub orders: mpsc::Receiver<ChannelOrder>,
 }
 
 impl Registry {
-    fn connect(&self, caller: &MachineCaller, bundle: Option<u64>, now: Timestamp) -> Channel {
+    pub(crate) fn connect(&self, caller: &MachineCaller, bundle: Option<u64>, now: Timestamp) -> Channel {
         let (sender, orders) = mpsc::channel(QUEUE);
         let epoch = self.epochs.fetch_add(1, Ordering::Relaxed);
         let heard = Arc::new(AtomicI64::new(now.as_millisecond()));
@@ -108,7 +104,7 @@ impl Registry {
     }
 
     /// Lets go of a channel, unless a newer one took its place. Tells whether the machine is gone.
-    fn disconnect(&self, channel: &Channel) -> bool {
+    pub(crate) fn disconnect(&self, channel: &Channel) -> bool {
         let mut channels = self.lock();
         let is_mine = channels.get(&channel.machine).is_some_and(|held| held.epoch == channel.epoch);
         if is_mine {
@@ -215,8 +211,13 @@ impl Registry {
         self.unwritten().get(&machine).map(|note| note.last_seen)
     }
 
+    /// Who is heard of without a channel.
+    pub(crate) fn beats(&self) -> &Beats {
+        &self.beats
+    }
+
     /// Whether what a note says is not so any more; then what is so now.
-    fn correction(&self, note: &PresenceNote) -> Option<PresenceNote> {
+    pub(crate) fn correction(&self, note: &PresenceNote) -> Option<PresenceNote> {
         let channels = self.lock();
         match (channels.get(&note.machine), note.online) {
             (Some(held), false) => Some(held.note(note.machine)),
@@ -227,7 +228,7 @@ impl Registry {
         }
     }
 
-    fn unwritten(&self) -> MutexGuard<'_, HashMap<MachineId, PresenceNote>> {
+    pub(crate) fn unwritten(&self) -> MutexGuard<'_, HashMap<MachineId, PresenceNote>> {
         self.unwritten.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -288,169 +289,18 @@ impl Channel {
         said(&self.bundle)
     }
 
-    fn note(&self, online: bool) -> PresenceNote {
+    /// Notes which version of the bundle of roots it holds.
+    pub(crate) fn holds(&self, bundle: u64) {
+        self.bundle.store(bundle, Ordering::Relaxed);
+    }
+
+    pub(crate) fn note(&self, online: bool) -> PresenceNote {
         PresenceNote {
             tenant: self.tenant,
             machine: self.machine,
             last_seen: heard_at(&self.heard),
             online,
             bundle: said(&self.bundle),
-        }
-    }
-}
-
-impl<S: Store> App<S> {
-    /// A machine opens its channel.
-    ///
-    /// # Errors
-    /// [`muster_model::Refusal::Revoked`] for one that ended since it showed who it is; [`Error::Store`] where that
-    /// could not be read.
-    pub async fn channel_open(&self, caller: &MachineCaller) -> Result<Channel, Error> {
-        self.channel_open_holding(caller, None).await
-    }
-
-    /// The same, by a machine that says which version of the bundle of roots it holds.
-    ///
-    /// # Errors
-    /// As [`Self::channel_open`].
-    pub async fn channel_open_holding(
-        &self,
-        caller: &MachineCaller,
-        bundle: Option<u64>,
-    ) -> Result<Channel, Error> {
-        let channel = self.inner.registry.connect(caller, bundle, self.now());
-        // Asked once orders reach it: what is decided from now on comes down the channel.
-        if let Err(error) = self.where_it_stands(caller).await {
-            self.inner.registry.disconnect(&channel);
-            return Err(error);
-        }
-        self.hear(caller, channel.repeats).await;
-        if channel.took_over && matches!(caller.proof, Proof::Secret(_)) {
-            self.pushed_off(caller).await;
-        }
-        self.write_presence(channel.note(true)).await;
-        metrics::gauge!("muster_machines_online").set(self.inner.registry.online() as f64);
-        Ok(channel)
-    }
-
-    /// Refuses one that counts no more; tells one whose key is to be replaced that it is.
-    async fn where_it_stands(&self, caller: &MachineCaller) -> Result<(), Error> {
-        let mut reads = self.reader().await?;
-        let machine = reads.machine(caller.tenant, caller.machine).await?;
-        let machine = machine.ok_or(Refusal::UnknownMachine)?;
-        let holder = holder(&mut reads, &machine, caller.proof, self.now()).await?;
-        let record = match caller.proof.key() {
-            Some(key) => reads.key(caller.tenant, key).await?,
-            None => None,
-        };
-        drop(reads);
-        match holder {
-            Holder::Itself => {}
-            Holder::Rotated => return Err(Refusal::RotationNeeded.into()),
-            // Nobody is told that it ended where that can be undone.
-            Holder::Ended if machine.state.undone_until().is_some() => return Err(Refusal::Reaped.into()),
-            Holder::Ended => return Err(Refusal::Revoked.into()),
-        }
-        let machine = self.heard_again(machine).await?;
-        if record.is_some_and(|record| record.ordered_at.is_some() || self.must_rotate(&machine)) {
-            let order = effects::ordered(MachineOrder::Rotate);
-            self.inner.registry.order_holder(caller.machine, caller.proof, order);
-        }
-        Ok(())
-    }
-
-    /// A machine holds this version of the bundle of roots, durably. Written with others, later.
-    pub fn channel_holds(&self, channel: &Channel, bundle: u64) {
-        channel.bundle.store(bundle, Ordering::Relaxed);
-        self.inner.registry.unwritten().insert(channel.machine, channel.note(true));
-    }
-
-    /// A machine's channel closed.
-    pub async fn channel_closed(&self, channel: Channel) {
-        if !self.inner.registry.disconnect(&channel) {
-            return;
-        }
-        metrics::gauge!("muster_machines_online").set(self.inner.registry.online() as f64);
-        self.write_presence(channel.note(false)).await;
-    }
-
-    /// Writes a coming or going. A full disk must not make the fleet look offline, nor lose when a machine was last
-    /// seen: presence goes on in memory, and what could not be written is kept for later.
-    async fn write_presence(&self, note: PresenceNote) {
-        self.inner.registry.unwritten().remove(&note.machine);
-        self.write_notes(vec![note]).await;
-    }
-
-    /// A machine without a channel calls. What changes by that is written with the next [`App::flush_presence`].
-    ///
-    /// # Errors
-    /// [`Error::Store`].
-    pub async fn beat(&self, tenant: TenantId, machine: MachineId) -> Result<(), Error> {
-        let written = self.reader().await?.presence(tenant, machine).await?;
-        let registry = &self.inner.registry;
-        if let Some(note) = registry.beats.hear((tenant, machine), written, self.now()) {
-            registry.unwritten().insert(machine, note);
-        }
-        Ok(())
-    }
-
-    /// Writes who came and went without a channel, and what could not be written before. Called every few seconds.
-    pub async fn flush_presence(&self) {
-        let silent = self.inner.registry.beats.expire(self.now());
-        self.inner.registry.unwritten().extend(silent.into_iter().map(|note| (note.machine, note)));
-        let notes = self.inner.registry.unwritten().drain().map(|(_, note)| note).collect();
-        self.write_notes(notes).await;
-    }
-
-    /// Writes notes, and what became of their machines while they were written: two transactions may commit in another
-    /// order than they were begun in, and whoever writes last must have written what is so.
-    async fn write_notes(&self, mut notes: Vec<PresenceNote>) {
-        let registry = &self.inner.registry;
-        while !notes.is_empty() {
-            if let Err(error) = self.inner.store.note_presence(notes.clone()).await {
-                tracing::warn!(machines = notes.len(), %error, "presence is written later");
-                let mut unwritten = registry.unwritten();
-                for note in notes {
-                    // What came in meanwhile is newer.
-                    unwritten.entry(note.machine).or_insert(note);
-                }
-                return;
-            }
-            notes = notes.iter().filter_map(|note| registry.correction(note)).collect();
-        }
-    }
-}
-
-/// What whoever holds a channel is by now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Holder {
-    /// The machine.
-    Itself,
-    /// The machine, by the key before its present one: it has another channel, or opens one in a moment.
-    Rotated,
-    /// Not the machine any more.
-    Ended,
-}
-
-/// Who showed this: the machine may have ended, or what it showed, a moment later.
-pub(crate) async fn holder<R: Reads>(
-    reads: &mut R,
-    machine: &Machine,
-    proof: Proof,
-    now: Timestamp,
-) -> Result<Holder, StoreError> {
-    let counts = muster_lifecycle::machine::still_counts(Some(machine), proof.key()).is_ok();
-    match proof {
-        Proof::Key(_) if counts => Ok(Holder::Itself),
-        Proof::Key(key) => {
-            let record = reads.key(machine.tenant, key).await?;
-            let is_rotated = record.is_some_and(|record| record.standing == KeyStanding::Previous);
-            Ok(if is_rotated { Holder::Rotated } else { Holder::Ended })
-        }
-        Proof::Secret(id) => {
-            let credential = reads.credential(machine.tenant, id).await?;
-            let is_live = counts && credential.is_some_and(|credential| credential.is_live(now));
-            Ok(if is_live { Holder::Itself } else { Holder::Ended })
         }
     }
 }

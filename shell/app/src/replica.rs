@@ -12,10 +12,11 @@ use muster_wire::replica::Replica;
 
 use crate::App;
 use crate::caller::Proof;
+use crate::channel::{Holder, holder};
 use crate::effects;
 use crate::error::Error;
 use crate::mode::Mode;
-use crate::presence::{ChannelOrder, Holder, holder};
+use crate::presence::ChannelOrder;
 
 const EXPIRY: &str = "expiry";
 const LEASE: SignedDuration = SignedDuration::from_secs(30);
