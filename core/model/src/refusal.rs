@@ -139,7 +139,7 @@ pub enum Refusal {
         found: u64,
     },
     /// Machines do not hold the roots yet that they will need.
-    #[error("{machines} machines are not ready for it")]
+    #[error("machines that are not ready for it: {machines}")]
     TrustBehind {
         /// How many.
         machines: u64,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 /// How the reaper stands: it pauses machines of which nothing is heard for long, and ends them later, where it is told to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Reaper {
-    /// `at_work`; `off`; `stopped`: so many are due at once that the fault is more likely ours, and nobody is taken.
+    /// `at_work`; `settling`: the server that watches has begun to half an hour ago at most, and takes nobody yet; `off`; `stopped`: so many are due at once that the fault is more likely ours, and nobody is taken.
     pub standing: String,
     /// Seconds of silence after which a machine is paused; `null`: never.
     pub pause_after: Option<u64>,

@@ -91,6 +91,13 @@ impl Reaper {
         runs
     }
 
+    /// Whether whoever watches does so not for long enough yet to take anybody. Of another server only the stretch is known
+    /// that it goes on with.
+    fn is_settling(&self, stretches: &[Watched], now: Timestamp) -> bool {
+        let watched = self.lock().map_or_else(|| reap::watched(stretches, now), |own| own.watched);
+        !reap::is_settled(watched)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Option<Own>> {
         // It is written at once.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

@@ -28,8 +28,9 @@ impl<S: Store> App<S> {
         drop(reads);
         let look = self.silent(tenant, &stretches).await?;
         let patience = self.patience();
+        let is_settling = self.inner.reaper.is_settling(&stretches, self.now());
         Ok(wire::Reaper {
-            standing: standing(patience, stop, &look).to_owned(),
+            standing: standing(patience, stop, &look, is_settling).to_owned(),
             pause_after: patience.pause_after.map(seconds),
             retire_after: patience.retire_after.map(seconds),
             watched_until: stretches.iter().map(|stretch| stretch.until).max(),
@@ -66,10 +67,11 @@ impl<S: Store> App<S> {
     }
 }
 
-fn standing(patience: Patience, stop: Option<Stop>, look: &Look) -> &'static str {
+fn standing(patience: Patience, stop: Option<Stop>, look: &Look, is_settling: bool) -> &'static str {
     match (patience.pause_after, stop, &look.run) {
         (None, ..) => "off",
         (Some(_), Some(_), _) | (Some(_), _, Run::Alarm { .. }) => "stopped",
+        (Some(_), None, Run::Take(_)) if is_settling => "settling",
         (Some(_), None, Run::Take(_)) => "at_work",
     }
 }

@@ -390,6 +390,8 @@ mod rules {
 
     pub(super) async fn what_is_told_beforehand_is_what_a_run_takes<S: Store>(world: World<S>) {
         plant(&world, 11).await;
+        let standing = world.app.reaper(&world.admin()).await.expect("a view").standing;
+        assert_eq!(standing, "settling", "whoever begins to watch takes nobody for a while");
         pass(&world, hours(9)).await;
         plant(&world, 230).await;
         // Not yet a run: they were silent for long enough a moment ago.

@@ -45,8 +45,10 @@ impl Human for Shape {
             ("paused", format!("{} for silence, {} of them within a day", self.paused, self.paused_lately)),
             ("due", self.due.to_string()),
         ]);
-        if self.standing == "stopped" {
-            text.push_str(STOPPED);
+        match self.standing.as_str() {
+            "stopped" => text.push_str(STOPPED),
+            "settling" => text.push_str(SETTLING),
+            _ => {}
         }
         if !self.machines.is_empty() {
             text.push_str("\n\n");
@@ -55,6 +57,8 @@ impl Human for Shape {
         text
     }
 }
+
+const SETTLING: &str = "\n\nThe server that watches began to half an hour ago at most: nobody is taken before it has watched for so long.";
 
 const STOPPED: &str = "\n\nMore than one in twenty are due at once: the fault is more likely here than with them, and nobody is taken.\n\
     Look at the way between them and the servers first. Those that are really gone: muster machine retire ID...";
@@ -121,6 +125,11 @@ mod tests {
         let lines: Vec<&str> = text.lines().filter(|line| line.contains("mch_")).collect();
         assert!(lines[0].contains("next run") && lines[1].contains("later"), "{text}");
         assert!(!text.contains("one in twenty"), "{text}");
+    }
+
+    #[test]
+    fn one_that_just_began_to_watch_says_why_it_takes_nobody() {
+        assert!(shape("settling").human(Timestamp::UNIX_EPOCH).contains("half an hour"));
     }
 
     #[test]

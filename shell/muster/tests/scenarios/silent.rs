@@ -76,7 +76,7 @@ fn who_was_silent_comes_back_by_itself_and_who_was_retired_for_it_when_an_operat
     let quiet = server.muster(&["reaper", "status"]);
     assert_eq!(
         (&quiet["standing"], &quiet["due"]),
-        (&json!("at_work"), &json!(0)),
+        (&json!("settling"), &json!(0)),
         "nobody watched: {quiet}"
     );
     let (began, until) = (past.now() - 101 * DAY, past.now());

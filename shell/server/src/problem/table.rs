@@ -150,7 +150,7 @@ pub(super) fn refusal_row(refusal: &Refusal) -> Row {
             StatusCode::CONFLICT,
             Stop,
             "This cannot be done to the object as it stands.",
-            "Look at its state first: muster machine show, muster hold show.",
+            "Look at its state first: muster machine show, muster hold show, muster ca status.",
         ),
         Refusal::ChoiceNeeded => (
             StatusCode::CONFLICT,
