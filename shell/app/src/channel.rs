@@ -34,12 +34,12 @@ impl<S: Store> App<S> {
         bundle: Option<u64>,
     ) -> Result<Channel, Error> {
         let channel = self.inner.registry.connect(caller, bundle, self.now());
-        // Asked once orders reach it: what is decided from now on comes down the channel.
+        self.hear(caller, channel.repeats).await;
+        // Asked once orders reach it, and last: what is decided from now on comes down the channel.
         if let Err(error) = self.where_it_stands(caller).await {
             self.inner.registry.disconnect(&channel);
             return Err(error);
         }
-        self.hear(caller, channel.repeats).await;
         if channel.took_over && matches!(caller.proof, Proof::Secret(_)) {
             self.pushed_off(caller).await;
         }

@@ -6,7 +6,7 @@ use muster_model::Refusal;
 use muster_testkit::world::{Device, World, enrolled};
 use muster_wire::channel::Order;
 use muster_wire::enroll::{Enrolled, IssuedCredential};
-use muster_wire::rotate::RotateRequest;
+use muster_wire::rotate::{RotateRequest, Slot};
 
 use crate::support::{from, refusal, signed};
 
@@ -114,6 +114,23 @@ async fn q_07_a_key_whose_place_is_taken_while_it_says_where_it_lies_is_served_n
         gate.open();
     });
     assert_eq!(refusal(late), Refusal::Superseded);
+}
+
+#[tokio::test]
+async fn q_07_a_key_whose_place_is_taken_while_the_life_of_its_agent_is_noted_gets_no_channel() {
+    let machine = Machine::new().await;
+    let next = machine.rotate(0, 1).await.expect("proposed");
+    let caller = machine.shows(&machine.first.credential, 0).await.expect("the present key");
+    let slot = caller.slot.map(|slot| Slot { boot: [9; 16], ..slot });
+    let gate = machine.world.faults().gate("machine.boot");
+    let anew = MachineCaller { slot, ..caller };
+    let (late, ()) = tokio::join!(machine.world.app.channel_open(&anew), async {
+        gate.arrived().await;
+        machine.shows(&next, 0).await.expect("it works");
+        gate.open();
+    });
+    assert_eq!(refusal(late.map(drop)), Refusal::RotationNeeded);
+    assert_eq!(machine.world.app.registry().online(), 0);
 }
 
 #[tokio::test]
