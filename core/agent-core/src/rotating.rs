@@ -137,6 +137,7 @@ pub(crate) fn ask_failed(running: &mut Running, verdict: &Verdict, fresh: &Fresh
     let mut effects = match verdict {
         Verdict::KeyTaken => vec![Effect::Abandon],
         Verdict::ClockSkew { .. } => set_clock(verdict),
+        Verdict::CertificateRefused => return certify_first(running, verdict, fresh),
         _ => return back_off(running, Step::Ask, verdict, fresh),
     };
     // Once at once; a second complaint is about something else.
@@ -144,6 +145,14 @@ pub(crate) fn ask_failed(running: &mut Running, verdict: &Verdict, fresh: &Fresh
         0 => go(running, Step::Ask, 1),
         _ => back_off(running, Step::Ask, verdict, fresh),
     });
+    effects
+}
+
+/// The certificates of the key that is shown have been over for too long, so it vouches for nothing: it enrolls once more,
+/// as the same machine. A key that may only vouch is renewed by nothing else.
+fn certify_first(running: &mut Running, verdict: &Verdict, fresh: &Fresh) -> Vec<Effect> {
+    let mut effects = back_off(running, Step::Ask, verdict, fresh);
+    effects.extend(running::enroll_once_more(running));
     effects
 }
 

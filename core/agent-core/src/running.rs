@@ -107,6 +107,16 @@ fn ask(running: &mut Running, attempt: u32, proof: Proof) -> Effect {
     Effect::Renew(proof)
 }
 
+/// Asks by enrolling under the same key, where nothing is asked already.
+pub(crate) fn enroll_once_more(running: &mut Running) -> Option<Effect> {
+    let attempt = match running.renewal {
+        Renewal::Planned { .. } => 0,
+        Renewal::BackingOff { attempt } => attempt,
+        Renewal::Asking { .. } => return None,
+    };
+    Some(ask(running, attempt, Proof::Enrollment))
+}
+
 /// Asks, unless a rotation is under way: that goes first.
 fn ask_in_turn(running: &mut Running, attempt: u32, proof: Proof) -> Effect {
     if running.is_rotating() {

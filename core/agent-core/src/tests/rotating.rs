@@ -138,6 +138,27 @@ fn a_key_that_is_taken_is_abandoned_for_another_one_once_at_once() {
 }
 
 #[test]
+fn i_5_a_key_whose_certificates_are_over_for_too_long_enrolls_once_more_before_it_vouches() {
+    let mut agent = at_step(Some(Step::Ask));
+    let effects = agent.step(Event::RotateFailed(told("credential_expired")), &fresh(10));
+    let [Effect::Wake { timer: Timer::Rotate, .. }, ref asks] = effects[..] else { panic!("{effects:?}") };
+    assert_eq!(asks, &Effect::Renew(Proof::Enrollment));
+    agent.step(Event::Due(Timer::Rotate), &fresh(11));
+    assert!(matches!(state(&agent).rotation, Rotation::BackingOff { .. }), "one after the other");
+    agent.step(Event::Renewed(life(12)), &fresh(12));
+    assert_eq!(agent.step(Event::Due(Timer::Rotate), &fresh(17)), [Effect::Rotate]);
+    let effects = agent.step(Event::RotateFailed(told("credential_expired")), &fresh(18));
+    assert_eq!(effects.last(), Some(&Effect::Renew(Proof::Enrollment)), "{effects:?}");
+    agent.step(Event::RenewFailed(told("requests_not_taken")), &fresh(19));
+    agent.step(Event::Due(Timer::Rotate), &fresh(20));
+    let effects = agent.step(Event::RotateFailed(Verdict::later("down")), &fresh(21));
+    assert!(
+        matches!(effects[..], [Effect::Wake { .. }]),
+        "an outage says nothing of certificates: {effects:?}"
+    );
+}
+
+#[test]
 fn a_server_that_does_not_rotate_is_asked_again_after_an_hour_or_so() {
     for verdict in [told("not_found"), told("not_entitled")] {
         let mut agent = at_step(Some(Step::Ask));

@@ -32,15 +32,24 @@ pub(super) fn arrive(asked: &Asked<'_>) -> Result<Plan<Outcome>, Refusal> {
     Ok(enrolled(asked, machine, changes, "machine.enroll", "admitted"))
 }
 
-/// Row 2: the same machine again. Nothing is spent; its credential is the one it has while that is young.
+/// Row 2: the same machine again. Nothing is spent; its credential is the one it has while that is young. The key before the
+/// present one gets its own, which changes nothing of what it may do.
 pub(super) fn again(asked: &Asked<'_>, known: Known) -> Result<Plan<Outcome>, Refusal> {
-    let Known { machine, credentials, .. } = known;
-    if let Some(credential) = credential::young(&credentials, &machine, asked.now(), &asked.fresh.terms) {
+    let Known { machine, mut credentials, key, .. } = known;
+    let (now, terms) = (asked.now(), &asked.fresh.terms);
+    let key = key.map(|record| record.key.fingerprint());
+    // What another key of the machine has is for that one.
+    credentials.retain(|credential| key.is_none_or(|key| credential.certifies(key)));
+    let young = match key {
+        Some(key) if machine.key != Some(key) => credential::young_for(&credentials, key, now, terms),
+        _ => credential::young(&credentials, &machine, now, terms),
+    };
+    if let Some(credential) = young {
         let outcome =
             Outcome::Enrolled { machine: Box::new(machine), credential: Box::new(credential), again: true };
         return Ok(Plan::unchanged(outcome));
     }
-    let older = credential::end_older(&credentials, asked.now());
+    let older = credential::end_older(&credentials, now);
     let plan = enrolled(asked, machine, older, "credential.reserve", "same_machine");
     Ok(plan.map(|outcome| match outcome {
         Outcome::Enrolled { machine, credential, .. } => {

@@ -148,6 +148,22 @@ pub(crate) fn key_still_counts(known: Option<&Known>, now: Timestamp) -> Result<
     }
 }
 
+/// Row 8, and that the key before the present one of its machine may ask: only by a certificate that is not over for too
+/// long does it vouch for the next one.
+pub(super) fn may_ask(facts: &Facts, way: &Way, now: Timestamp) -> Result<(), Refusal> {
+    let Facts { by_key, by_previous, .. } = facts;
+    let is_before = |known: &Known| {
+        known.key.as_ref().is_some_and(|key| key.standing == KeyStanding::Previous)
+            && !matches!(known.machine.state, MachineState::Retired(_))
+            && known.machine.site == way.site.id
+    };
+    match by_key {
+        Some(known) if is_before(known) => Ok(()),
+        // Once the new key is known, the one that vouched for it is rightly superseded: the answer was lost.
+        _ => key_still_counts(by_key.as_ref().or(by_previous.as_ref()), now),
+    }
+}
+
 /// A grant may be for one kind of machine only.
 pub(super) fn kind_is_admitted(way: &Way, claimant: &Claimant) -> Result<(), Refusal> {
     match way.grant.as_ref().and_then(|grant| grant.machine_kind) {

@@ -142,8 +142,7 @@ pub fn decide(request: &Request, facts: Facts, fresh: &Fresh) -> Result<Plan<Out
 
 fn judge(request: &Request, facts: Facts, fresh: &Fresh) -> Result<Plan<Outcome>, Refusal> {
     let way = checks::entitled(request, &facts, fresh.context.now)?; // row 9
-    // Row 8. Once the new key is known, the one that vouched for it is rightly superseded: the answer was lost.
-    key_still_counts(facts.by_key.as_ref().or(facts.by_previous.as_ref()), fresh.context.now)?;
+    checks::may_ask(&facts, &way, fresh.context.now)?; // row 8
     checks::kind_is_admitted(&way, &request.claimant)?;
     if let Some(answer) = keyless::lost_answer(&facts, fresh.context.now) {
         return Ok(Plan::unchanged(answer)); // row 2, of a caller that has no key to be known by

@@ -5,10 +5,10 @@ use muster_app::{Action, Error, MachineCaller};
 use muster_model::Refusal;
 use muster_testkit::world::{Device, World, enrolled};
 use muster_wire::channel::Order;
-use muster_wire::enroll::{Enrolled, IssuedCredential};
+use muster_wire::enroll::{EnrollAnswer, Enrolled, IssuedCredential};
 use muster_wire::rotate::{RotateRequest, Slot};
 
-use crate::support::{from, refusal, signed};
+use crate::support::{from, hours, refusal, signed};
 
 /// A machine with a key, and further keys that it has made.
 struct Machine {
@@ -131,6 +131,27 @@ async fn q_07_a_key_whose_place_is_taken_while_the_life_of_its_agent_is_noted_ge
     });
     assert_eq!(refusal(late.map(drop)), Refusal::RotationNeeded);
     assert_eq!(machine.world.app.registry().online(), 0);
+}
+
+#[tokio::test]
+async fn i_5_a_key_before_the_present_one_that_was_away_for_too_long_enrolls_once_more_and_may_vouch_again() {
+    let machine = Machine::new().await;
+    let next = machine.rotate(0, 1).await.expect("proposed");
+    machine.shows(&next, 0).await.expect("used once, and then lost with its disk");
+    machine.world.clock.set(next.not_after + hours(30 * 24 + 1));
+    assert_eq!(refusal(machine.rotate(0, 2).await), Refusal::CredentialExpired);
+    for _ in 0..2 {
+        let answer = machine.world.ask(machine.keys[0].by_request()).await.expect("by the key alone");
+        let EnrollAnswer::Same(same) = answer else { panic!("{answer:?}") };
+        assert_eq!(same.machine.id, machine.first.machine.id);
+        let caller = machine.shows(&same.credential, 0).await.expect("it is for this key");
+        assert_eq!(may(caller), [Action::SelfRotate], "it may what it might before, and nothing else");
+    }
+    let third = machine.rotate(0, 2).await.expect("it vouches");
+    machine.shows(&third, 0).await.expect("it works");
+    assert_eq!(refusal(machine.shows(&next, 0).await), Refusal::Superseded);
+    let elsewhere = machine.world.ask(machine.keys[3].by_request()).await.expect("asked");
+    assert!(matches!(elsewhere, EnrollAnswer::Held(_)), "a key that nobody knows is a newcomer");
 }
 
 #[tokio::test]

@@ -1,8 +1,8 @@
 //! Rows 1 to 8 of the decision table and the order of the checks.
 
 use muster_model::{
-    CredentialState, Entitlement, Hold, HoldReason, KeyStanding, Machine, MachineKind, MachineState, Refusal,
-    RetireCause, Retired, SuspendCause, Uses,
+    Credential, CredentialKind, CredentialState, Entitlement, Hold, HoldReason, KeyStanding, Machine,
+    MachineKind, MachineState, Refusal, RetireCause, Retired, SuspendCause, Uses,
 };
 
 use crate::enroll::Known;
@@ -71,6 +71,39 @@ fn row_2_the_same_key_gets_the_same_machine_and_certificate_and_nothing_is_writt
     let (same, credential, again) = enrolled(&plan);
     assert_eq!((same, credential.id, again), (&machine(2), credential_id(100), true));
     assert!(plan.is_unchanged());
+}
+
+#[test]
+fn row_2_the_key_before_the_present_one_gets_its_own_certificate_and_no_other_row_is_touched() {
+    let mut scene = Scene::new();
+    let mut same = with_standing(KeyStanding::Previous);
+    let present = certificate(100, &machine(3), HOUR * 2);
+    (same.machine.key, same.credentials) = (Some(key(3)), vec![present.clone()]);
+    scene.facts.by_key = Some(same.clone());
+    let plan = scene.plan();
+    let (_, credential, again) = enrolled(&plan);
+    assert!(credential.certifies(key(2)) && again);
+    assert_eq!(rows(&plan), ["credential reserved"]);
+    let own = Credential {
+        kind: CredentialKind::Certificate { key: key(2) },
+        ..certificate(101, &machine(2), HOUR)
+    };
+    scene.facts.by_key = Some(Known { credentials: vec![present, own], ..same });
+    let plan = scene.plan();
+    assert_eq!(enrolled(&plan).1.id, credential_id(101));
+    assert!(plan.is_unchanged());
+}
+
+#[test]
+fn row_2_a_key_in_a_rotation_asks_nothing_of_another_site_and_a_proposed_one_nothing_at_all() {
+    let refused = Refusal::WrongState { verb: "enroll", state: "rotating" };
+    let mut scene = Scene::new();
+    scene.facts.by_key = Some(with_standing(KeyStanding::Proposed));
+    assert_eq!(scene.decide().err(), Some(refused.clone()));
+    let mut before = with_standing(KeyStanding::Previous);
+    before.machine.site = site_id(2);
+    scene.facts.by_key = Some(before);
+    assert_eq!(scene.decide().err(), Some(refused));
 }
 
 #[test]
