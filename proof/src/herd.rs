@@ -132,7 +132,7 @@ impl World {
         for who in 0..usize::try_from(herd.agents).expect("a fleet fits") {
             let start = world.draw() % STARTS;
             let life = Life { not_before: at(start), not_after: at(start) + LIFE };
-            let keys = Keys { made_at: life.not_before, rotate_after: None, open: None };
+            let keys = Keys { made_at: life.not_before, rotate_after: None, open: None, untried: false };
             let agent = Agent::enrolled(life, Standing::Active, keys);
             world.agents.push(One { agent, life, timers: BTreeMap::new(), back_at: None });
             world.plan(start, who, What::Start);

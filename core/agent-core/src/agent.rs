@@ -48,7 +48,7 @@ impl Agent {
     /// Takes one event and says what to do.
     pub fn step(&mut self, event: Event, fresh: &Fresh) -> Vec<Effect> {
         let placeholder = State::Enrolling { attempt: 0 };
-        let keys = Keys { made_at: fresh.now, rotate_after: self.rotate_after, open: None };
+        let keys = Keys { made_at: fresh.now, rotate_after: self.rotate_after, open: None, untried: false };
         let (state, effects) = match std::mem::replace(&mut self.state, placeholder) {
             State::Enrolling { attempt } => enrolling::asking(attempt, self.patience, keys, event, fresh),
             State::Waiting { hold, poll_after, attempt } => {

@@ -272,6 +272,12 @@ pub(crate) fn never_known(mut running: Running) -> (State, Vec<Effect>) {
     }
 }
 
+/// The present key was lost before the next one had reached the server. A person must look; nothing has ended, so the
+/// workload goes on and every file stays.
+pub(crate) fn lost() -> (State, Vec<Effect>) {
+    (State::Ended(Ending::KeyLost), vec![Effect::CloseChannel, Effect::Stop(Ending::KeyLost)])
+}
+
 /// The key of the other slot works: it is the present one.
 pub(crate) fn came_back(running: &mut Running) -> Vec<Effect> {
     match running.said.take() {

@@ -31,6 +31,7 @@ pub(crate) fn step(mut running: Running, event: Event, fresh: &Fresh) -> (State,
         Event::RenewFailed(Verdict::NotAuthenticated) if running.said.is_some() => {
             return rotating::never_known(running);
         }
+        Event::RenewFailed(Verdict::NotAuthenticated) if running.keys.untried => return rotating::lost(),
         Event::ChannelClosed(verdict) => channel_closed(&mut running, &verdict, fresh),
         Event::RenewFailed(verdict) => renew_failed(&mut running, &verdict, fresh),
         Event::Certified => rotating::certified(&mut running),
@@ -151,7 +152,7 @@ fn renew_ordered(running: &mut Running, id: u64, now: Timestamp) -> Vec<Effect> 
 }
 
 fn renewed(running: &mut Running, life: Life, fresh: &Fresh) -> Vec<Effect> {
-    running.life = life;
+    (running.life, running.keys.untried) = (life, false);
     let mut effects = vec![Effect::Hook { hook: Hook::Renewed, acknowledge: running.ordered.take() }];
     effects.push(plan(running, fresh));
     // Opens a channel that only waited for this certificate. Where the fresh one is refused too, the channel's own

@@ -62,6 +62,8 @@ pub struct Keys {
     pub rotate_after: Option<SignedDuration>,
     /// What comes next in a rotation that was under way when the agent stopped.
     pub open: Option<Step>,
+    /// Whether the one that is shown is a next one of which no answer ever came, and the only one that is left.
+    pub untried: bool,
 }
 
 /// The steps of a rotation. Each leaves something durable, by which a restart knows the next one.
@@ -169,6 +171,8 @@ pub enum Ending {
         /// What they said.
         reason: Option<String>,
     },
+    /// The present key is lost, and the server has never heard of the next one: nothing is left to ask by.
+    KeyLost,
     /// A person must decide, and nobody wants to wait.
     Pending,
     /// Enrolling failed in a way that the caller does not want to sit out.
@@ -221,6 +225,7 @@ impl Ending {
             Self::Retired => "retired",
             Self::Revoked => "revoked",
             Self::Rejected { .. } => "rejected",
+            Self::KeyLost => "key_lost",
             Self::Pending => "pending",
             Self::GaveUp(_) => "gave_up",
         }

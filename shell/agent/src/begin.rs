@@ -87,9 +87,10 @@ fn go_on(
         store.save_standing(identity)?;
     }
     store.put_right(&slots, now);
+    let untried = slots.is_untried();
     let (other, open) = Other::of(&mut slots);
     let identity = &slots.present.identity;
-    let keys = Keys { made_at: identity.key_made_at(), rotate_after, open };
+    let keys = Keys { made_at: identity.key_made_at(), rotate_after, open, untried };
     let agent = Agent::enrolled(identity.life, identity.standing, keys);
     Ok((agent, (Holding::Enrolled(Box::new(slots.present)), other)))
 }

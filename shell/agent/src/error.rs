@@ -7,6 +7,8 @@ use muster_agent_core::{Ending, Verdict};
 use muster_model::text::is_printable;
 use thiserror::Error;
 
+use crate::store::files::corrupt;
+
 /// Why an agent stopped or did not start.
 #[derive(Debug, Error)]
 pub enum AgentError {
@@ -174,6 +176,9 @@ impl AgentError {
             Ending::Told(_) | Ending::Retired | Ending::Revoked => {
                 Self::Ended { reason: ending.as_str().into(), dir: dir.to_owned() }
             }
+            Ending::KeyLost => {
+                corrupt(dir, "the present key is lost, and the server never heard of the next one")
+            }
             Ending::Rejected { reason } => Self::Rejected { reason: reason.as_deref().map(shown) },
             Ending::Pending => Self::Pending { hold: String::new(), words: String::new() },
             Ending::GaveUp(verdict) => Self::of(verdict, dir),
@@ -210,6 +215,7 @@ mod tests {
         let dir = std::path::Path::new("/d");
         let code = |ending: Ending| AgentError::ending(&ending, dir).exit_code();
         assert_eq!(code(Ending::Rejected { reason: None }), 20);
+        assert_eq!(code(Ending::KeyLost), 13);
         assert_eq!(code(Ending::Pending), 21);
         assert_eq!(code(Ending::Revoked), 22);
         assert_eq!(code(Ending::Retired), 22);

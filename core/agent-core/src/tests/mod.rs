@@ -33,7 +33,7 @@ fn told(code: &str) -> Verdict {
 }
 
 fn enrolled() -> Agent {
-    let keys = Keys { made_at: at(0), rotate_after: None, open: None };
+    let keys = Keys { made_at: at(0), rotate_after: None, open: None, untried: false };
     Agent::enrolled(life(0), Standing::Active, keys)
 }
 

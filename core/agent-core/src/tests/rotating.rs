@@ -5,7 +5,7 @@ use super::*;
 const MONTH: i64 = 30 * DAY;
 
 fn keys(open: Option<Step>) -> Keys {
-    Keys { made_at: at(0), rotate_after: Some(SignedDuration::from_secs(MONTH)), open }
+    Keys { made_at: at(0), rotate_after: Some(SignedDuration::from_secs(MONTH)), open, untried: false }
 }
 
 /// A machine with its channel open, in a rotation of which this is next.
@@ -156,6 +156,34 @@ fn i_5_a_key_whose_certificates_are_over_for_too_long_enrolls_once_more_before_i
         matches!(effects[..], [Effect::Wake { .. }]),
         "an outage says nothing of certificates: {effects:?}"
     );
+}
+
+#[test]
+fn i_5_where_nothing_is_left_but_a_key_that_the_server_never_heard_of_a_person_is_asked_for() {
+    let over = Life { not_before: at(0), not_after: at(0) };
+    let lost = |untried| {
+        let mut agent =
+            Agent::enrolled(over, Standing::Active, Keys { untried, ..keys(Some(Step::Confirm)) });
+        assert!(agent.step(Event::Started, &fresh(1)).contains(&Effect::Renew(Proof::Signature)));
+        agent
+    };
+    let unknown = || Event::RenewFailed(told("not_authenticated"));
+    let mut agent = lost(true);
+    agent.step(Event::RenewFailed(Verdict::later("down")), &fresh(2));
+    assert!(matches!(agent.state(), State::Running(_)), "an outage is no word");
+    agent.step(Event::Due(Timer::Renew), &fresh(3));
+    assert_eq!(agent.step(unknown(), &fresh(4)), [Effect::CloseChannel, Effect::Stop(Ending::KeyLost)]);
+    let mut known = lost(true);
+    known.step(Event::Renewed(life(5)), &fresh(5));
+    known.step(Event::Due(Timer::Renew), &fresh(5 + DAY));
+    known.step(unknown(), &fresh(6 + DAY));
+    assert!(
+        matches!(known.state(), State::Running(_)),
+        "it has worked: a server was put back to an older day"
+    );
+    let mut other = lost(false);
+    other.step(unknown(), &fresh(2));
+    assert!(matches!(other.state(), State::Running(_)), "another key is left, or a certificate");
 }
 
 #[test]

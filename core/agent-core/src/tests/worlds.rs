@@ -61,7 +61,7 @@ fn steps() -> impl Strategy<Value = Option<Step>> {
 
 fn in_step(open: Option<Step>) -> Agent {
     let rotate_after = Some(SignedDuration::from_secs(30 * DAY));
-    Agent::enrolled(life(0), Standing::Active, Keys { made_at: at(0), rotate_after, open })
+    Agent::enrolled(life(0), Standing::Active, Keys { made_at: at(0), rotate_after, open, untried: false })
 }
 
 /// What is under way: requests without an answer yet, and timers that will fire.

@@ -112,8 +112,15 @@ impl Store {
     }
 
     /// Sets what is damaged aside, and notes which slot counts where that is another one now. Where the disk refuses, the
-    /// agent goes on with what it could read.
+    /// agent goes on with what it could read. Where it is not known yet whether that is enough, everything stays where a
+    /// person can put it right.
     pub(crate) fn put_right(&self, slots: &Slots, now: Timestamp) {
+        if slots.is_untried() {
+            for damage in &slots.damage {
+                tracing::error!(file = damage.name, "{}", damage.what);
+            }
+            return;
+        }
         let noted = || match slots.moved {
             true => self.save_standing(&slots.present.identity),
             false => Ok(()),
