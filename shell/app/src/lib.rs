@@ -8,6 +8,7 @@ mod access;
 mod act;
 mod agent;
 mod api_key;
+mod around;
 mod audit;
 mod authenticate;
 mod bearer;

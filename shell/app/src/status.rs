@@ -54,7 +54,7 @@ impl<S: Store> App<S> {
         })
     }
 
-    async fn warnings(&self, tenant: TenantId) -> Vec<String> {
+    pub(crate) async fn warnings(&self, tenant: TenantId) -> Vec<String> {
         let mut warnings = Vec::new();
         let end = self.authority().issuing_not_after();
         if end.duration_since(self.now()) < CA_WARNING {

@@ -5,6 +5,7 @@
 //! becomes a problem document in one table.
 
 mod compat;
+pub mod console;
 pub mod limits;
 pub mod metrics;
 mod problem;

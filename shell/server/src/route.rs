@@ -36,6 +36,8 @@ pub struct Mounted {
     pub action: Action,
     /// The existing clients' wire that it belongs to, as metrics call it.
     pub wire: Option<&'static str>,
+    /// Whether it is a page, for people in browsers.
+    pub page: bool,
 }
 
 /// How a route is entered.
@@ -43,8 +45,19 @@ pub struct Mounted {
 pub(crate) struct Entrance {
     /// What a caller must be allowed to do.
     action: Action,
-    /// Whether anybody proves something in the body.
-    proves: bool,
+    /// How a caller is known here.
+    known: Known,
+}
+
+/// How a caller is known at a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Known {
+    /// By whatever it shows.
+    Shown,
+    /// By what is proved in the body.
+    InBody,
+    /// By its browser session alone: it is a page, and what goes wrong is told as one.
+    BySession,
 }
 
 /// Routes under construction.
@@ -68,7 +81,7 @@ impl<S: Store> Routes<S> {
         H: Handler<T, ServerState<S>>,
         T: 'static,
     {
-        self.mount::<P, H, T>(Entrance { action, proves: false }, handler)
+        self.mount::<P, H, T>(Entrance { action, known: Known::Shown }, handler)
     }
 
     /// Mounts a handler for anybody who proves something in the body. It is not counted against its source beforehand:
@@ -79,7 +92,23 @@ impl<S: Store> Routes<S> {
         H: Handler<T, ServerState<S>>,
         T: 'static,
     {
-        self.mount::<P, H, T>(Entrance { action: Action::Public, proves: true }, handler)
+        self.mount::<P, H, T>(Entrance { action: Action::Public, known: Known::InBody }, handler)
+    }
+
+    /// Mounts a page for operators who may do this. Pages only show: what changes something is the API.
+    pub(crate) fn page<H, T>(mut self, path: &str, action: Action, handler: H) -> Self
+    where
+        H: Handler<T, ServerState<S>>,
+        T: 'static,
+    {
+        if let Some(state) = &self.state {
+            let entrance = Entrance { action, known: Known::BySession };
+            let guard = from_fn_with_state((state.clone(), entrance), guard::guard::<S>);
+            self.router = self.router.route(path, on(MethodFilter::GET, handler).route_layer(guard));
+        }
+        let (method, path) = ("GET".to_owned(), path.to_owned());
+        self.mounted.push(Mounted { method, path, action, wire: None, page: true });
+        self
     }
 
     fn mount<P, H, T>(mut self, entrance: Entrance, handler: H) -> Self
@@ -96,8 +125,13 @@ impl<S: Store> Routes<S> {
                 let route = on(filter(&method), handler.clone()).route_layer(guard);
                 self.router = self.router.route(&path, route);
             }
-            let mounted =
-                Mounted { method: name_of(&method).to_owned(), path: path.clone(), action, wire: None };
+            let mounted = Mounted {
+                method: name_of(&method).to_owned(),
+                path: path.clone(),
+                action,
+                wire: None,
+                page: false,
+            };
             self.mounted.push(mounted);
             let operation = described(P::operation(), &method, &path, action);
             self.document.paths.add_path_operation(&path, vec![method], operation);

@@ -8,6 +8,7 @@ use muster_app::App;
 use muster_model::{OperatorId, SiteCode};
 
 use crate::compat::Wires;
+use crate::console::Feed;
 use crate::limits::{BodyLimits, MAX_KEYS, RateLimiter, RateQuota, TrustedProxies};
 use crate::metrics::Metrics;
 
@@ -58,6 +59,8 @@ pub(crate) struct Shared {
     pub(crate) misses: RateLimiter,
     /// What costs a password hash, by source.
     pub(crate) costly: RateLimiter,
+    /// Whoever has pages open.
+    pub(crate) feed: Feed,
 }
 
 impl<S> Clone for ServerState<S> {
@@ -74,6 +77,6 @@ impl<S> ServerState<S> {
         let anonymous = RateLimiter::new(quota, MAX_KEYS);
         let misses = RateLimiter::new(MISSES, MAX_KEYS);
         let costly = RateLimiter::new(COSTLY, MAX_KEYS);
-        Self { app, shared: Arc::new(Shared { config, anonymous, misses, costly }) }
+        Self { app, shared: Arc::new(Shared { config, anonymous, misses, costly, feed: Feed::default() }) }
     }
 }

@@ -10,7 +10,7 @@ use super::Finding;
 /// A member by its path, its package, and the packages of ours it may import.
 type Arrows = (&'static str, &'static str, &'static [&'static str]);
 
-const ROOMS: [Arrows; 21] = [
+const ROOMS: [Arrows; 22] = [
     ("core/model", "muster-model", &[]),
     ("core/lifecycle", "muster-lifecycle", &["muster-model"]),
     ("core/doors", "muster-doors", &["muster-model"]),
@@ -27,7 +27,12 @@ const ROOMS: [Arrows; 21] = [
         "muster-app",
         &["muster-model", "muster-lifecycle", "muster-doors", "muster-wire", "muster-store", "muster-issuer"],
     ),
-    ("shell/server", "muster-server", &["muster-model", "muster-wire", "muster-doors", "muster-app"]),
+    ("shell/console", "muster-console", &["muster-model", "muster-wire"]),
+    (
+        "shell/server",
+        "muster-server",
+        &["muster-model", "muster-wire", "muster-doors", "muster-app", "muster-console"],
+    ),
     (
         "shell/agent",
         "muster-agent",
@@ -59,6 +64,7 @@ const ALL: &[&str] = &[
     "muster-issuer",
     "muster-provision",
     "muster-app",
+    "muster-console",
     "muster-server",
     "muster-agent",
     "muster-client",

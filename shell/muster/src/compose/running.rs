@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use muster_app::{App, Mode, Parts, Settings, StoreError, found};
 use muster_lifecycle::Terms;
 use muster_model::OperatorId;
+use muster_server::console;
 use muster_server::limits::{BodyLimits, JsonLimits, TrustedProxies};
 use muster_server::metrics::Metrics;
 use muster_server::serve::{Draining, Listener, ServeSettings, Shutdown, serve, shutdown};
@@ -93,6 +94,8 @@ pub(crate) async fn start(home: Home, config: &Config) -> Result<Running> {
     running.listen(listener, router(&state), config, metrics).await?;
     running.compat_on(config.compat.listen, own, &state).await?;
     running.work(seen, copy);
+    let draining = running.draining();
+    running.beside(console::follow(state, draining));
     Ok(running)
 }
 

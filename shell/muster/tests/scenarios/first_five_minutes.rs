@@ -50,7 +50,8 @@ fn the_login_link_opens_the_status_page_once() {
     let server = Server::up(&[]);
     let http = server.http();
     let page = http.get("/");
-    assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
+    assert_eq!((page.status, page.header("content-type")), (401, Some("text/html; charset=utf-8")));
+    assert!(page.text().contains("Log in"), "{}", page.text());
     let (before, secret) = server.told("login_url").split_once('#').expect("the secret is in the fragment");
     assert_eq!(before, format!("{}/login", server.url()), "no secret where a log would show it (Q-27)");
 
@@ -64,6 +65,8 @@ fn the_login_link_opens_the_status_page_once() {
     let same_origin = [("cookie", session), ("sec-fetch-site", "same-origin")];
     assert_eq!(http.send("GET", "/v1/machines", &same_origin, b"").status, 200);
     assert_eq!(http.get("/v1/machines").status, 401, "without the session");
+    let desk = http.send("GET", "/", &same_origin, b"");
+    assert!(desk.status == 200 && desk.text().contains("Nothing waits for you"), "{}", desk.text());
     assert_eq!(http.post("/v1/session", &json!({"login": secret})).status, 401, "the link works once");
 }
 

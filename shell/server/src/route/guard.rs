@@ -16,7 +16,8 @@ use muster_wire::rotate::{SLOT_HEADER, Slot};
 use muster_wire::signature::{HEADER, SignedHeader, SignedRequest};
 use sha2::{Digest, Sha256};
 
-use super::Entrance;
+use super::wrap::AsPage;
+use super::{Entrance, Known};
 use crate::limits::{Source, read_body, source_of};
 use crate::problem::{Failure, Unreadable};
 use crate::serve::{Peer, Transport};
@@ -24,6 +25,9 @@ use crate::state::ServerState;
 
 /// Name of the browser session's cookie. The prefix makes browsers hold it to this host and to TLS (RFC 6265bis).
 pub(crate) const COOKIE: &str = "__Host-muster-session";
+
+/// What a page of ours shows beside the cookie.
+const CSRF: &str = "muster-csrf";
 
 /// How existing clients show a session token.
 const HOST_TOKEN: &str = "x-host-token";
@@ -34,10 +38,14 @@ pub(crate) async fn guard<S: Store>(
     request: Request,
     next: Next,
 ) -> Response {
-    match admitted(&state, entrance, request).await {
+    let mut response = match admitted(&state, entrance, request).await {
         Ok(request) => next.run(request).await,
         Err(response) => *response,
+    };
+    if entrance.known == Known::BySession {
+        response.extensions_mut().insert(AsPage);
     }
+    response
 }
 
 async fn admitted<S: Store>(
@@ -52,7 +60,7 @@ async fn admitted<S: Store>(
     let anonymous = Origin { caller: Caller::Anonymous, source };
     let (caller, body) = match action {
         Action::Public => {
-            if !entrance.proves {
+            if entrance.known != Known::InBody {
                 slow_down(state, &peer, &anonymous).await?;
             }
             if let Err(refusal) = no_foreign_cookie(&parts) {
@@ -63,6 +71,7 @@ async fn admitted<S: Store>(
         Action::SelfBeat if parts.headers.contains_key(HOST_TOKEN) => {
             (by_session(state, &parts, &peer, &anonymous).await?, body)
         }
+        _ if entrance.known == Known::BySession => (by_cookie(state, &parts, &peer, &anonymous).await?, body),
         _ => authenticated(state, &parts, body, &peer, &anonymous).await?,
     };
     let origin = Origin { caller, source };
@@ -82,6 +91,24 @@ async fn by_session<S: Store>(
 ) -> Result<Caller, Box<Response>> {
     let token = parts.headers.get(HOST_TOKEN).and_then(|value| value.to_str().ok()).unwrap_or_default();
     match state.app.by_session(token, anonymous).await {
+        Ok(caller) => Ok(caller),
+        Err(error) => Err(failed(state, peer, anonymous, error).await),
+    }
+}
+
+/// Whoever opens a page: by the session of a browser and by nothing else. A certificate is as ambient as a cookie, and is
+/// bound to no page of ours.
+async fn by_cookie<S: Store>(
+    state: &ServerState<S>,
+    parts: &Parts,
+    peer: &Peer,
+    anonymous: &Origin,
+) -> Result<Caller, Box<Response>> {
+    let Some(secret) = session(&parts.headers) else {
+        slow_down(state, peer, anonymous).await?;
+        return Ok(Caller::Anonymous);
+    };
+    match state.app.by_secret(secret).await {
         Ok(caller) => Ok(caller),
         Err(error) => Err(failed(state, peer, anonymous, error).await),
     }
@@ -123,6 +150,10 @@ async fn authenticated<S: Store>(
             Err(refusal) => Err(refusal.into()),
         },
         Shown::Secret(secret) => state.app.by_secret(&secret).await,
+        Shown::Session(secret) => match state.app.by_secret(&secret).await {
+            Ok(_) if !is_of_our_page(state, parts, &secret) => Err(cross_origin().into()),
+            known => known,
+        },
         Shown::Signature(header) => {
             // A body is read for somebody who may be who they say, and for nobody else.
             if let Err(error) = state.app.plausible(&header).await {
@@ -150,6 +181,7 @@ enum Shown {
     LocalUser(u32),
     Signature(Box<SignedHeader>),
     Secret(String),
+    Session(String),
     Nothing,
 }
 
@@ -166,7 +198,7 @@ fn shown(parts: &Parts, peer: &Peer) -> Result<Shown, Refusal> {
     }
     if let Some(session) = session(&parts.headers) {
         same_origin(parts)?;
-        return Ok(Shown::Secret(session.to_owned()));
+        return Ok(Shown::Session(session.to_owned()));
     }
     match &peer.transport {
         Transport::Unix { uid, .. } => Ok(Shown::LocalUser(*uid)),
@@ -212,13 +244,23 @@ pub(crate) fn session(headers: &HeaderMap) -> Option<&str> {
         .find_map(|(name, value)| (name == COOKIE).then_some(value))
 }
 
-/// A cookie is ambient: a change needs proof that our own page asked for it.
+/// A cookie is ambient: a change needs proof that our own page asked for it. This is what the browser says.
 fn same_origin(parts: &Parts) -> Result<(), Refusal> {
     let site = parts.headers.get("sec-fetch-site").and_then(|value| value.to_str().ok());
     match (&parts.method, site) {
         (&Method::GET | &Method::HEAD, _) | (_, Some("same-origin")) => Ok(()),
-        _ => Err(Refusal::Forbidden { action: "cross_origin" }),
+        _ => Err(cross_origin()),
     }
+}
+
+/// And this is what only our page could read.
+fn is_of_our_page<S: Store>(state: &ServerState<S>, parts: &Parts, session: &str) -> bool {
+    let shown = parts.headers.get(CSRF).and_then(|value| value.to_str().ok());
+    matches!(parts.method, Method::GET | Method::HEAD) || shown == Some(&state.app.csrf(session))
+}
+
+fn cross_origin() -> Refusal {
+    Refusal::Forbidden { action: "cross_origin" }
 }
 
 /// What anybody may ask can still act on the session of whoever sends it along: closing it, for one.

@@ -11,17 +11,22 @@ use muster_app::{Store, StoreError};
 use tokio::time::{Instant, timeout};
 use tracing::Instrument;
 
+use crate::console::page_of;
 use crate::limits::BodyError;
 use crate::problem::{Failed, Failure, Unreadable, written, wrong_method};
 use crate::state::ServerState;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// Marks the answer of a page: what goes wrong there is told to a person.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct AsPage;
+
 /// Headers of every answer. Pages load nothing from anywhere else and run no script that is not a file of ours.
 const HEADERS: [(&str, &str); 5] = [
     (
         "content-security-policy",
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'",
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     ),
     ("x-content-type-options", "nosniff"),
     ("referrer-policy", "no-referrer"),
@@ -69,7 +74,9 @@ async fn taken(request: Request, next: Next) -> Response {
 fn finished<S: Store>(mut response: Response, id: &str, state: &ServerState<S>) -> Response {
     if let Some(failed) = response.extensions_mut().remove::<Failed>() {
         let closing = response.headers_mut().remove(CONNECTION);
-        response = written(&failed.document(id, state.app.now()));
+        let is_page = response.extensions().get::<AsPage>().is_some();
+        let problem = failed.document(id, state.app.now());
+        response = if is_page { page_of(problem) } else { written(&problem) };
         response.headers_mut().extend(closing.map(|close| (CONNECTION, close)));
     }
     let headers = response.headers_mut();

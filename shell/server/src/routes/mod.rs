@@ -12,7 +12,6 @@ mod grant;
 mod hold;
 mod machine;
 mod machine_self;
-mod pages;
 mod public;
 mod reaper;
 mod replica;
@@ -29,6 +28,7 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, Secur
 use utoipa::openapi::{Components, OpenApi};
 
 use crate::compat::{self, Compat};
+use crate::console;
 use crate::route::{COOKIE, Mounted, Routes, wrapped};
 use crate::state::ServerState;
 
@@ -69,7 +69,8 @@ impl utoipa::Modify for Credentials {
 pub fn router<S: Store>(state: &ServerState<S>) -> Router {
     let (router, document, _) = routes(Some(state.clone())).finish();
     let json = serde_json::to_string_pretty(&document).expect("a generated document is JSON");
-    let router = pages::mount(router).route("/openapi.json", get(move || public::json_text(json.clone())));
+    let router =
+        console::mount_files(router).route("/openapi.json", get(move || public::json_text(json.clone())));
     wrapped(Compat::new(state).behind(router), state.clone())
 }
 
@@ -87,7 +88,8 @@ pub fn openapi<S: Store>() -> (OpenApi, Vec<Mounted>) {
 
 fn routes<S: Store>(state: Option<ServerState<S>>) -> Routes<S> {
     let routes = Routes::new(state, Document::openapi());
-    accounts(engagements(access(sites(management(machines_themselves(open_to_all(routes)))))))
+    let routes = accounts(engagements(access(sites(management(machines_themselves(open_to_all(routes)))))));
+    console::mount(routes)
 }
 
 /// What anybody may ask. A reviewed list: whatever is added here is reachable without any credential.

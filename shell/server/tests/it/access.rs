@@ -27,6 +27,9 @@ async fn cookie(face: &Face) -> String {
     set.split(';').next().expect("a pair").to_owned()
 }
 
+/// What a page of ours shows beside the cookie.
+const CSRF: &str = "muster-csrf";
+
 fn from(request: Request<Body>, cookie: &str, site: Option<&str>) -> Request<Body> {
     let request = with(request, "cookie", cookie);
     match site {
@@ -72,8 +75,18 @@ async fn q_30_a_cookie_changes_something_only_for_our_own_pages() {
         assert!(face.world.writes() <= writes + 1, "but for the refusal's own entry");
     }
     assert!(face.admin(get("/v1/grants")).await.json()["items"].as_array().expect("a list").is_empty());
-    let ours = face.stranger(from(make(), &cookie, Some("same-origin"))).await;
-    assert_eq!(ours.status, StatusCode::CREATED);
+    let session = cookie.split_once('=').expect("a pair").1;
+    let shown = face.world.app.csrf(session);
+    for wrong in [None, Some(""), Some("x"), Some(&*face.world.app.csrf("another"))] {
+        let request = from(make(), &cookie, Some("same-origin"));
+        let request =
+            wrong.map_or_else(|| from(make(), &cookie, Some("same-origin")), |w| with(request, CSRF, w));
+        assert_eq!(face.stranger(request).await.status, StatusCode::FORBIDDEN, "{wrong:?}");
+    }
+    let ours = with(from(make(), &cookie, Some("same-origin")), CSRF, &shown);
+    assert_eq!(face.stranger(ours).await.status, StatusCode::CREATED);
+    let foreign = with(from(make(), &cookie, Some("cross-site")), CSRF, &shown);
+    assert_eq!(face.stranger(foreign).await.status, StatusCode::FORBIDDEN, "one of both is not enough");
     assert_eq!(face.stranger(from(get("/v1/machines"), &cookie, None)).await.status, StatusCode::OK);
 }
 

@@ -171,7 +171,7 @@ async fn q_31_what_a_machine_says_of_itself_is_data_wherever_it_comes_back() {
 #[tokio::test]
 async fn q_31_pages_put_nothing_in_as_markup() {
     let face = Face::new().await;
-    for path in ["/", "/login", "/assets/status.js", "/assets/login.js"] {
+    for path in ["/login", "/assets/act.js", "/assets/keys.js", "/assets/live.js", "/assets/login.js"] {
         let text = face.stranger(get(path)).await.text();
         for risky in [
             "innerHTML",

@@ -8,11 +8,13 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::BodyExt;
+use muster_app::{Caller, Origin};
 use muster_server::limits::{BodyLimits, TrustedProxies};
 use muster_server::metrics::Metrics;
 use muster_server::serve::{Draining, Peer, Shutdown, Transport, shutdown};
 use muster_server::{Config, Router, ServerState, Wires, router};
 use muster_testkit::world::{FaultyStore, World};
+use muster_wire::access::Login;
 use rustls_pki_types::CertificateDer;
 use serde_json::Value;
 use tower::ServiceExt;
@@ -23,6 +25,7 @@ pub(crate) const OWN_UID: u32 = 990;
 pub(crate) struct Face {
     pub(crate) world: World,
     pub(crate) router: Router,
+    pub(crate) state: ServerState<FaultyStore>,
     pub(crate) shutdown: Shutdown,
     pub(crate) draining: Draining,
 }
@@ -45,7 +48,7 @@ impl Face {
         change(&mut config);
         let state: ServerState<FaultyStore> = ServerState::new(world.app.clone(), config);
         let (shutdown, draining) = shutdown();
-        Self { router: router(&state), world, shutdown, draining }
+        Self { router: router(&state), state, world, shutdown, draining }
     }
 
     /// Sends a request as it comes from this peer.
@@ -54,6 +57,10 @@ impl Face {
         request.extensions_mut().insert(self.draining.clone());
         let response = self.router.clone().oneshot(request).await.expect("a router always answers");
         let (parts, body) = response.into_parts();
+        // A stream of events is open for as long as somebody listens.
+        let is_stream =
+            parts.headers.get(header::CONTENT_TYPE).is_some_and(|said| said == "text/event-stream");
+        let body = if is_stream { Body::empty() } else { body };
         let body = body.collect().await.expect("a whole body").to_bytes();
         Answer { status: parts.status, headers: parts.headers, body }
     }
@@ -83,6 +90,20 @@ fn config(world: &World) -> Config {
         wires: Wires { studio_worker: true, wrenn: true, guruconnect: true, scuttlebot: true },
         request_site: None,
     }
+}
+
+/// What the browser of an admin sends from one of our pages.
+pub(crate) async fn browser(face: &Face) -> Vec<(&'static str, String)> {
+    let app = &face.world.app;
+    let link = app.login_link(face.world.founded.admin).await.expect("a link");
+    let login = Login { login: link.split_once('#').expect("the secret is in the fragment").1.to_owned() };
+    let anonymous = Origin { caller: Caller::Anonymous, source: None };
+    let (session, _) = app.login(&login, &anonymous).await.expect("a session");
+    vec![
+        ("muster-csrf", app.csrf(&session)),
+        ("cookie", format!("__Host-muster-session={session}")),
+        ("sec-fetch-site", "same-origin".to_owned()),
+    ]
 }
 
 impl Answer {

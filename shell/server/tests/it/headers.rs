@@ -10,7 +10,7 @@ use crate::face::{Answer, Face, bare, get, post, post_as, with};
 async fn of_every_kind(face: &Face) -> Vec<Answer> {
     face.world.faults().before("site.create");
     vec![
-        face.stranger(get("/")).await,
+        face.stranger(get("/login")).await,
         face.stranger(get("/healthz")).await,
         face.admin(post("/v1/grants", &json!({}))).await,
         face.stranger(bare("/v1/session/close")).await,

@@ -4,6 +4,7 @@
 mod access;
 mod body;
 mod channel;
+mod console;
 mod enroll;
 mod errors;
 mod face;

@@ -12,7 +12,7 @@ use muster_testkit::world::{Device, FaultyStore, leaf};
 use muster_wire::access::CreateToken;
 use muster_wire::enroll::Enrolled;
 
-use crate::face::{Face, OWN_UID, get, local, stranger, with, with_certificate};
+use crate::face::{Face, OWN_UID, browser, get, local, stranger, with, with_certificate};
 
 /// Everything that anybody may ask without showing anything. Adding a line here is a decision: review it.
 const PUBLIC: [&str; 18] = [
@@ -37,8 +37,8 @@ const PUBLIC: [&str; 18] = [
 ];
 
 /// Files of ours that hold no data.
-const FILES: [&str; 6] =
-    ["/", "/login", "/assets/status.js", "/assets/login.js", "/assets/muster.css", "/openapi.json"];
+const FILES: [&str; 5] =
+    ["/login", "/assets/act.js", "/assets/login.js", "/assets/console.css", "/openapi.json"];
 
 /// Every route, those of existing clients among them.
 pub(crate) fn mounted_with_wires() -> Vec<Mounted> {
@@ -54,9 +54,9 @@ fn mounted_by_wires() -> Vec<Mounted> {
         .collect()
 }
 
-/// Every native route.
+/// Every native route of the API.
 pub(crate) fn mounted() -> Vec<Mounted> {
-    mounted_with_wires().into_iter().filter(|route| route.wire.is_none()).collect()
+    mounted_with_wires().into_iter().filter(|route| route.wire.is_none() && !route.page).collect()
 }
 
 /// The path with identifiers of nothing in it.
@@ -80,6 +80,8 @@ enum Principal {
     Viewer,
     Operator,
     Admin,
+    /// An admin with one of our pages open.
+    Browser,
     /// A relay, whose token may ask whose key it was shown.
     Relay,
     OwnUser,
@@ -91,12 +93,13 @@ enum Principal {
     Bearer,
 }
 
-const EVERYBODY: [Principal; 13] = [
+const EVERYBODY: [Principal; 14] = [
     Principal::Stranger,
     Principal::AnotherUser,
     Principal::Viewer,
     Principal::Operator,
     Principal::Admin,
+    Principal::Browser,
     Principal::Relay,
     Principal::OwnUser,
     Principal::Root,
@@ -130,6 +133,10 @@ impl Principal {
             Self::Viewer => by_token(face, OperatorRole::Viewer).await,
             Self::Operator => by_token(face, OperatorRole::Operator).await,
             Self::Admin => by_token(face, OperatorRole::Admin).await,
+            Self::Browser => {
+                let headers = browser(face).await;
+                Shown { headers, ..Shown::new(stranger(), operator(face, OperatorRole::Admin, false)) }
+            }
             Self::Relay => relay(face).await,
             Self::Bearer => bearer(face).await,
             Self::ByCertificate | Self::BySignature | Self::Suspended | Self::Expired => {
@@ -270,6 +277,13 @@ async fn q_24_every_route_answers_everybody_exactly_as_its_action_permits() {
             let shown = principal.shows(&face, &route.method, &path).await;
             let answer = face.send(shown.peer.clone(), request(&route.method, &path, &shown)).await;
             let what = format!("{principal:?} {} {}", route.method, route.path);
+            if route.page {
+                // A page is opened by a browser's session alone, and says how to log in where there is none.
+                let is_shut = answer.status == StatusCode::UNAUTHORIZED;
+                assert_eq!(is_shut, principal != Principal::Browser, "{what}");
+                assert_eq!(answer.header("hx-redirect").is_some(), is_shut, "{what}");
+                continue;
+            }
             match route.action.permit(&shown.caller) {
                 Ok(()) => {
                     let code = answer.code_if_any();

@@ -1,0 +1,122 @@
+//! Something that a page offers to do: a call of the API, what it leads to, and the command that does the same.
+//!
+//! The page holds it as data and one script sends it, so that a button, a command line and a script do the same thing in the
+//! same way, and what is shown as `curl` is what is sent.
+
+use serde_json::{Map, Value};
+
+/// A call of the API that a page offers.
+#[derive(Debug, Clone)]
+pub struct Act {
+    /// Names it among the acts of its page: `suspend`.
+    pub name: &'static str,
+    /// What the button says.
+    pub label: &'static str,
+    /// What happens, in a sentence or two.
+    pub effect: &'static str,
+    /// The path that it is sent to, by POST.
+    pub path: String,
+    /// What is asked for.
+    pub fields: Vec<Field>,
+    /// The words of the command behind `muster`.
+    pub command: String,
+    /// Whether it ends something.
+    pub ends: bool,
+}
+
+/// Something that is asked for before an act.
+#[derive(Debug, Clone)]
+pub struct Field {
+    /// Its name in the body.
+    pub name: &'static str,
+    /// What people read; nothing for a value that is given already.
+    pub label: &'static str,
+    /// The option of the command that gives it.
+    pub option: &'static str,
+    /// Its value, where it is given already.
+    pub value: Option<Value>,
+}
+
+impl Field {
+    /// Why, in an operator's words.
+    pub const REASON: Self = Self { name: "reason", label: "Reason", option: "--reason", value: None };
+}
+
+impl Act {
+    /// The same by the command line.
+    pub fn cli(&self) -> String {
+        format!("muster {}", self.command)
+    }
+
+    /// The same by `curl`, with an API token and the authority's certificate in files.
+    pub fn curl(&self, url: &str) -> String {
+        let body = self.body();
+        let data = if body.is_empty() {
+            String::new()
+        } else {
+            format!(" \\\n  -H 'content-type: application/json' -d '{}'", quoted(&Value::Object(body)))
+        };
+        format!("curl --cacert ca.pem -H @token.header -X POST \\\n  {url}{}{data}", self.path)
+    }
+
+    /// What is in the body whatever is filled in.
+    pub fn body(&self) -> Map<String, Value> {
+        let given =
+            self.fields.iter().filter_map(|field| Some((field.name.to_owned(), field.value.clone()?)));
+        given.collect()
+    }
+
+    /// The same, as text.
+    pub fn body_text(&self) -> String {
+        Value::Object(self.body()).to_string()
+    }
+
+    /// What is still to be filled in.
+    pub fn asked(&self) -> impl Iterator<Item = &Field> {
+        self.fields.iter().filter(|field| field.value.is_none())
+    }
+}
+
+/// JSON between single quotes of a shell.
+fn quoted(value: &Value) -> String {
+    value.to_string().replace('\'', r"'\''")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn approve() -> Act {
+        Act {
+            name: "same",
+            label: "The same machine",
+            effect: "It gets the new key.",
+            path: "/v1/holds/hld_1/approve".to_owned(),
+            fields: vec![Field {
+                name: "choice",
+                label: "",
+                option: "",
+                value: Some(Value::String("it's same".to_owned())),
+            }],
+            command: "hold approve hld_1 --as-same".to_owned(),
+            ends: false,
+        }
+    }
+
+    #[test]
+    fn what_is_shown_as_curl_is_what_is_sent() {
+        let act = approve();
+        assert_eq!(act.body_text(), r#"{"choice":"it's same"}"#);
+        let curl = act.curl("https://muster.example:8443");
+        assert!(curl.contains("https://muster.example:8443/v1/holds/hld_1/approve"), "{curl}");
+        assert!(curl.ends_with(r#"-d '{"choice":"it'\''s same"}'"#), "{curl}");
+        assert_eq!(act.cli(), "muster hold approve hld_1 --as-same");
+    }
+
+    #[test]
+    fn an_act_without_a_body_sends_none() {
+        let act = Act { fields: vec![Field::REASON], ..approve() };
+        assert!(!act.curl("https://m").contains("-d"), "{}", act.curl("https://m"));
+        assert_eq!(act.asked().map(|field| field.name).collect::<Vec<_>>(), ["reason"]);
+    }
+}

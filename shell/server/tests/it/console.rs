@@ -1,0 +1,167 @@
+//! The pages, without a browser: who gets them, that nothing of a machine's own is markup in them, and what open ones are told.
+
+use std::collections::BTreeMap;
+
+use axum::body::Body;
+use http::{Request, StatusCode};
+use http_body_util::BodyExt;
+use muster_server::console::look;
+use muster_testkit::world::{Device, held};
+use muster_wire::access::Token;
+use tower::ServiceExt;
+
+use crate::face::{Answer, Face, browser, get, stranger, with};
+
+async fn opened(face: &Face, path: &str) -> Answer {
+    let shown = browser(face).await;
+    face.stranger(shown.iter().fold(get(path), |request, (name, value)| with(request, name, value))).await
+}
+
+#[tokio::test]
+async fn a_page_shows_the_fleet_to_whoever_is_logged_in_and_the_way_in_to_everybody_else() {
+    let face = Face::new().await;
+    let machine = face.world.enroll(&Device::new("zqx-web-1")).await.machine.id;
+    for path in ["/machines", &format!("/machines/{machine}")] {
+        let page = opened(&face, path).await;
+        assert_eq!(
+            (page.status, page.header("content-type")),
+            (StatusCode::OK, Some("text/html; charset=utf-8"))
+        );
+        assert!(page.text().contains("zqx-web-1"), "{path}: {}", page.text());
+        let shut = face.stranger(get(path)).await;
+        assert_eq!((shut.status, shut.header("hx-redirect")), (StatusCode::UNAUTHORIZED, Some("/login")));
+        assert!(!shut.text().contains("zqx") && shut.text().contains("Log in"), "{}", shut.text());
+    }
+    let admin = face.admin(get("/machines")).await;
+    assert_eq!(admin.status, StatusCode::UNAUTHORIZED, "a page is for browsers, whoever asks (Q-30)");
+}
+
+#[tokio::test]
+async fn what_goes_wrong_on_a_page_is_told_as_one() {
+    let face = Face::new().await;
+    let missing = opened(&face, "/machines/mch_00000000000000000000000000").await;
+    assert_eq!((missing.status, missing.is_problem()), (StatusCode::NOT_FOUND, false));
+    assert!(missing.text().contains("not_found") && missing.text().contains("request"), "{}", missing.text());
+    let wrong = opened(&face, "/machines?state=happy").await;
+    assert_eq!((wrong.status, wrong.is_problem()), (StatusCode::BAD_REQUEST, false));
+}
+
+#[tokio::test]
+async fn whoever_asks_is_on_the_desk_and_a_collision_is_a_case_with_both_sides() {
+    let face = Face::new().await;
+    assert!(opened(&face, "/").await.text().contains("Nothing waits for you"));
+    let device = Device::new("web-1");
+    face.world.enroll(&device).await;
+    let token = face.world.one_time().await;
+    let hold = held(face.world.ask(device.reinstalled().by_token(&token)).await.expect("held")).hold;
+    let page = opened(&face, "/").await.text();
+    for part in [hold.as_str(), "The same machine", "Another machine", "Reject", "--as-same", "differs"] {
+        assert!(page.contains(part), "{part} in {page}");
+    }
+}
+
+/// A hundred payloads in a field of a machine's own: browsers show that none runs, this that none is markup.
+#[tokio::test]
+async fn q_31_what_a_machine_says_of_itself_is_never_markup() {
+    let face = Face::new().await;
+    let marked = [
+        "<script>alert(1)</script>",
+        "\"><img src=x onerror=alert(1)>",
+        "{{7*7}}",
+        "'-alert(1)-'",
+        "</title><svg/onload=1>",
+    ];
+    let attributes: BTreeMap<String, String> =
+        marked.iter().enumerate().map(|(at, text)| (format!("a{at}"), (*text).to_owned())).collect();
+    let mut request = Device::new("web-1").by_token(&face.world.one_time().await);
+    request.attributes = attributes;
+    let machine = muster_testkit::world::enrolled(face.world.ask(request).await.expect("in")).machine.id;
+    let page = opened(&face, &format!("/machines/{machine}")).await.text();
+    assert!(page.contains("&#60;script&#62;") || page.contains("&lt;script&gt;"), "{page}");
+    for text in marked.iter().filter(|text| text.contains('<')) {
+        assert!(!page.contains(text), "{text} in {page}");
+    }
+}
+
+struct Stream {
+    body: Body,
+}
+
+impl Stream {
+    async fn opened(face: &Face, shown: &[(&'static str, String)]) -> Self {
+        let request = Request::get("/events").body(Body::empty()).expect("a request");
+        let mut request = shown.iter().fold(request, |request, (name, value)| with(request, name, value));
+        request.extensions_mut().insert(stranger());
+        request.extensions_mut().insert(face.draining.clone());
+        let answer = face.router.clone().oneshot(request).await.expect("a router always answers");
+        assert_eq!(answer.status(), StatusCode::OK);
+        Self { body: answer.into_body() }
+    }
+
+    /// The next frame that tells of something; `None` where the stream is over.
+    async fn hears(&mut self) -> Option<String> {
+        loop {
+            let frame = self.body.frame().await?.expect("a frame");
+            let text = String::from_utf8(frame.into_data().expect("data").to_vec()).expect("UTF-8");
+            // A line that says that the stream is alive tells of nothing.
+            if !text.starts_with(':') {
+                return Some(text);
+            }
+        }
+    }
+
+    /// What it hears up to a word of this.
+    async fn hears_of(&mut self, topic: &str) -> String {
+        let mut heard = String::new();
+        while let Some(text) = self.hears().await {
+            heard.push_str(&text);
+            if text.contains(&format!("event: {topic}\n")) {
+                return heard;
+            }
+        }
+        panic!("the stream ended without a word of {topic}: {heard}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_open_page_is_told_of_what_changes_and_of_nothing_that_was_before() {
+    let face = Face::new().await;
+    let before = face.world.enroll(&Device::new("before")).await.machine.id;
+    let mut stream = Stream::opened(&face, &browser(&face).await).await;
+    look(&face.state).await;
+    let machine = face.world.enroll(&Device::new("web-1")).await.machine.id;
+    look(&face.state).await;
+    let heard = stream.hears_of(&machine).await;
+    assert!(!heard.contains(&before), "{heard}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn q_33_a_stream_ends_with_its_session_within_five_seconds() {
+    let face = Face::new().await;
+    let shown = browser(&face).await;
+    let mut stream = Stream::opened(&face, &shown).await;
+    look(&face.state).await;
+    let began = tokio::time::Instant::now();
+    let sessions: Vec<Token> =
+        face.world.app.tokens(&Default::default(), &face.world.admin()).await.expect("a list").items;
+    let session = sessions.into_iter().find(|token| token.kind == "session").expect("one");
+    let id = session.id.parse().expect("an identifier");
+    face.world.app.revoke_token(id, &face.world.admin()).await.expect("ended");
+    stream.hears_of("ended").await;
+    assert!(stream.hears().await.is_none(), "nothing comes after that");
+    assert!(began.elapsed().as_secs() <= 5, "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_is_told_how_many_wait_when_one_more_asks() {
+    let face = Face::new().await;
+    let mut stream = Stream::opened(&face, &browser(&face).await).await;
+    look(&face.state).await;
+    let device = Device::new("web-1");
+    face.world.enroll(&device).await;
+    let token = face.world.one_time().await;
+    held(face.world.ask(device.reinstalled().by_token(&token)).await.expect("held"));
+    look(&face.state).await;
+    let heard = stream.hears_of("waiting").await;
+    assert!(heard.contains("data: 1"), "{heard}");
+}
