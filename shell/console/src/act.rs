@@ -22,24 +22,96 @@ pub struct Act {
     pub command: String,
     /// Whether it ends something.
     pub ends: bool,
+    /// What the answer gives this once.
+    pub gives: Gives,
 }
 
-/// Something that is asked for before an act.
+/// What an answer gives, and nobody is given again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gives {
+    /// Nothing that is not on the page afterwards.
+    Nothing,
+    /// A secret, under this name.
+    Secret(&'static str),
+    /// An invite. The page waits for whoever comes by it.
+    Invite,
+}
+
+/// Something that an act says beside its path.
 #[derive(Debug, Clone)]
 pub struct Field {
     /// Its name in the body.
     pub name: &'static str,
-    /// What people read; nothing for a value that is given already.
+    /// What people read.
     pub label: &'static str,
-    /// The option of the command that gives it.
+    /// The option of the command that says the same; nothing where it is said by the command's own words.
     pub option: &'static str,
-    /// Its value, where it is given already.
-    pub value: Option<Value>,
+    /// How it is said.
+    pub kind: Kind,
+}
+
+/// How something is said.
+#[derive(Debug, Clone)]
+pub enum Kind {
+    /// It is given already.
+    Given(Value),
+    /// In words.
+    Text,
+    /// As a number.
+    Number,
+    /// As one of these values, each with what people read; the first where nothing is chosen.
+    Choice(Vec<(String, String)>),
+    /// As a number of seconds: one of these, each as the command takes it.
+    Seconds(&'static [(u32, &'static str)]),
+    /// By yes or no.
+    Check,
+    /// As `key=value`, with commas between.
+    Pairs,
+}
+
+impl Kind {
+    /// How the script is to read it.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Given(_) | Self::Text | Self::Choice(_) => "text",
+            Self::Number | Self::Seconds(_) => "number",
+            Self::Check => "check",
+            Self::Pairs => "pairs",
+        }
+    }
+}
+
+impl Gives {
+    /// Under which name the answer gives it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Nothing => "",
+            Self::Secret(name) => name,
+            Self::Invite => "invite",
+        }
+    }
 }
 
 impl Field {
     /// Why, in an operator's words.
-    pub const REASON: Self = Self { name: "reason", label: "Reason", option: "--reason", value: None };
+    pub const REASON: Self = Self::new("reason", "Reason", "--reason", Kind::Text);
+
+    /// A field.
+    pub const fn new(name: &'static str, label: &'static str, option: &'static str, kind: Kind) -> Self {
+        Self { name, label, option, kind }
+    }
+
+    /// A field whose value is given already.
+    pub fn given(name: &'static str, value: impl Into<Value>) -> Self {
+        Self::new(name, "", "", Kind::Given(value.into()))
+    }
+
+    fn value(&self) -> Option<&Value> {
+        match &self.kind {
+            Kind::Given(value) => Some(value),
+            _ => None,
+        }
+    }
 }
 
 impl Act {
@@ -62,7 +134,7 @@ impl Act {
     /// What is in the body whatever is filled in.
     pub fn body(&self) -> Map<String, Value> {
         let given =
-            self.fields.iter().filter_map(|field| Some((field.name.to_owned(), field.value.clone()?)));
+            self.fields.iter().filter_map(|field| Some((field.name.to_owned(), field.value()?.clone())));
         given.collect()
     }
 
@@ -73,7 +145,7 @@ impl Act {
 
     /// What is still to be filled in.
     pub fn asked(&self) -> impl Iterator<Item = &Field> {
-        self.fields.iter().filter(|field| field.value.is_none())
+        self.fields.iter().filter(|field| field.value().is_none())
     }
 }
 
@@ -92,14 +164,10 @@ mod tests {
             label: "The same machine",
             effect: "It gets the new key.",
             path: "/v1/holds/hld_1/approve".to_owned(),
-            fields: vec![Field {
-                name: "choice",
-                label: "",
-                option: "",
-                value: Some(Value::String("it's same".to_owned())),
-            }],
+            fields: vec![Field::given("choice", "it's same")],
             command: "hold approve hld_1 --as-same".to_owned(),
             ends: false,
+            gives: Gives::Nothing,
         }
     }
 

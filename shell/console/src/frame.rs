@@ -12,38 +12,45 @@ pub enum Place {
     Desk,
     /// The fleet.
     Machines,
+    /// How machines come in.
+    Doors,
+    /// What was done.
+    Audit,
+    /// The deployment itself.
+    Settings,
     /// Somewhere without an entry of its own.
     Nowhere,
 }
 
 impl Place {
     /// Everything that the navigation leads to.
-    pub const ALL: [Self; 2] = [Self::Desk, Self::Machines];
+    pub const ALL: [Self; 5] = [Self::Desk, Self::Machines, Self::Doors, Self::Audit, Self::Settings];
+
+    /// As people call it, where it is, and the key that leads there after `g`.
+    fn told(self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            Self::Desk => ("Desk", "/", "d"),
+            Self::Machines => ("Machines", "/machines", "m"),
+            Self::Doors => ("Doors", "/doors", "o"),
+            Self::Audit => ("Audit", "/audit", "a"),
+            Self::Settings => ("Settings", "/settings", "s"),
+            Self::Nowhere => ("Muster", "/", ""),
+        }
+    }
 
     /// As people call it.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Desk => "Desk",
-            Self::Machines => "Machines",
-            Self::Nowhere => "Muster",
-        }
+        self.told().0
     }
 
     /// Where it is.
     pub fn path(self) -> &'static str {
-        match self {
-            Self::Desk | Self::Nowhere => "/",
-            Self::Machines => "/machines",
-        }
+        self.told().1
     }
 
     /// The key that leads there, after `g`.
     pub fn key(self) -> &'static str {
-        match self {
-            Self::Desk => "d",
-            Self::Machines => "m",
-            Self::Nowhere => "",
-        }
+        self.told().2
     }
 }
 
@@ -79,6 +86,11 @@ impl Frame {
     /// Whether they may run the fleet.
     pub fn may_operate(&self) -> bool {
         self.who.role >= OperatorRole::Operator
+    }
+
+    /// Whether they may change who may do what, and the deployment.
+    pub fn may_administer(&self) -> bool {
+        self.who.role >= OperatorRole::Admin
     }
 
     /// A time as it is seen now.

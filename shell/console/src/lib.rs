@@ -10,8 +10,10 @@ pub mod act;
 pub mod asset;
 mod frame;
 mod pages;
+mod qr;
 mod time;
 
 pub use frame::{Frame, Place, Who};
-pub use pages::{Desk, Failure, Login, MachinePage, Machines};
+pub use pages::{Audit, Deployment, Desk, Doors, Failure, Login, MachinePage, Machines, Settings};
+pub use qr::qr;
 pub use time::{Moment, relative};

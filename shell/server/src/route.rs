@@ -96,7 +96,24 @@ impl<S: Store> Routes<S> {
     }
 
     /// Mounts a page for operators who may do this. Pages only show: what changes something is the API.
-    pub(crate) fn page<H, T>(mut self, path: &str, action: Action, handler: H) -> Self
+    pub(crate) fn page<H, T>(self, path: &str, action: Action, handler: H) -> Self
+    where
+        H: Handler<T, ServerState<S>>,
+        T: 'static,
+    {
+        self.shown(HttpMethod::Get, path, action, handler)
+    }
+
+    /// The same for something that is drawn from a secret: that is sent in a body, and stands in no address.
+    pub(crate) fn drawing<H, T>(self, path: &str, action: Action, handler: H) -> Self
+    where
+        H: Handler<T, ServerState<S>>,
+        T: 'static,
+    {
+        self.shown(HttpMethod::Post, path, action, handler)
+    }
+
+    fn shown<H, T>(mut self, method: HttpMethod, path: &str, action: Action, handler: H) -> Self
     where
         H: Handler<T, ServerState<S>>,
         T: 'static,
@@ -104,9 +121,9 @@ impl<S: Store> Routes<S> {
         if let Some(state) = &self.state {
             let entrance = Entrance { action, known: Known::BySession };
             let guard = from_fn_with_state((state.clone(), entrance), guard::guard::<S>);
-            self.router = self.router.route(path, on(MethodFilter::GET, handler).route_layer(guard));
+            self.router = self.router.route(path, on(filter(&method), handler).route_layer(guard));
         }
-        let (method, path) = ("GET".to_owned(), path.to_owned());
+        let (method, path) = (name_of(&method).to_owned(), path.to_owned());
         self.mounted.push(Mounted { method, path, action, wire: None, page: true });
         self
     }

@@ -4,7 +4,7 @@ use askama::Template;
 use muster_wire::hold::{Choice, Hold, HoldDetail};
 use serde_json::Value;
 
-use crate::act::{Act, Field};
+use crate::act::{Act, Field, Gives, Kind};
 use crate::frame::{Frame, Place};
 
 /// What waits for a person.
@@ -150,6 +150,7 @@ fn acts(detail: &HoldDetail) -> Vec<Act> {
         fields: vec![Field::REASON],
         command: format!("hold reject {id}"),
         ends: true,
+        gives: Gives::Nothing,
     });
     acts
 }
@@ -176,9 +177,10 @@ fn approve(id: &str, choice: Choice, only: bool) -> Act {
         label,
         effect,
         path: format!("/v1/holds/{id}/approve"),
-        fields: vec![Field { name: "choice", label: "", option: "", value: Some(value) }],
+        fields: vec![Field::given("choice", value)],
         command: format!("hold approve {id}{option}"),
         ends: false,
+        gives: Gives::Nothing,
     }
 }
 

@@ -4,7 +4,7 @@ use askama::Template;
 use muster_wire::audit::AuditEntry;
 use muster_wire::machine::{Machine, MachineDetail};
 
-use crate::act::{Act, Field};
+use crate::act::{Act, Field, Gives, Kind};
 use crate::frame::{Frame, Place};
 
 /// One machine.
@@ -37,6 +37,7 @@ fn act(machine: &Machine, verb: &'static str, label: &'static str, effect: &'sta
         fields: Vec::new(),
         command: format!("machine {verb} {id}"),
         ends: false,
+        gives: Gives::Nothing,
     }
 }
 

@@ -1,11 +1,17 @@
 //! The pages, a file each with its template of the same name.
 
+mod audit;
 mod desk;
 mod door;
+mod doors;
 mod machine;
 mod machines;
+mod settings;
 
+pub use audit::Audit;
 pub use desk::Desk;
 pub use door::{Failure, Login};
+pub use doors::Doors;
 pub use machine::MachinePage;
 pub use machines::Machines;
+pub use settings::{Deployment, Settings};

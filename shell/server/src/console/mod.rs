@@ -23,5 +23,9 @@ pub(crate) fn mount<S: Store>(routes: Routes<S>) -> Routes<S> {
         .page("/", Read, pages::desk::<S>)
         .page("/machines", Read, pages::machines::<S>)
         .page("/machines/{machine}", Read, pages::machine::<S>)
+        .page("/doors", Read, pages::doors::<S>)
+        .page("/audit", Read, pages::audit::<S>)
+        .page("/settings", Read, pages::settings::<S>)
+        .drawing("/qr", Read, pages::qr::<S>)
         .page("/events", Read, live::events::<S>)
 }

@@ -10,7 +10,7 @@ use muster_testkit::world::{Device, held};
 use muster_wire::access::Token;
 use tower::ServiceExt;
 
-use crate::face::{Answer, Face, browser, get, stranger, with};
+use crate::face::{Answer, Face, browser, get, post, stranger, with};
 
 async fn opened(face: &Face, path: &str) -> Answer {
     let shown = browser(face).await;
@@ -21,7 +21,7 @@ async fn opened(face: &Face, path: &str) -> Answer {
 async fn a_page_shows_the_fleet_to_whoever_is_logged_in_and_the_way_in_to_everybody_else() {
     let face = Face::new().await;
     let machine = face.world.enroll(&Device::new("zqx-web-1")).await.machine.id;
-    for path in ["/machines", &format!("/machines/{machine}")] {
+    for path in ["/machines", "/audit", &format!("/machines/{machine}")] {
         let page = opened(&face, path).await;
         assert_eq!(
             (page.status, page.header("content-type")),
@@ -34,6 +34,30 @@ async fn a_page_shows_the_fleet_to_whoever_is_logged_in_and_the_way_in_to_everyb
     }
     let admin = face.admin(get("/machines")).await;
     assert_eq!(admin.status, StatusCode::UNAUTHORIZED, "a page is for browsers, whoever asks (Q-30)");
+}
+
+#[tokio::test]
+async fn each_place_of_the_navigation_is_a_page_that_says_where_it_is() {
+    let face = Face::new().await;
+    for place in muster_console::Place::ALL {
+        let page = opened(&face, place.path()).await;
+        assert_eq!(page.status, StatusCode::OK, "{place:?}");
+        let here = format!("href=\"{}\" data-key=\"{}\" aria-current=\"page\"", place.path(), place.key());
+        assert!(page.text().contains(&here), "{place:?}: {}", page.text());
+    }
+}
+
+#[tokio::test]
+async fn a_code_is_drawn_of_what_is_in_the_body_and_of_nothing_too_long() {
+    let face = Face::new().await;
+    let shown = browser(&face).await;
+    for (text, status) in
+        [("muster1:abc".to_owned(), StatusCode::OK), ("x".repeat(2000), StatusCode::BAD_REQUEST)]
+    {
+        let request = post("/qr", &serde_json::json!({ "text": text }));
+        let request = shown.iter().fold(request, |request, (name, value)| with(request, name, value));
+        assert_eq!(face.stranger(request).await.status, status);
+    }
 }
 
 #[tokio::test]
