@@ -2,7 +2,7 @@
 
 use muster_model::text::DisplayName;
 use muster_model::{OperatorRole, Refusal};
-use muster_store::{Lists, Reads, Store};
+use muster_store::{AuditFilter, Lists, Reads, Store};
 
 use crate::App;
 use crate::caller::Origin;
@@ -19,6 +19,8 @@ pub struct Around {
     pub waiting: u64,
     /// What an operator should look at.
     pub warnings: Vec<String>,
+    /// The place of the newest entry of the audit log: what is read after this is not older than that.
+    pub seen: u64,
     /// Where machines and command lines reach the server.
     pub url: String,
 }
@@ -34,8 +36,11 @@ impl<S: Store> App<S> {
         let operator = reads.operator(caller.tenant, caller.operator).await?;
         let operator = operator.ok_or(Refusal::NotAuthenticated { cause: "operator_unknown" })?;
         let waiting = reads.open_holds(caller.tenant, self.now()).await?;
+        let newest = AuditFilter { limit: 1, ..AuditFilter::default() };
+        let seen = reads.audit(caller.tenant, &newest).await?.first().map_or(0, |entry| entry.seq);
         drop(reads);
         Ok(Around {
+            seen,
             operator: operator.name,
             role: caller.role,
             waiting,

@@ -25,7 +25,7 @@
     const problem = error.problem;
     if (!problem) return "The server cannot be reached. Nothing may have happened; look before you try again.";
     const wrong = (problem.errors ?? []).map((one) => `${one.path} ${one.message}`).join("; ");
-    return [problem.title, problem.detail, wrong, problem.help, `(${problem.code})`].filter(Boolean).join(" ");
+    return [problem.title, wrong || problem.detail, problem.help, `(${problem.code})`].filter(Boolean).join(" ");
   };
 
   const pairs = (text) => Object.fromEntries(text.split(",").map((pair) => pair.trim().split(/=(.*)/s).slice(0, 2)));

@@ -164,7 +164,7 @@ mod tests {
             label: "The same machine",
             effect: "It gets the new key.",
             path: "/v1/holds/hld_1/approve".to_owned(),
-            fields: vec![Field::given("choice", "it's same")],
+            fields: vec![Field::given("as", "it's same")],
             command: "hold approve hld_1 --as-same".to_owned(),
             ends: false,
             gives: Gives::Nothing,
@@ -174,10 +174,10 @@ mod tests {
     #[test]
     fn what_is_shown_as_curl_is_what_is_sent() {
         let act = approve();
-        assert_eq!(act.body_text(), r#"{"choice":"it's same"}"#);
+        assert_eq!(act.body_text(), r#"{"as":"it's same"}"#);
         let curl = act.curl("https://muster.example:8443");
         assert!(curl.contains("https://muster.example:8443/v1/holds/hld_1/approve"), "{curl}");
-        assert!(curl.ends_with(r#"-d '{"choice":"it'\''s same"}'"#), "{curl}");
+        assert!(curl.ends_with(r#"-d '{"as":"it'\''s same"}'"#), "{curl}");
         assert_eq!(act.cli(), "muster hold approve hld_1 --as-same");
     }
 

@@ -74,6 +74,8 @@ pub struct Frame {
     pub url: String,
     /// How many holds wait for a person.
     pub holds: u64,
+    /// The place in the audit log that the page is as new as.
+    pub seen: u64,
     /// What an operator should look at.
     pub warnings: Vec<String>,
     /// Version of the server.

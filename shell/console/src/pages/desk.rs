@@ -177,7 +177,7 @@ fn approve(id: &str, choice: Choice, only: bool) -> Act {
         label,
         effect,
         path: format!("/v1/holds/{id}/approve"),
-        fields: vec![Field::given("choice", value)],
+        fields: vec![Field::given("as", value)],
         command: format!("hold approve {id}{option}"),
         ends: false,
         gives: Gives::Nothing,
@@ -229,6 +229,15 @@ mod tests {
         assert_eq!(verdict(Some("WEB-1"), Some("web-1")), Verdict::Same);
         assert_eq!(verdict(Some("web-1"), Some("web-2")), Verdict::Differs);
         assert_eq!(verdict(None, Some("web-1")), Verdict::Unknown);
+    }
+
+    #[test]
+    fn what_a_choice_sends_is_what_the_api_takes() {
+        for choice in [Choice::Same, Choice::New] {
+            let body = approve("hld_1", choice, false).body_text();
+            let sent: muster_wire::hold::Approve = serde_json::from_str(&body).expect("the API's shape");
+            assert_eq!(sent.choice, Some(choice));
+        }
     }
 
     #[test]

@@ -1,37 +1,158 @@
-//! A person opens the login link in a browser.
+//! A person at the console, in a real browser.
 //!
-//! 1. A headless browser opens the one-time login link of `muster up`.
-//! 2. It lands on the status page, logged in, and sees this machine; nobody asked it for a certificate.
+//! 1. The login link of `muster up` leads to the desk, once; the secret leaves the page. Everything is reached by keys.
+//! 2. A second machine is added through the wizard, which turns green when it is in.
+//! 3. Who asks without a secret appears by itself and is approved.
+//! 4. A collision is decided both ways.
+//! 5. A machine is suspended and resumed, and its agent obeys; its key is rotated.
+//! 6. A hundred payloads in what machines say of themselves: none runs.
 //!
-//! Needs `MUSTER_TEST_CHROMIUM`, the path of a Chromium.
+//! Needs `MUSTER_TEST_CHROMIUM`, the path of a Chromium, and chromedriver.
 
-use std::process::Command;
+use serde_json::{Value, json};
 
-use crate::support::{Home, SOON, Server, skipped, text, within};
+use crate::support::{Agent, Browser, Program, SOON, Server, eventually, text};
 
 #[test]
-fn the_login_link_shows_this_machine_in_a_real_browser() {
-    let Some(chromium) = std::env::var_os("MUSTER_TEST_CHROMIUM") else {
-        skipped("MUSTER_TEST_CHROMIUM names no browser");
-        return;
-    };
+fn the_login_link_leads_to_the_desk_once_and_keys_lead_on() {
     let server = Server::up(&[]);
-    let name = text(&server.show(server.machine())["name"]);
-    let profile = Home::new();
-    let mut command = Command::new(chromium);
-    command
-        .args(["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"])
-        .args([
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--ignore-certificate-errors",
-        ])
-        .arg(format!("--user-data-dir={}", profile.path().display()))
-        .args(["--virtual-time-budget=8000", "--dump-dom"])
-        .arg(server.told("login_url"));
-    let page = within(SOON, || command.output().ok()).expect("the browser runs");
-    let page = String::from_utf8_lossy(&page.stdout).into_owned();
-    assert!(page.contains("online") && page.contains(&name), "{page}");
-    assert!(page.contains(server.told("ca_pin")), "the status page: {page}");
-    assert!(!page.contains("mst_"), "the secret has left the page");
+    let Some(browser) = Browser::logged_in(&server) else { return };
+    browser.until("#desk", "Nothing waits for you");
+    let address = text(&browser.script("return location.href", Vec::new()));
+    assert!(!address.contains("mst_"), "the secret has left the page: {address}");
+    browser.press("gm");
+    browser.until("h1", "Machines");
+    browser.press("/");
+    browser.press("no such machine");
+    browser.until("#list", "Nothing fits");
+    browser.open(&format!("{}/machines", server.url()));
+    browser.press("j");
+    browser.press("\u{e007}");
+    browser.until("#machine h1", &text(&server.show(server.machine())["name"]));
+    browser.until(".timeline", "machine.enroll");
+    browser.press("?");
+    browser.until("#keys", "search");
+
+    let Some(other) = Browser::start() else { return };
+    other.open(server.told("login_url"));
+    other.until("#message", "was used before");
+}
+
+#[test]
+fn a_machine_that_is_added_through_the_wizard_turns_it_green() {
+    let server = Server::up(&[]);
+    let Some(browser) = Browser::logged_in(&server) else { return };
+    browser.open(&format!("{}/doors", server.url()));
+    browser.click("[data-opens='new-invite']");
+    browser.fill("#new-invite [name='labels']", "env=prod");
+    browser.until("#new-invite", "Add machines");
+    browser.click("#new-invite button[type='submit']");
+    browser.until("#new-invite [data-waits]", "Waiting for the machine");
+    let invite = browser.text("#new-invite [data-secret]").expect("the invite is shown");
+    let agent = Agent::enrolled(invite.trim());
+    browser.until("#new-invite .waits.good", "is in.");
+    let machine = server.show(&agent.machine());
+    assert_eq!(machine["labels"]["env"], "prod");
+    browser.click("#new-invite [data-waits] a");
+    browser.until("#machine h1", &text(&machine["name"]));
+}
+
+#[test]
+fn who_asks_appears_on_the_desk_by_itself_and_is_let_in() {
+    let server = Server::up(&[]);
+    let Some(browser) = Browser::logged_in(&server) else { return };
+    let agent = Agent::new();
+    let mut command = agent.command(&["enroll", "--output", "json", "--request", "--hardware-id", "none"]);
+    command.args(["--name", "lab-3", "--server", server.url(), "--ca-pin", server.told("ca_pin")]);
+    let mut enrolling = Program::start("enrolling", &mut command);
+    browser.until("#desk", "lab-3");
+    browser.until("#waiting", "1");
+    browser.click("[data-opens$='-new']");
+    browser.click("dialog[open] button[type='submit']");
+    browser.until("#desk", "Nothing waits for you");
+    assert_eq!(enrolling.exit_code(), 0, "{}", enrolling.log());
+    assert_eq!(server.show(&agent.machine())["name"], "lab-3");
+}
+
+/// A machine of this hardware, and another that claims to be it and waits.
+fn collision(server: &Server, hardware: &str) -> (Agent, Agent, Program) {
+    let first = Agent::new();
+    first.enroll(&server.invite(), &["--hardware-id", hardware]);
+    let second = Agent::new();
+    let file = second.home().write("invite", &server.invite());
+    let mut command =
+        second.command(&["enroll", "--output", "json", "--hardware-id", hardware, "--invite-file"]);
+    let waiting = Program::start("the claimant", command.arg(&file));
+    (first, second, waiting)
+}
+
+#[test]
+fn a_collision_is_decided_both_ways() {
+    let server = Server::up(&[]);
+    let Some(browser) = Browser::logged_in(&server) else { return };
+    for (choice, machines) in [("same", 2), ("new", 4)] {
+        let (first, second, mut waiting) = collision(&server, &format!("board-{choice}"));
+        browser.until(".case", "claims to be");
+        browser.until(".case .signals .differs", "Words of the key");
+        browser.click(&format!(".case [data-opens$='-{choice}']"));
+        browser.click("dialog[open] button[type='submit']");
+        browser.until_gone(".case");
+        assert_eq!(waiting.exit_code(), 0, "{}", waiting.log());
+        assert_eq!(first.machine() == second.machine(), choice == "same");
+        assert_eq!(server.list(&["machine", "ls"]).len(), machines);
+    }
+}
+
+#[test]
+fn a_machine_is_suspended_and_its_agent_obeys_and_its_key_is_rotated() {
+    let server = Server::up(&[]);
+    let Some(browser) = Browser::logged_in(&server) else { return };
+    let mut agent = Agent::online(&server.invite());
+    let machine = agent.machine();
+    let key = server.show(&machine)["key"].clone();
+    let act = |verb: &str| {
+        browser.click(&format!("[data-opens='{machine}-{verb}']"));
+        browser.click("dialog[open] button[type='submit']");
+    };
+    browser.open(&format!("{}/machines/{machine}", server.url()));
+    act("rotate");
+    eventually("another key", SOON, || (server.show(&machine)["key"] != key).then_some(()));
+    browser.until(".timeline", "key.activate");
+    act("suspend");
+    assert_eq!(agent.standing(), "suspended");
+    browser.until(".title", "suspended");
+    act("resume");
+    assert_eq!(agent.standing(), "active");
+    browser.until(".title", "active");
+}
+
+const PAYLOADS: &str = include_str!("support/payloads.txt");
+
+#[test]
+fn q_31_of_a_hundred_payloads_in_what_machines_say_none_runs() {
+    let server = Server::up(&[]);
+    let Some(browser) = Browser::logged_in(&server) else { return };
+    let payloads: Vec<&str> = PAYLOADS.lines().filter(|line| !line.is_empty()).collect();
+    assert!(payloads.len() >= 100, "{}", payloads.len());
+    let http = server.http();
+    let mut pages = vec!["/".to_owned(), "/machines".to_owned(), "/audit".to_owned(), "/doors".to_owned()];
+    for ten in payloads.chunks(10) {
+        let device = crate::support::Device::new();
+        let mut request = device.enrollment(&server.token());
+        let attributes = ten.iter().enumerate().map(|(at, text)| (format!("a{at}"), json!(text)));
+        request["attributes"] = Value::Object(attributes.collect());
+        let answer = http.post("/v1/enroll", &request);
+        assert_eq!(answer.status, 201, "{}", answer.text());
+        pages.push(format!("/machines/{}", text(&answer.json()["machine"]["id"])));
+    }
+    for page in pages {
+        browser.open(&format!("{}{page}", server.url()));
+        browser.until("#link", "live");
+        let ran = browser.script("return window.ran ?? null", Vec::new());
+        assert_eq!(ran, Value::Null, "{page}");
+        let foreign = "return [...document.querySelectorAll('main script, main iframe, main object, main embed, main [onerror], main [onload], main [onclick], main [srcdoc]')].map(e => e.outerHTML)";
+        assert_eq!(browser.script(foreign, Vec::new()), json!([]), "{page}");
+    }
+    let shown = browser.text("#machine .facts").expect("the last machine");
+    assert!(shown.contains(payloads[payloads.len() - 1]), "it is shown as text: {shown}");
 }

@@ -33,7 +33,7 @@ pub(crate) fn page_of(problem: Problem) -> Response {
     (status, Shown(Failure { problem })).into_response()
 }
 
-/// What stands around every page of this caller.
+/// What stands around every page of this caller. Asked for first: what the page shows must not be older than it says.
 ///
 /// # Errors
 /// What the use case says.
@@ -49,6 +49,7 @@ pub(super) async fn frame<S: Store>(
         csrf: state.app.csrf(session),
         url: around.url,
         holds: around.waiting,
+        seen: around.seen,
         warnings: around.warnings,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         now: state.app.now(),

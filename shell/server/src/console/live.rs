@@ -16,12 +16,13 @@ use http::HeaderMap;
 use muster_app::{Error, Origin, Store};
 use muster_model::TenantId;
 use muster_wire::audit::{AuditEntry, AuditQuery};
+use serde::Deserialize;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::broadcast::{Receiver, Sender, channel};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::problem::Failure;
-use crate::route::session;
+use crate::route::{Params, session};
 use crate::serve::Draining;
 use crate::state::ServerState;
 
@@ -53,21 +54,21 @@ struct Watched {
     sender: Sender<Arc<News>>,
     /// As whom the log is read: it is the log of the tenant, whoever asks.
     origin: Origin,
-    /// The place in the log up to which everything was told; nothing was told yet where there is none.
-    told: Option<u64>,
+    /// The place in the log up to which everything was told.
+    told: u64,
     /// How many machines held a channel.
     online: u64,
 }
 
 impl Feed {
-    fn subscribe(&self, tenant: TenantId, origin: &Origin) -> Receiver<Arc<News>> {
+    fn subscribe(&self, tenant: TenantId, origin: &Origin, after: u64) -> Receiver<Arc<News>> {
         let mut watched = self.lock();
-        let new = || Watched { sender: channel(BEHIND).0, origin: origin.clone(), told: None, online: 0 };
+        let new = || Watched { sender: channel(BEHIND).0, origin: origin.clone(), told: after, online: 0 };
         watched.entry(tenant).or_insert_with(new).sender.subscribe()
     }
 
     /// Those of whom a page is open, with where each stands. The others are forgotten.
-    fn open(&self) -> Vec<(TenantId, Origin, Option<u64>, u64)> {
+    fn open(&self) -> Vec<(TenantId, Origin, u64, u64)> {
         let mut watched = self.lock();
         watched.retain(|_, one| one.sender.receiver_count() > 0);
         watched.iter().map(|(tenant, one)| (*tenant, one.origin.clone(), one.told, one.online)).collect()
@@ -75,7 +76,7 @@ impl Feed {
 
     fn tell(&self, tenant: TenantId, told: u64, online: u64, news: News) {
         if let Some(one) = self.lock().get_mut(&tenant) {
-            (one.told, one.online) = (Some(told), online);
+            (one.told, one.online) = (told, online);
             if news != News::default() {
                 // Nobody is left to hear it where this fails, and the next look forgets them.
                 one.sender.send(Arc::new(news)).ok();
@@ -113,28 +114,36 @@ pub async fn look<S: Store>(state: &ServerState<S>) {
 async fn news<S: Store>(
     state: &ServerState<S>,
     origin: &Origin,
-    told: Option<u64>,
+    told: u64,
     online: u64,
 ) -> Result<(u64, u64, News), Error> {
-    let log = AuditQuery { after: told, limit: Some(told.map_or(1, |_| RUSH)), ..AuditQuery::default() };
-    let entries = state.app.audit(&log, origin).await?.items;
-    let newest = entries.iter().map(|entry| entry.seq).max().or(told).unwrap_or(0);
-    let mut news = News::default();
-    if told.is_some() {
-        entries.iter().for_each(|entry| topics(entry, &mut news.topics));
-    }
+    let (newest, mut topics) = since(state, origin, told).await?;
     let present = state.app.online();
     if present != online {
-        news.topics.insert("machines".to_owned());
+        topics.insert("machines".to_owned());
     }
-    if news.topics.contains("holds") {
-        news.waiting = Some(state.app.holds_waiting(origin).await?);
-    }
-    Ok((newest, present, news))
+    let waiting = match topics.contains("holds") {
+        true => Some(state.app.holds_waiting(origin).await?),
+        false => None,
+    };
+    Ok((newest, present, News { topics, waiting }))
+}
+
+/// What the log tells after a place, and the place that it ends at.
+async fn since<S: Store>(
+    state: &ServerState<S>,
+    origin: &Origin,
+    told: u64,
+) -> Result<(u64, BTreeSet<String>), Error> {
+    let log = AuditQuery { after: Some(told), limit: Some(RUSH), ..AuditQuery::default() };
+    let entries = state.app.audit(&log, origin).await?.items;
+    let mut topics = BTreeSet::new();
+    entries.iter().for_each(|entry| about(entry, &mut topics));
+    Ok((entries.last().map_or(told, |entry| entry.seq), topics))
 }
 
 /// What an entry of the log is about.
-fn topics(entry: &AuditEntry, topics: &mut BTreeSet<String>) {
+fn about(entry: &AuditEntry, topics: &mut BTreeSet<String>) {
     topics.insert("audit".to_owned());
     let kind = match entry.object.split('_').next() {
         Some("mch") => "machines",
@@ -162,16 +171,26 @@ struct Listener<S> {
     over: bool,
 }
 
-/// Tells an open page what changes.
+/// Since when a page is open.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Open {
+    after: u64,
+}
+
+/// Tells an open page what changes. What did between its making and now comes first.
 pub(super) async fn events<S: Store>(
     State(state): State<ServerState<S>>,
     Extension(origin): Extension<Origin>,
     Extension(draining): Extension<Draining>,
     headers: HeaderMap,
+    Params(Open { after }): Params<Open>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Failure> {
-    let news = state.shared.feed.subscribe(origin.caller.operator()?.tenant, &origin);
+    let news = state.shared.feed.subscribe(origin.caller.operator()?.tenant, &origin, after);
+    let (_, topics) = since(&state, &origin, after).await?;
+    let waiting = topics.iter().map(|topic| event(topic)).collect();
     let session = session(&headers).unwrap_or_default().to_owned();
-    let stream = Listener { state, session, news, draining, waiting: Vec::new(), over: false };
+    let stream = Listener { state, session, news, draining, waiting, over: false };
     Ok(Sse::new(unfold(stream, next)).keep_alive(KeepAlive::default()))
 }
 

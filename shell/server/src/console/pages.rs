@@ -29,13 +29,14 @@ pub(super) async fn desk<S: Store>(
     Extension(origin): Extension<Origin>,
     headers: HeaderMap,
 ) -> Result<Shown<Desk>, Failure> {
+    let frame = frame(&state, &origin, &headers).await?;
     let open = ListQuery { state: Some("open".to_owned()), limit: Some(HOLDS), ..ListQuery::default() };
     let mut holds = Vec::new();
     for hold in state.app.holds(&open, &origin).await?.items {
         let id: HoldId = hold.id.parse().expect("what the server wrote");
         holds.push(state.app.hold(id, &origin).await?);
     }
-    Ok(Shown(Desk::new(frame(&state, &origin, &headers).await?, holds)))
+    Ok(Shown(Desk::new(frame, holds)))
 }
 
 /// The fleet.
@@ -45,11 +46,12 @@ pub(super) async fn machines<S: Store>(
     headers: HeaderMap,
     Params(query): Params<ListQuery>,
 ) -> Result<Shown<Machines>, Failure> {
+    let frame = frame(&state, &origin, &headers).await?;
     let query = said(query);
     let page = state.app.machines(&query, &origin).await?;
     let sites = ListQuery { limit: Some(SITES), ..ListQuery::default() };
     let sites = state.app.sites(&sites, &origin).await?.items;
-    Ok(Shown(Machines::new(frame(&state, &origin, &headers).await?, query, sites, page)))
+    Ok(Shown(Machines::new(frame, query, sites, page)))
 }
 
 /// A form sends what was left empty, too.
@@ -71,10 +73,11 @@ pub(super) async fn machine<S: Store>(
     headers: HeaderMap,
     Named(id): Named<MachineId>,
 ) -> Result<Shown<MachinePage>, Failure> {
+    let frame = frame(&state, &origin, &headers).await?;
     let detail = state.app.machine(id, &origin).await?;
     let log = AuditQuery { object: Some(id.to_string()), limit: Some(LOG), ..AuditQuery::default() };
     let log = state.app.audit(&log, &origin).await?.items;
-    Ok(Shown(MachinePage::new(frame(&state, &origin, &headers).await?, detail, log)))
+    Ok(Shown(MachinePage::new(frame, detail, log)))
 }
 
 /// How machines come in.
@@ -84,10 +87,11 @@ pub(super) async fn doors<S: Store>(
     headers: HeaderMap,
     Params(query): Params<ListQuery>,
 ) -> Result<Shown<Doors>, Failure> {
+    let frame = frame(&state, &origin, &headers).await?;
     let grants = state.app.grants(&said(query), &origin).await?;
     let sites = ListQuery { limit: Some(SITES), ..ListQuery::default() };
     let sites = state.app.sites(&sites, &origin).await?.items;
-    Ok(Shown(Doors::new(frame(&state, &origin, &headers).await?, sites, grants)))
+    Ok(Shown(Doors::new(frame, sites, grants)))
 }
 
 /// What was done.
@@ -97,10 +101,11 @@ pub(super) async fn audit<S: Store>(
     headers: HeaderMap,
     Params(query): Params<AuditQuery>,
 ) -> Result<Shown<Audit>, Failure> {
+    let frame = frame(&state, &origin, &headers).await?;
     let some = |text: Option<String>| text.filter(|text| !text.is_empty());
     let query = AuditQuery { object: some(query.object), actor: some(query.actor), ..query };
     let page = state.app.audit(&query, &origin).await?;
-    Ok(Shown(Audit::new(frame(&state, &origin, &headers).await?, query, page)))
+    Ok(Shown(Audit::new(frame, query, page)))
 }
 
 /// The deployment itself.
@@ -109,6 +114,7 @@ pub(super) async fn settings<S: Store>(
     Extension(origin): Extension<Origin>,
     headers: HeaderMap,
 ) -> Result<Shown<Settings>, Failure> {
+    let frame = frame(&state, &origin, &headers).await?;
     let tokens = match Action::Administer.permit(&origin.caller) {
         Ok(()) => state.app.tokens(&ListQuery::default(), &origin).await?.items,
         Err(_not_an_admin) => Vec::new(),
@@ -119,7 +125,7 @@ pub(super) async fn settings<S: Store>(
         reaper: state.app.reaper(&origin).await?,
         replicas: state.app.replicas().await?,
     };
-    Ok(Shown(Settings::new(frame(&state, &origin, &headers).await?, tokens, deployment)))
+    Ok(Shown(Settings::new(frame, tokens, deployment)))
 }
 
 /// What is to be drawn.

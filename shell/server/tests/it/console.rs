@@ -113,7 +113,11 @@ struct Stream {
 
 impl Stream {
     async fn opened(face: &Face, shown: &[(&'static str, String)]) -> Self {
-        let request = Request::get("/events").body(Body::empty()).expect("a request");
+        Self::after(face, shown, face.world.audit_end().await).await
+    }
+
+    async fn after(face: &Face, shown: &[(&'static str, String)], seen: u64) -> Self {
+        let request = Request::get(format!("/events?after={seen}")).body(Body::empty()).expect("a request");
         let mut request = shown.iter().fold(request, |request, (name, value)| with(request, name, value));
         request.extensions_mut().insert(stranger());
         request.extensions_mut().insert(face.draining.clone());
@@ -157,6 +161,16 @@ async fn an_open_page_is_told_of_what_changes_and_of_nothing_that_was_before() {
     look(&face.state).await;
     let heard = stream.hears_of(&machine).await;
     assert!(!heard.contains(&before), "{heard}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_changed_between_the_making_of_a_page_and_its_stream_is_told_first() {
+    let face = Face::new().await;
+    let shown = browser(&face).await;
+    let seen = face.world.audit_end().await;
+    let machine = face.world.enroll(&Device::new("web-1")).await.machine.id;
+    let mut stream = Stream::after(&face, &shown, seen).await;
+    stream.hears_of(&machine).await;
 }
 
 #[tokio::test(start_paused = true)]

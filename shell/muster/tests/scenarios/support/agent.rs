@@ -164,7 +164,7 @@ impl Agent {
     /// Everything it told up to now, and its log.
     pub(crate) fn said(&mut self) -> String {
         let told: Vec<String> = self.events.iter().map(Value::to_string).collect();
-        told.join("\n") + &self.log()
+        told.join("\n") + self.log().as_str()
     }
 
     /// The next standing it tells.

@@ -1,6 +1,7 @@
 //! What the scenarios stand on: processes with clean environments, a small HTTP client, keys, and bounded waits.
 
 mod agent;
+mod browser;
 pub(crate) mod channel;
 mod device;
 mod disk;
@@ -14,6 +15,7 @@ pub(crate) mod strace;
 mod wait;
 
 pub(crate) use agent::{Agent, Home};
+pub(crate) use browser::Browser;
 pub(crate) use channel::Channel;
 pub(crate) use device::Device;
 pub(crate) use disk::{SmallDisk, is_root};
