@@ -61,6 +61,8 @@
     curl.textContent = curl.textContent.split(" \\\n  -H 'content-type")[0] + data;
   };
 
+  Object.assign(muster, { send, explain });
+
   const acted = () => document.body.dispatchEvent(new CustomEvent("acted"));
 
   // What is given this once stays until the dialog is closed.

@@ -31,6 +31,7 @@ macro_rules! assets {
 /// Every file.
 pub const ASSETS: &[Asset] = assets! {
     "act.js": JS,
+    "bulk.js": JS,
     "console.css": CSS,
     "htmx.min.js": JS,
     "hx-sse.min.js": JS,

@@ -5,7 +5,8 @@
 //! 3. Who asks without a secret appears by itself and is approved.
 //! 4. A collision is decided both ways.
 //! 5. A machine is suspended and resumed, and its agent obeys; its key is rotated.
-//! 6. A hundred payloads in what machines say of themselves: none runs.
+//! 6. Many are chosen and suspended at once, after it was told what ends by it.
+//! 7. A hundred payloads in what machines say of themselves: none runs.
 //!
 //! Needs `MUSTER_TEST_CHROMIUM`, the path of a Chromium, and chromedriver.
 
@@ -124,6 +125,28 @@ fn a_machine_is_suspended_and_its_agent_obeys_and_its_key_is_rotated() {
     act("resume");
     assert_eq!(agent.standing(), "active");
     browser.until(".title", "active");
+}
+
+#[test]
+fn many_are_suspended_at_once_after_it_was_told_what_ends() {
+    let server = Server::up(&[]);
+    let Some(browser) = Browser::logged_in(&server) else { return };
+    let agents = [Agent::enrolled(&server.invite()), Agent::enrolled(&server.invite())];
+    browser.open(&format!("{}/machines", server.url()));
+    for agent in &agents {
+        browser.click(&format!("#{} [name='pick']", agent.machine()));
+    }
+    browser.until("#chosen [data-count]", "2 chosen");
+    browser.click("#chosen [data-verb='suspend']");
+    browser.until("#bulk [data-effect]", "2 machines");
+    browser.fill("#bulk [name='reason']", "moved to another rack");
+    browser.click("#bulk [data-does]");
+    for agent in &agents {
+        browser.until(&format!("#{} .tag", agent.machine()), "suspended");
+        assert_eq!(server.show(&agent.machine())["state_reason"], "moved to another rack");
+    }
+    browser.until_gone("#chosen");
+    assert_eq!(server.show(server.machine())["state"], "active", "who was not chosen is left alone");
 }
 
 const PAYLOADS: &str = include_str!("support/payloads.txt");
