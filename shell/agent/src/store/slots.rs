@@ -42,8 +42,9 @@ pub(crate) struct Spare {
 impl Slots {
     /// Whether nothing is left but a next key that was never certified: the server may not know it.
     pub(crate) fn is_untried(&self) -> bool {
-        let is_next = self.note.as_ref().is_some_and(|note| note.slot == self.present.identity.slot);
-        is_next && self.present.chain.is_empty() && self.spare.is_none()
+        let is_asked_for =
+            |note: &RotationNote| note.slot == self.present.identity.slot && note.credential.is_none();
+        self.note.as_ref().is_some_and(is_asked_for) && self.present.chain.is_empty() && self.spare.is_none()
     }
 
     /// What comes next in a rotation that was under way.
