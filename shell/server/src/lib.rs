@@ -17,7 +17,7 @@ mod state;
 
 pub use axum::Router;
 pub use compat::Wires;
-pub use problem::problems;
+pub use problem::{document, problems};
 pub use route::Mounted;
 pub use routes::{compat_router, openapi, router};
 pub use state::{Config, ServerState};

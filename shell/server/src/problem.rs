@@ -154,6 +154,11 @@ impl Failed {
     }
 }
 
+/// The problem document of an error, for whoever plays the server without HTTP.
+pub fn document(error: &Error, now: Timestamp) -> Problem {
+    Failed::from(error).document("", now)
+}
+
 impl From<&Error> for Failed {
     fn from(error: &Error) -> Self {
         match error {

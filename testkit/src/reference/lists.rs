@@ -262,9 +262,9 @@ impl Lists for Moment {
     }
 
     async fn audit(&mut self, tenant: TenantId, filter: &AuditFilter) -> Answered<Vec<AuditRecord>> {
-        let of_tenant = self.tables.audit.iter().filter(|(owner, _, _)| *owner == tenant);
+        let of_tenant = self.tables.audit.iter().filter(|told| told.tenant == tenant);
         let fits = of_tenant
-            .map(|(_, _, record)| record)
+            .map(|told| &told.record)
             .filter(|record| filter.object.as_ref().is_none_or(|object| record.object == *object))
             .filter(|record| filter.actor.as_ref().is_none_or(|actor| record.actor == *actor));
         let limit = filter.limit as usize;

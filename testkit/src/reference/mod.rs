@@ -8,6 +8,8 @@ mod apply;
 mod cut;
 mod lists;
 mod reads;
+mod shared;
+mod snapshot;
 mod tables;
 mod words;
 
@@ -22,6 +24,8 @@ use muster_model::{AccessKind, Entry, SignedDuration};
 use muster_store::{
     Decision, Fence, Joining, PresenceNote, Prune, SettleError, Signal, Standing, Store, StoreError,
 };
+
+pub use self::snapshot::Snapshot;
 
 use self::cut::Cut;
 use self::tables::{Tables, wrong};

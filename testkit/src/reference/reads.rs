@@ -336,17 +336,19 @@ impl Unscoped for Moment {
     }
 
     async fn newest_entry(&mut self) -> Answered<Option<EntryPlace>> {
-        Ok(self.tables.audit.last().map(|(_, place, _)| *place))
+        Ok(self.tables.audit.last().map(|told| told.place))
     }
 
     async fn has_entry(&mut self, place: EntryPlace) -> Answered<bool> {
-        Ok(self.tables.audit.iter().any(|(_, known, _)| *known == place))
+        Ok(self.tables.audit.iter().any(|told| told.place == place))
     }
 
     async fn has_entry_about(&mut self, tenant: TenantId, object: Object, id: AuditId) -> Answered<bool> {
         let object = object.to_string();
         let entries = &self.tables.audit;
-        Ok(entries.iter().any(|(of, place, entry)| (*of, place.id) == (tenant, id) && entry.object == object))
+        Ok(entries
+            .iter()
+            .any(|told| (told.tenant, told.place.id) == (tenant, id) && told.record.object == object))
     }
 
     async fn replicas(&mut self) -> Answered<Vec<Replica>> {

@@ -1,6 +1,7 @@
 //! What is kept, and the facts that are noted without a decision.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use muster_lifecycle::Remembered;
 use muster_lifecycle::fork::Boots;
@@ -15,6 +16,9 @@ use muster_model::{
 use muster_store::{AuditRecord, PresenceNote, STRETCHES, StoreError};
 
 use super::cut::Cut;
+use super::shared::Shared;
+
+type Engagements = BTreeMap<(TenantId, (MachineId, u32)), EngagementVersion>;
 
 /// Everything, by tenant and identifier.
 #[derive(Debug, Clone, Default)]
@@ -22,32 +26,40 @@ pub(super) struct Tables {
     pub(super) deployment: Option<Deployment>,
     pub(super) ca: Option<Ca>,
     /// The bundle of roots that each machine says it holds.
-    pub(super) bundles: BTreeMap<(TenantId, MachineId), u64>,
+    pub(super) bundles: Shared<BTreeMap<(TenantId, MachineId), u64>>,
     pub(super) replica: Option<ReplicaId>,
-    pub(super) tenants: BTreeMap<TenantId, Tenant>,
-    pub(super) sites: BTreeMap<(TenantId, SiteId), Site>,
-    pub(super) grants: BTreeMap<(TenantId, GrantId), Grant>,
-    pub(super) machines: BTreeMap<(TenantId, MachineId), Machine>,
+    pub(super) tenants: Shared<BTreeMap<TenantId, Tenant>>,
+    pub(super) sites: Shared<BTreeMap<(TenantId, SiteId), Site>>,
+    pub(super) grants: Shared<BTreeMap<(TenantId, GrantId), Grant>>,
+    pub(super) machines: Shared<BTreeMap<(TenantId, MachineId), Machine>>,
     /// Machines in the order in which they came.
-    pub(super) came: Vec<(TenantId, MachineId)>,
-    pub(super) keys: BTreeMap<(TenantId, KeyFingerprint), KeyRecord>,
-    pub(super) holds: BTreeMap<(TenantId, HoldId), Hold>,
-    pub(super) credentials: BTreeMap<(TenantId, CredentialId), Credential>,
-    pub(super) agents: BTreeMap<(TenantId, MachineId), SoftwareAgent>,
-    pub(super) engagements: BTreeMap<(TenantId, (MachineId, u32)), EngagementVersion>,
-    pub(super) operators: BTreeMap<(TenantId, OperatorId), Operator>,
-    pub(super) tokens: BTreeMap<(TenantId, AccessTokenId), AccessToken>,
-    pub(super) accounts: BTreeMap<(TenantId, AccountId), Account>,
-    pub(super) remembered: BTreeMap<(TenantId, [u8; 32]), Remembered>,
-    pub(super) nonces: BTreeMap<(TenantId, KeyFingerprint), UsedNonces>,
-    pub(super) boots: BTreeMap<(TenantId, KeyFingerprint), Boots>,
-    pub(super) presence: BTreeMap<(TenantId, MachineId), Presence>,
+    pub(super) came: Shared<Vec<(TenantId, MachineId)>>,
+    pub(super) keys: Shared<BTreeMap<(TenantId, KeyFingerprint), KeyRecord>>,
+    pub(super) holds: Shared<BTreeMap<(TenantId, HoldId), Hold>>,
+    pub(super) credentials: Shared<BTreeMap<(TenantId, CredentialId), Credential>>,
+    pub(super) agents: Shared<BTreeMap<(TenantId, MachineId), SoftwareAgent>>,
+    pub(super) engagements: Shared<Engagements>,
+    pub(super) operators: Shared<BTreeMap<(TenantId, OperatorId), Operator>>,
+    pub(super) tokens: Shared<BTreeMap<(TenantId, AccessTokenId), AccessToken>>,
+    pub(super) accounts: Shared<BTreeMap<(TenantId, AccountId), Account>>,
+    pub(super) remembered: Shared<BTreeMap<(TenantId, [u8; 32]), Remembered>>,
+    pub(super) nonces: Shared<BTreeMap<(TenantId, KeyFingerprint), UsedNonces>>,
+    pub(super) boots: Shared<BTreeMap<(TenantId, KeyFingerprint), Boots>>,
+    pub(super) presence: Shared<BTreeMap<(TenantId, MachineId), Presence>>,
     /// When the fleet was watched: from when, until when.
     pub(super) watched: BTreeMap<Timestamp, Timestamp>,
     /// Tenants for whom the reaper stopped.
     pub(super) stops: BTreeMap<TenantId, Stop>,
     /// In the order in which they were written.
-    pub(super) audit: Vec<(TenantId, EntryPlace, AuditRecord)>,
+    pub(super) audit: Shared<Vec<Arc<Told>>>,
+}
+
+/// An entry of the audit log.
+#[derive(Debug)]
+pub(super) struct Told {
+    pub(super) tenant: TenantId,
+    pub(super) place: EntryPlace,
+    pub(super) record: AuditRecord,
 }
 
 /// A plan that violates the schema: our own mistake.
@@ -71,7 +83,8 @@ impl Tables {
                 source: entry.source.map(|source| source.to_string()),
                 detail: entry.detail.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
             };
-            self.audit.push((entry.tenant, EntryPlace { seq, id: entry.id }, record));
+            let (tenant, place) = (entry.tenant, EntryPlace { seq, id: entry.id });
+            self.audit.push(Arc::new(Told { tenant, place, record }));
         }
     }
 

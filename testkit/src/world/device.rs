@@ -151,9 +151,14 @@ impl Device {
 
     /// Signs a request with a nonce that the server gave out.
     pub fn signs(&self, nonce: &str, method: &str, path: &str, body: &[u8]) -> Signed {
-        let key = self.fingerprint();
-        let Slot { base, boot, counter } = self.slot();
-        let statement = Statement { key, nonce: nonce.to_owned(), time: 0, base, boot, counter };
+        self.signs_from(&self.slot(), nonce, method, path, body)
+    }
+
+    /// The same, with this to say of its durable slot.
+    pub fn signs_from(&self, slot: &Slot, nonce: &str, method: &str, path: &str, body: &[u8]) -> Signed {
+        let Slot { base, boot, counter } = *slot;
+        let (key, nonce) = (self.fingerprint(), nonce.to_owned());
+        let statement = Statement { key, nonce, time: 0, base, boot, counter };
         let header = SignedHeader { statement, signature: Vec::new() };
         let mut signed = Signed {
             header,

@@ -77,6 +77,7 @@ struct Root {
 }
 
 /// What is handed out with every credential, written once.
+#[derive(Clone)]
 struct Texts {
     roots: Vec<String>,
     pins: Vec<String>,
@@ -104,7 +105,8 @@ struct Keep {
     tokens: TokenSigner,
 }
 
-/// An authority that can issue.
+/// An authority that can issue. Copies share its keys.
+#[derive(Clone)]
 pub struct Authority {
     keep: Arc<Keep>,
     /// What it is made for.
@@ -117,7 +119,7 @@ pub struct Authority {
     /// The same root, signed by the one before.
     cross: Option<CertificateDer<'static>>,
     texts: Texts,
-    signer: IssuingKey,
+    signer: Arc<IssuingKey>,
 }
 
 impl std::fmt::Debug for Authority {

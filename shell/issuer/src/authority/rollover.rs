@@ -55,7 +55,7 @@ impl Authority {
         let beside = beside.map(|beside| [beside.active, beside.standby]).into_iter().flatten();
         let roots: Vec<Root> = [active, standby].into_iter().chain(beside).map(open::root_of).collect();
         let texts = Texts::new(&roots, &chain);
-        let signer = open::signer(&keep.dir, issuing)?;
+        let signer = Arc::new(open::signer(&keep.dir, issuing)?);
         Ok(Self { keep, ca, roots, issuing: chain, above, cross, texts, signer })
     }
 
