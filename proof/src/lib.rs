@@ -9,6 +9,8 @@
 //!
 //! [`herd`] is a fleet of agents whose server is away for a while.
 //!
+//! [`sim`] is the whole system in one process, under faults that a seed draws.
+//!
 //! Never part of a release. The stores here are real ones; the use cases are those of `muster-app`, without HTTP.
 
 mod cases;
@@ -25,6 +27,7 @@ mod player;
 mod races;
 pub mod rotation;
 mod side;
+pub mod sim;
 mod spy;
 
 pub use cases::{Cases, run as compare_all};

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use muster_proof::sim::{self, Campaign, Plant, Setup, simulate_all};
 use muster_proof::{Cases, Heat, Kind, Line, Pairs, Which, compare_all, race};
 
 const USAGE: &str = "\
@@ -9,12 +10,24 @@ proof differential [--cases N] [--seed S] [--store sqlite,postgres] [--workers N
 proof races [--rounds N] [--store sqlite,postgres]
 proof herd [--count AGENTS] [--seed S]
 proof model [--full]
+proof simulate [--seeds N] [--from S] [--jobs N]     (MUSTER_SIM_SEED=S: that one, with its events)
+proof quiet [--agents N]     (a day on which nothing fails)
+proof plants [--most N] [--only NAME]
 ";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
-    match runtime.block_on(prove(&args)) {
+    let done = match args.split_first() {
+        // The simulation has threads and runtimes of its own making.
+        Some((proof, rest)) if proof == "simulate" => simulate(rest),
+        Some((proof, rest)) if proof == "plants" => plants(rest),
+        Some((proof, rest)) if proof == "quiet" => quiet(rest),
+        _ => {
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+            runtime.expect("a runtime").block_on(prove(&args))
+        }
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
@@ -31,6 +44,77 @@ async fn prove(args: &[String]) -> Result<(), String> {
         Some((proof, rest)) if proof == "model" => model(rest),
         _ => Err(USAGE.to_owned()),
     }
+}
+
+/// The whole system under faults. The last line is for programs.
+#[expect(clippy::print_stdout, reason = "the one line that programs read")]
+fn simulate(args: &[String]) -> Result<(), String> {
+    let mut campaign = Campaign { from: 0, count: 500, jobs: 2 };
+    for pair in args.chunks(2) {
+        let [name, value] = pair else { return Err(USAGE.to_owned()) };
+        match name.as_str() {
+            "--seeds" | "--count" => campaign.count = number(value)?,
+            "--from" | "--seed" => campaign.from = number(value)?,
+            "--jobs" => campaign.jobs = usize::try_from(number(value)?).unwrap_or(1),
+            _ => return Err(USAGE.to_owned()),
+        }
+    }
+    if let Ok(seed) = std::env::var("MUSTER_SIM_SEED") {
+        return replay(number(&seed)?);
+    }
+    let outcome = simulate_all(campaign, |done| tell(done, campaign.count));
+    eprintln!("{}", outcome.coverage);
+    eprintln!("{} events; never struck: {:?}", outcome.events, outcome.coverage.missing());
+    for (seed, violations) in outcome.failed.iter().take(10) {
+        eprintln!("MUSTER_SIM_SEED={seed}: {}", violations.join("; "));
+    }
+    println!("{}", outcome.line(campaign.count));
+    if outcome.failed.is_empty() { Ok(()) } else { Err("what must hold does not".to_owned()) }
+}
+
+/// One seed again, with its events.
+fn replay(seed: u64) -> Result<(), String> {
+    let told = sim::simulate(seed, Setup { tells: true, ..Setup::of(seed) });
+    told.trace.iter().for_each(|event| eprintln!("{event}"));
+    if told.violations.is_empty() { Ok(()) } else { Err(told.violations.join("\n")) }
+}
+
+/// A day on which nothing fails, for whoever measures what one costs.
+fn quiet(args: &[String]) -> Result<(), String> {
+    let agents = match args {
+        [] => 20,
+        [name, value] if name == "--agents" => number(value)?,
+        _ => return Err(USAGE.to_owned()),
+    };
+    let told = sim::simulate(1, Setup::quiet(u32::try_from(agents).unwrap_or(u32::MAX)));
+    eprintln!("{agents} machines, one day: {} events", told.events);
+    if told.violations.is_empty() { Ok(()) } else { Err(told.violations.join("\n")) }
+}
+
+/// Whether the simulation finds what is wrong.
+fn plants(args: &[String]) -> Result<(), String> {
+    let (mut most, mut only) = (400, None);
+    for pair in args.chunks(2) {
+        match pair {
+            [name, value] if name == "--most" => most = number(value)?,
+            [name, value] if name == "--only" => only = Some(value),
+            _ => return Err(USAGE.to_owned()),
+        }
+    }
+    let is_meant = |plant: &&Plant| only.is_none_or(|only| format!("{plant:?}") == *only);
+    let plants: Vec<&Plant> = Plant::ALL.iter().filter(is_meant).collect();
+    let (all, mut found) = (plants.len(), 0);
+    for plant in plants {
+        match sim::find(*plant, most) {
+            Some((seeds, what)) => {
+                found += 1;
+                eprintln!("{:28} {:>4} seeds  {what}", format!("{plant:?}"), seeds);
+            }
+            None => eprintln!("{:28} NOT FOUND  {}", format!("{plant:?}"), plant.says()),
+        }
+    }
+    eprintln!("{found} of {all} found");
+    if found == all { Ok(()) } else { Err("some are not found".to_owned()) }
 }
 
 async fn races(args: &[String]) -> Result<(), String> {

@@ -72,6 +72,12 @@ const KINDS: &[Kind] = &[
         by: By::Scenario("proofs::killed_agent"),
     },
     Kind {
+        word: "simulation",
+        what: "seeds of the whole system in one process, with faults at every step",
+        needs: None,
+        by: By::Proof { words: &["simulate"], small: &["--count", "500"], full: &["--count", "100000"] },
+    },
+    Kind {
         word: "kill-server",
         what: "kills (-9) of the server under load, on SQLite and on PostgreSQL",
         needs: None,

@@ -98,6 +98,7 @@ const PROOF: &[&str] = &[
     "muster-store-postgres",
     "muster-issuer",
     "muster-app",
+    "muster-server",
     "muster-testkit",
 ];
 
