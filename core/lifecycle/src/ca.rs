@@ -2,7 +2,7 @@
 //!
 //! `prepare` makes the next authority, `publish` puts its roots into everybody's bundle, `activate` has it sign, `taint`
 //! declares that what the one before signed proves nothing, `remove` takes the roots of that one out of the bundle. What
-//! was removed does not come back: its keys are gone.
+//! was removed does not come back: the database forgets its keys. Those of the founding one stay in its files, unused.
 
 use muster_model::{Ca, CaPhase, Object, Refusal, SignedDuration, Timestamp};
 
@@ -63,7 +63,7 @@ impl Step {
 pub struct Fleet {
     /// How many are not ready.
     pub behind: u64,
-    /// How many of them whoever asks knows of and goes on without.
+    /// How many of them whoever asks goes on without, at most.
     pub even_so: Option<u64>,
 }
 
@@ -81,26 +81,33 @@ pub fn next(present: &Ca, step: Step, fleet: Fleet, now: Timestamp) -> Result<Ca
         (Step::Activate, CaPhase::Published) => {
             ready(fleet)?;
             next.signs_since = Some(now);
-            CaPhase::Activated { before: present.signs_since }
+            CaPhase::Activated
         }
-        (Step::Taint, CaPhase::Activated { before }) => CaPhase::Tainted { before },
-        (Step::Remove, CaPhase::Activated { .. } | CaPhase::Tainted { .. }) => {
+        (Step::Taint, CaPhase::Activated) => {
+            next.rotate_before = Some(now);
+            CaPhase::Tainted { before: present.rotate_before }
+        }
+        (Step::Remove, CaPhase::Activated | CaPhase::Tainted { .. }) => {
             ready(fleet)?;
             CaPhase::Settled
         }
         (Step::Undo, CaPhase::Prepared) => CaPhase::Settled,
         (Step::Undo, CaPhase::Published) => CaPhase::Prepared,
-        (Step::Undo, CaPhase::Activated { before }) => {
-            next.signs_since = before;
+        (Step::Undo, CaPhase::Activated) => {
+            // What the other one signed meanwhile is of no use once its roots are taken back too.
+            next.signs_since = Some(now);
             CaPhase::Published
         }
-        (Step::Undo, CaPhase::Tainted { before }) => CaPhase::Activated { before },
+        (Step::Undo, CaPhase::Tainted { before }) => {
+            next.rotate_before = before;
+            CaPhase::Activated
+        }
         (
             Step::Prepare | Step::Publish | Step::Activate | Step::Taint | Step::Remove | Step::Undo,
             CaPhase::Settled
             | CaPhase::Prepared
             | CaPhase::Published
-            | CaPhase::Activated { .. }
+            | CaPhase::Activated
             | CaPhase::Tainted { .. },
         ) => return Err(wrong()),
     };
@@ -115,7 +122,8 @@ pub fn next(present: &Ca, step: Step, fleet: Fleet, now: Timestamp) -> Result<Ca
 fn ready(fleet: Fleet) -> Result<(), Refusal> {
     match (fleet.behind, fleet.even_so) {
         (0, _) => Ok(()),
-        (behind, Some(known)) if behind == known => Ok(()),
+        // Fewer than agreed to is better news: machines come and go while somebody decides.
+        (behind, Some(known)) if behind <= known => Ok(()),
         (found, Some(expected)) => Err(Refusal::CountDiffers { expected, found }),
         (machines, None) => Err(Refusal::TrustBehind { machines }),
     }

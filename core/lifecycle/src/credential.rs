@@ -127,7 +127,7 @@ pub(crate) fn young(
     credentials.iter().find(is_its).cloned()
 }
 
-/// Whether an authority that counts no more may have signed it.
+/// Whether another authority than the present one may have signed it.
 fn is_outdated(credential: &Credential, terms: &Terms) -> bool {
     let is_certificate = matches!(credential.kind, CredentialKind::Certificate { .. });
     is_certificate && terms.certified_since.is_some_and(|since| credential.id.drawn_at() < since)

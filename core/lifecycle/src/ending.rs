@@ -87,12 +87,13 @@ impl Verb {
     }
 
     /// Whether it does anything to a machine in this state. What stands so already is left alone, so that a run that was
-    /// broken off goes on where it was.
+    /// broken off goes on where it was. Who was paused or ended for its silence alone has all that it held, and can come back.
     pub fn applies(self, state: &MachineState) -> bool {
         match (self, state) {
             (Self::Suspend | Self::Revoke, MachineState::Pending(_))
-            | (Self::Suspend, MachineState::Suspended(_))
-            | (_, MachineState::Retired(_)) => false,
+            | (Self::Suspend, MachineState::Retired(_)) => false,
+            (Self::Suspend, MachineState::Suspended(_)) => state.is_silenced(),
+            (Self::Revoke | Self::Retire, MachineState::Retired(_)) => state.undone_until().is_some(),
             (Self::Revoke, MachineState::Suspended(suspended)) => {
                 !matches!(suspended.cause, muster_model::SuspendCause::Revoked(_))
             }
@@ -251,10 +252,14 @@ pub fn end(
         return Ok(Plan::unchanged(Counts::default()));
     }
     let kinds: Vec<_> = facts.credentials.iter().map(|one| (one.id, Kind::of(&one.kind))).collect();
+    // What ended already is not paused by a revocation: it ends for good.
+    let is_over = matches!(machine.state, MachineState::Retired(_));
     let plan = match verb {
         Verb::Suspend => machine::suspend(facts, reason, context)?.map(drop),
-        Verb::Revoke => machine::revoke(facts, None, reason, context)?.map(drop),
-        Verb::Retire => machine::retire(facts, RetireCause::Operator(reason), context)?.map(drop),
+        Verb::Revoke if !is_over => machine::revoke(facts, None, reason, context)?.map(drop),
+        Verb::Revoke | Verb::Retire => {
+            machine::retire(facts, RetireCause::Operator(reason), context)?.map(drop)
+        }
     };
     let counts = Counts::of(plan.changes(), &kinds, !plan.is_unchanged());
     Ok(with_lineage(plan, selector).map(|()| counts))

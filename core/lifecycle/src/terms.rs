@@ -26,7 +26,8 @@ pub struct Terms {
     pub key_life: SignedDuration,
     /// How long after its end a certificate's key may still ask for a new one.
     pub renew_grace: SignedDuration,
-    /// Certificates that were drawn before are by an authority that counts no more: nobody is given one of them again.
+    /// Certificates that were drawn before may be by another authority than the one that signs now: nobody is given one of
+    /// them again.
     pub certified_since: Option<Timestamp>,
 }
 

@@ -16,8 +16,11 @@ pub struct Ca {
     pub phase: CaPhase,
     /// Since when.
     pub since: Timestamp,
-    /// Since when the authority signs that does now; never for the one that the deployment was founded with.
+    /// Since when the authority signs that does now, or does so again; `None` where another one never did. Certificates
+    /// that were drawn before may be by the other one.
     pub signs_since: Option<Timestamp>,
+    /// Keys from before then are to be replaced: an authority was declared tainted then. It outlasts the change.
+    pub rotate_before: Option<Timestamp>,
     /// The authorities that are not in the data directory, sealed. Bound to everything above.
     pub sealed: Vec<u8>,
 }
@@ -32,13 +35,10 @@ pub enum CaPhase {
     /// Its roots are in the bundle. Nothing is signed by it.
     Published,
     /// It signs. What the one before signed is good.
-    Activated {
-        /// Since when the one before had signed.
-        before: Option<Timestamp>,
-    },
+    Activated,
     /// It signs. A certificate by the one before proves nothing.
     Tainted {
-        /// Since when the one before had signed.
+        /// Which keys were to be replaced already, by an earlier taint.
         before: Option<Timestamp>,
     },
 }
@@ -50,9 +50,23 @@ impl CaPhase {
             Self::Settled => "settled",
             Self::Prepared => "prepared",
             Self::Published => "published",
-            Self::Activated { .. } => "activated",
+            Self::Activated => "activated",
             Self::Tainted { .. } => "tainted",
         }
+    }
+
+    /// What it carries beside its name.
+    pub fn before(self) -> Option<Timestamp> {
+        match self {
+            Self::Settled | Self::Prepared | Self::Published | Self::Activated => None,
+            Self::Tainted { before } => before,
+        }
+    }
+
+    /// The phase that is written so; `None` for what no phase is written as.
+    pub fn from_parts(name: &str, before: Option<Timestamp>) -> Option<Self> {
+        let all = [Self::Settled, Self::Prepared, Self::Published, Self::Activated, Self::Tainted { before }];
+        all.into_iter().find(|phase| phase.as_str() == name && phase.before() == before)
     }
 }
 
@@ -65,13 +79,14 @@ impl Ca {
             phase: CaPhase::Settled,
             since: Timestamp::UNIX_EPOCH,
             signs_since: None,
+            rotate_before: None,
             sealed: Vec::new(),
         }
     }
 
     /// Whether the next authority signs already.
     pub fn is_active(&self) -> bool {
-        matches!(self.phase, CaPhase::Activated { .. } | CaPhase::Tainted { .. })
+        matches!(self.phase, CaPhase::Activated | CaPhase::Tainted { .. })
     }
 
     /// When the authority before the signing one was declared tainted.
@@ -79,31 +94,18 @@ impl Ca {
         matches!(self.phase, CaPhase::Tainted { .. }).then_some(self.since)
     }
 
-    /// Certificates from before are by an authority that counts no more.
-    pub fn counts_since(&self) -> Option<Timestamp> {
-        match self.phase {
-            CaPhase::Activated { before } => before,
-            CaPhase::Settled | CaPhase::Prepared | CaPhase::Published | CaPhase::Tainted { .. } => {
-                self.signs_since
-            }
-        }
-    }
-
     /// What a seal is bound to: everything but the sealed bytes.
     pub fn context(&self) -> String {
         let at = |at: Option<Timestamp>| at.map_or(-1, Timestamp::as_millisecond);
-        let before = match self.phase {
-            CaPhase::Activated { before } | CaPhase::Tainted { before } => before,
-            CaPhase::Settled | CaPhase::Prepared | CaPhase::Published => None,
-        };
         format!(
-            "muster ca v1\n{}\n{}\n{}\n{}\n{}\n{}",
+            "muster ca v1\n{}\n{}\n{}\n{}\n{}\n{}\n{}",
             self.revision,
             self.bundle,
             self.phase.as_str(),
             self.since.as_millisecond(),
             at(self.signs_since),
-            at(before)
+            at(self.rotate_before),
+            at(self.phase.before())
         )
     }
 }
@@ -117,13 +119,20 @@ mod tests {
     }
 
     #[test]
-    fn a_taint_makes_the_signing_authority_the_only_one_that_counts_and_an_activation_does_not() {
-        let ca = |phase| Ca { phase, signs_since: Some(at(9)), ..Ca::founding() };
-        assert_eq!(ca(CaPhase::Activated { before: None }).counts_since(), None);
-        assert_eq!(ca(CaPhase::Activated { before: Some(at(3)) }).counts_since(), Some(at(3)));
-        assert_eq!(ca(CaPhase::Tainted { before: None }).counts_since(), Some(at(9)));
-        assert_eq!(ca(CaPhase::Settled).counts_since(), Some(at(9)));
-        assert_eq!(Ca::founding().counts_since(), None);
+    fn a_phase_reads_back_from_its_parts_and_parts_that_fit_no_phase_are_none() {
+        for phase in [
+            CaPhase::Settled,
+            CaPhase::Prepared,
+            CaPhase::Published,
+            CaPhase::Activated,
+            CaPhase::Tainted { before: None },
+            CaPhase::Tainted { before: Some(at(3)) },
+        ] {
+            assert_eq!(CaPhase::from_parts(phase.as_str(), phase.before()), Some(phase));
+        }
+        for odd in ["settled", "prepared", "published", "activated", "Tainted", ""] {
+            assert_eq!(CaPhase::from_parts(odd, Some(at(3))), None, "{odd}");
+        }
     }
 
     #[test]
@@ -132,9 +141,11 @@ mod tests {
         let all = [
             ca(0, CaPhase::Settled),
             ca(1, CaPhase::Settled),
-            ca(1, CaPhase::Activated { before: None }),
-            ca(1, CaPhase::Activated { before: Some(at(1)) }),
+            ca(1, CaPhase::Activated),
             ca(1, CaPhase::Tainted { before: None }),
+            ca(1, CaPhase::Tainted { before: Some(at(1)) }),
+            Ca { signs_since: Some(at(1)), ..ca(1, CaPhase::Settled) },
+            Ca { rotate_before: Some(at(1)), ..ca(1, CaPhase::Settled) },
         ];
         for (n, one) in all.iter().enumerate() {
             assert!(all[n + 1..].iter().all(|other| other.context() != one.context()), "{one:?}");

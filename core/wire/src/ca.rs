@@ -31,7 +31,7 @@ pub struct CaStatus {
     pub behind: u64,
     /// Some of them, at most 50.
     pub machines_behind: Vec<MachineBehind>,
-    /// Where the authority before is tainted: how many have not changed their key since.
+    /// Where an authority was ever declared tainted: how many have not changed their key since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_rotated: Option<u64>,
     /// The steps that can follow.
@@ -62,7 +62,7 @@ pub struct MachineBehind {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ChangeCa {
-    /// Go on although machines are not ready, if they are exactly so many.
+    /// Go on although machines are not ready, if they are so many at most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub even_so: Option<u64>,
 }

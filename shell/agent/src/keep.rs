@@ -218,7 +218,7 @@ pub(crate) fn certificate_of(
 
 /// Whether a bundle takes the place of the present one. An older one does not: it may be of a server that has not heard of
 /// a change yet, or whose database was put back.
-pub(crate) fn is_next(trust: &Trust, present: &Trust) -> bool {
+fn is_next(trust: &Trust, present: &Trust) -> bool {
     present.version <= trust.version && is_usable(trust)
 }
 

@@ -9,7 +9,7 @@ use muster_wire::enroll::Renewed;
 
 use crate::begin::Holding;
 use crate::drive::{Driver, News};
-use crate::keep::{certificate_of, disk, is_next};
+use crate::keep::{certificate_of, disk};
 use crate::links::Which;
 use crate::net::channel;
 use crate::store::records::{Identity, RotationNote};
@@ -77,11 +77,13 @@ impl Driver {
         let (certificate, chain) = certificate_of(&renewed.credential, &spare.key)?;
         let note = RotationNote { credential: Some(renewed.credential.id), ..note.clone() };
         self.store.save_certified(&note, &certificate).map_err(disk)?;
-        if is_next(&renewed.trust, &enrolled.identity.trust) {
-            enrolled.identity.trust = renewed.trust;
-        }
         let spare = Spare { chain, ..spare.clone() };
+        let is_other = enrolled.identity.trust.version != renewed.trust.version;
         self.other = Other { spare: Some(spare), note: Some(note) };
+        // The next channel says which roots are held: those that are durable.
+        if is_other {
+            self.keep_trust(renewed.trust);
+        }
         Ok(Event::Certified)
     }
 

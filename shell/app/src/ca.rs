@@ -71,7 +71,7 @@ impl<S: Store> App<S> {
         let holders = reads.bundle_holders().await?;
         let count = reads.behind(behind).await?;
         let listed = reads.machines_behind(self.tenant_of(&origin.caller), behind, LISTED).await?;
-        let not_rotated = match present.tainted_at() {
+        let not_rotated = match present.rotate_before {
             Some(at) => Some(reads.not_rotated_since(at).await?),
             None => None,
         };
@@ -227,8 +227,8 @@ impl<S: Store> App<S> {
 
     /// Whether a machine's key is from before a taint.
     pub(crate) fn must_rotate(&self, machine: &Machine) -> bool {
-        let tainted_at = self.authority().ca().tainted_at();
-        tainted_at.is_some_and(|at| machine.enrolled_at.is_none_or(|enrolled| enrolled < at))
+        let before = self.authority().ca().rotate_before;
+        before.is_some_and(|at| machine.enrolled_at.is_none_or(|enrolled| enrolled < at))
     }
 
     /// Tells some of the machines whose channels stood at a taint to change their key: a few at a time, for each costs two

@@ -173,9 +173,8 @@ impl<S: Store> App<S> {
         if !task.selector.machines.is_empty() {
             return Ok(named(&mut reads, tenant, task, after, limit).await?);
         }
-        // Most tombstones are of nobody's concern: a pause looks at those at work alone.
-        let state = (task.verb == Verb::Suspend).then_some("active");
-        let filter = MachineFilter { site: task.selector.site, state, search: None };
+        // In whatever state: who is paused, or has ended, for its silence alone comes back by itself or by a word.
+        let filter = MachineFilter { site: task.selector.site, state: None, search: None };
         let (mut part, mut last) = (Part::default(), after);
         for _ in 0..PAGES {
             let page = PageRequest { after: last.map(|id| *id.as_bytes()), limit: PAGE };

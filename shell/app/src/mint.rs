@@ -36,7 +36,7 @@ impl<S: Store> App<S> {
         terms.certificate_life = terms.certificate_life.min(left);
         // Another server may have signed by the older one for a moment longer.
         terms.certified_since =
-            self.authority().ca().counts_since().map(|since| since + muster_lifecycle::ca::LAG);
+            self.authority().ca().signs_since.map(|since| since + muster_lifecycle::ca::LAG);
         terms
     }
 

@@ -36,7 +36,8 @@ CREATE TABLE ca (
     phase       text COLLATE "C" NOT NULL,  -- settled, prepared, published, activated, tainted
     since       bigint NOT NULL,
     signs_since bigint,
-    before      bigint,                     -- activated, tainted: since when the one before had signed
+    rotate_before bigint,      -- keys of before are to be replaced: an authority was tainted then
+    before      bigint,        -- tainted: which keys were to be replaced already
     sealed      bytea NOT NULL
 );
 ALTER TABLE presence ADD COLUMN bundle bigint;            -- the roots that the machine says it holds

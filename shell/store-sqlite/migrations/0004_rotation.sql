@@ -38,7 +38,8 @@ CREATE TABLE ca (
     phase       TEXT NOT NULL,              -- settled, prepared, published, activated, tainted
     since       INTEGER NOT NULL,
     signs_since INTEGER,
-    before      INTEGER,                    -- activated, tainted: since when the one before had signed
+    rotate_before INTEGER,     -- keys of before are to be replaced: an authority was tainted then
+    before      INTEGER,       -- tainted: which keys were to be replaced already
     sealed      BLOB NOT NULL
 ) STRICT;
 ALTER TABLE presence ADD COLUMN bundle INTEGER;           -- the roots that the machine says it holds

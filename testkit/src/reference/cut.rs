@@ -36,11 +36,11 @@ impl Cut for Boots {
 impl Cut for Ca {
     fn cut(self) -> Self {
         let phase = match self.phase {
-            CaPhase::Activated { before } => CaPhase::Activated { before: before.cut() },
             CaPhase::Tainted { before } => CaPhase::Tainted { before: before.cut() },
-            phase @ (CaPhase::Settled | CaPhase::Prepared | CaPhase::Published) => phase,
+            phase @ (CaPhase::Settled | CaPhase::Prepared | CaPhase::Published | CaPhase::Activated) => phase,
         };
-        Self { phase, since: self.since.cut(), signs_since: self.signs_since.cut(), ..self }
+        let rotate_before = self.rotate_before.cut();
+        Self { phase, since: self.since.cut(), signs_since: self.signs_since.cut(), rotate_before, ..self }
     }
 }
 

@@ -11,8 +11,8 @@ use muster_model::{
     CredentialKind, CredentialState, Delivery, Deployment, EngagementVersion, EntryPlace, Grant, GrantId,
     GrantKind, HardwareId, Hold, HoldId, HoldState, KeyFingerprint, KeyRecord, KeyStanding, Machine,
     MachineId, MachineState, Nick, Object, Operator, OperatorId, Presence, ProvisionerName, PublicKey,
-    Replica, SecretId, Site, SiteCode, SiteId, SiteUse, SoftwareAgent, Tenant, TenantId, Timestamp, Verifier,
-    Wanted,
+    Replica, SecretId, Site, SiteCode, SiteId, SiteUse, SoftwareAgent, SuspendCause, Tenant, TenantId,
+    Timestamp, Verifier, Wanted,
 };
 use muster_store::{Behind, Reads, StoreError, Unscoped};
 
@@ -28,8 +28,10 @@ const HOLDS: usize = 16;
 impl Moment {
     /// Machines of every tenant that have a key that works.
     pub(super) fn keyed(&self) -> impl Iterator<Item = &Machine> {
-        let works = |machine: &&Machine| {
-            matches!(machine.state, MachineState::Active(_) | MachineState::Suspended(_))
+        let works = |machine: &&Machine| match &machine.state {
+            MachineState::Active(_) => true,
+            MachineState::Suspended(suspended) => !matches!(suspended.cause, SuspendCause::Revoked(_)),
+            MachineState::Pending(_) | MachineState::Retired(_) => false,
         };
         self.tables.machines.values().filter(works).filter(|machine| machine.key.is_some())
     }

@@ -5,6 +5,7 @@
 //! may work on it. [`World::over`] makes one over any other store.
 
 mod board;
+mod chain;
 mod device;
 mod faults;
 mod ports;
@@ -27,6 +28,7 @@ use muster_wire::site::CreateSite;
 use muster_wire::{ListQuery, machine};
 
 pub use board::Seat;
+pub use chain::leaf;
 pub use device::{Device, Signed};
 pub use faults::{Faults, FaultyStore, Gate};
 pub use ports::FixedPorts;
@@ -229,12 +231,17 @@ impl<S: Store> World<S> {
     ///
     /// # Errors
     /// Those of authenticating.
+    ///
+    /// # Panics
+    /// Where what came with it leads from the certificate to none of our roots: TLS lets nobody in with that.
     pub async fn caller_by(
         &self,
         credential: &IssuedCredential,
         base: Option<&Device>,
     ) -> Result<MachineCaller, Error> {
-        let leaf = leaf(credential.certificate.as_deref().expect("a certificate"));
+        let pem = credential.certificate.as_deref().expect("a certificate");
+        assert!(chain::leads_to(pem, &self.app.trust().roots), "TLS refuses what the machine was given");
+        let leaf = leaf(pem);
         let slot = base.map(Device::slot);
         Ok(*self.app.by_certificate(&leaf, slot.as_ref()).await?.machine()?)
     }
@@ -315,15 +322,4 @@ pub fn held(answer: EnrollAnswer) -> Held {
 /// Where it is none.
 pub fn machine_id(text: &str) -> MachineId {
     text.parse().expect("the identifier of a machine")
-}
-
-/// The first certificate of a PEM file, DER.
-///
-/// # Panics
-/// Where there is none.
-pub fn leaf(pem: &str) -> Vec<u8> {
-    let (_, rest) = pem.split_once("-----BEGIN CERTIFICATE-----").expect("a certificate");
-    let (body, _) = rest.split_once("-----END").expect("its end");
-    let base64: String = body.split_whitespace().collect();
-    data_encoding::BASE64.decode(base64.as_bytes()).expect("base64")
 }

@@ -42,7 +42,19 @@ fn the_whole_change_gives_out_two_new_bundles_and_ends_where_it_began() {
     ];
     assert_eq!(seen, expected);
     assert_eq!(states[5].signs_since, Some(at(3)), "the removed one signs nothing any more");
-    assert_eq!((states[3].counts_since(), states[4].counts_since()), (None, Some(at(3))));
+    assert_eq!(states[3].rotate_before, None);
+    assert_eq!(states[5].rotate_before, Some(at(4)), "keys from before the taint are to be replaced still");
+}
+
+#[test]
+fn a_removal_ends_no_forced_rotation_and_the_next_taint_is_what_counts_from_then_on() {
+    use Step::{Activate, Prepare, Publish, Remove, Taint, Undo};
+    let change = [Prepare, Publish, Activate, Taint, Remove];
+    let states = walk(&[&change[..], &change[..4], &[Undo]].concat());
+    let forced: Vec<_> = states.iter().map(|ca| ca.rotate_before).collect();
+    let (first, second) = (Some(at(4)), Some(at(9)));
+    let expected = [None, None, None, None, first, first, first, first, first, second, first];
+    assert_eq!(forced, expected, "one that is taken back leaves the one before");
 }
 
 #[test]
@@ -51,7 +63,14 @@ fn each_step_is_taken_back_until_the_next_and_a_removal_is_not() {
     for n in 1..=steps.len() {
         let (before, after) = (last(&steps[..n - 1]), last(&steps[..n]));
         let back = next(&after, Step::Undo, NOBODY, at(50)).expect("it can be taken back");
-        assert_eq!((back.phase, back.signs_since), (before.phase, before.signs_since), "{:?}", steps[n - 1]);
+        assert_eq!(
+            (back.phase, back.rotate_before),
+            (before.phase, before.rotate_before),
+            "{:?}",
+            steps[n - 1]
+        );
+        let signs_since = if steps[n - 1] == Step::Activate { Some(at(50)) } else { before.signs_since };
+        assert_eq!(back.signs_since, signs_since, "what the next one signed is not given again");
         assert_eq!(back.revision, after.revision + 1, "a step back is a step");
         assert!(back.bundle >= after.bundle, "nobody is given an older version");
     }
@@ -84,7 +103,7 @@ fn machines_that_are_not_ready_stop_what_would_leave_them_behind_unless_their_nu
         let ask = |even_so| next(present, step, Fleet { behind: 3, even_so }, at(9)).map(drop);
         assert_eq!(ask(None), Err(Refusal::TrustBehind { machines: 3 }));
         assert_eq!(ask(Some(2)), Err(Refusal::CountDiffers { expected: 2, found: 3 }));
-        assert_eq!(ask(Some(3)), Ok(()));
+        assert_eq!((ask(Some(3)), ask(Some(4))), (Ok(()), Ok(())), "fewer than named are fewer left behind");
     }
 }
 

@@ -1,4 +1,4 @@
-use muster_model::{Grant, GrantKind, HoldReason, Lineage, SuspendCause};
+use muster_model::{Grant, GrantKind, HoldReason, Lineage, Retired, SuspendCause};
 
 use super::*;
 use crate::tests::fixtures::{
@@ -68,12 +68,15 @@ fn each_verb_leaves_alone_what_stands_so_already() {
         active(),
         suspended(SuspendCause::Operator(None)),
         suspended(SuspendCause::Revoked(None)),
+        suspended(SuspendCause::Silent),
+        suspended(SuspendCause::Quarantine),
         retired(),
+        MachineState::Retired(Retired { since: ago(HOUR), cause: RetireCause::Silent, readmit: None }),
     ];
     let applies = |verb: Verb| states.clone().map(|state| verb.applies(&state));
-    assert_eq!(applies(Verb::Suspend), [false, true, false, false, false]);
-    assert_eq!(applies(Verb::Revoke), [false, true, true, false, false]);
-    assert_eq!(applies(Verb::Retire), [true, true, true, true, false]);
+    assert_eq!(applies(Verb::Suspend), [false, true, false, false, true, false, false, false]);
+    assert_eq!(applies(Verb::Revoke), [false, true, true, false, true, true, false, true]);
+    assert_eq!(applies(Verb::Retire), [true, true, true, true, true, true, false, true]);
     for (verb, state) in Verb::ALL.into_iter().flat_map(|verb| states.clone().map(|state| (verb, state))) {
         let facts =
             Facts { machine: Some(Machine { state: state.clone(), ..machine(1) }), ..Facts::default() };

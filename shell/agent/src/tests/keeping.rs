@@ -231,7 +231,7 @@ async fn a_damaged_store_stops_the_agent_before_it_speaks_to_anybody() {
 }
 
 /// The roots in the machine's file.
-fn kept(machine: &Machine) -> (u64, usize) {
+pub(super) fn kept(machine: &Machine) -> (u64, usize) {
     let text = std::fs::read_to_string(machine.dir().join("identity.json")).expect("there");
     let identity: crate::store::records::Identity = serde_json::from_str(&text).expect("our own form");
     (identity.trust.version, identity.trust.roots.len())

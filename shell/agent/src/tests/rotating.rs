@@ -168,6 +168,25 @@ async fn i_15_killed_before_or_after_any_change_of_a_file_it_goes_on_by_the_same
 }
 
 #[tokio::test(start_paused = true)]
+async fn q_44_roots_that_come_with_the_next_certificate_are_durable_before_they_are_said_to_be_held() {
+    for point in 0.. {
+        let (machine, stub) = (Machine::new(), Stub::new());
+        stub.get().next_bundle = Some(7);
+        let killed = ordered_until_killed(&machine, &stub, Fuse::After(point)).await;
+        let said = {
+            let stub = stub.get();
+            stub.announced.iter().chain(&stub.held).copied().max()
+        };
+        let (held, _) = super::keeping::kept(&machine);
+        assert!(said.is_some_and(|said| said <= held), "{point}: {said:?} was said, {held} is on disk");
+        if !killed {
+            assert_eq!((said, held), (Some(7), 7), "and they are held in the end");
+            return;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_disk_that_refuses_any_change_keeps_the_old_key_working_and_the_rotation_is_done_later() {
     for skip in 0..8 {
         let (machine, stub) = (Machine::new(), Stub::new());

@@ -19,7 +19,7 @@ use muster_wire::channel::{AgentFrame, Order, PING_EVERY, ServerFrame};
 use muster_wire::invite::CaPin;
 use muster_wire::rotate::{self, RotateFields, RotateRequest, SLOT_HEADER, Slot};
 use muster_wire::signature::{HEADER, SignedHeader};
-use muster_wire::trust::Trust;
+use muster_wire::trust::{BUNDLE_HEADER, Trust};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, PublicKeyData, SignatureAlgorithm,
 };
@@ -74,6 +74,10 @@ pub(super) struct Inner {
     pub(super) acknowledged: Vec<u64>,
     /// The bundles of roots that it said it holds.
     pub(super) held: Vec<u64>,
+    /// The same, said when it opened a channel.
+    pub(super) announced: Vec<u64>,
+    /// The version of the bundle that comes with a next key's certificate.
+    pub(super) next_bundle: Option<u64>,
     pub(super) state: &'static str,
     pub(super) channels: u32,
     /// So many channels are cut before the greeting, after the key counted as used.
@@ -140,6 +144,8 @@ impl Stub {
             seen: Vec::new(),
             bodies: Vec::new(),
             held: Vec::new(),
+            announced: Vec::new(),
+            next_bundle: None,
             acknowledged: Vec::new(),
             state: "active",
             channels: 0,
@@ -277,6 +283,8 @@ impl Stub {
             return Some(problem);
         }
         if path.ends_with("/channel") {
+            let bundle = text(BUNDLE_HEADER).map(|text| text.parse::<u64>().expect("a number"));
+            self.get().announced.extend(bundle);
             return Some(self.channel(request, key));
         }
         let body = request.into_body().collect().await.ok()?.to_bytes();
@@ -328,10 +336,11 @@ impl Stub {
             return problem(status, code, "stop");
         }
         self.get().csrs.push((next, csr.clone()));
-        reply(
-            200,
-            json!({"credential": self.credential(csr), "trust": self.trust(), "server_time": self.now()}),
-        )
+        let mut trust = self.trust();
+        if let Some(version) = self.get().next_bundle {
+            trust["version"] = version.into();
+        }
+        reply(200, json!({"credential": self.credential(csr), "trust": trust, "server_time": self.now()}))
     }
 
     fn route(&self, path: &str, body: &Value, key: Option<KeyFingerprint>) -> Response<Full<Bytes>> {

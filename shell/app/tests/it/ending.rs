@@ -3,7 +3,11 @@
 use std::net::IpAddr;
 
 use muster_app::{Caller, Origin, Store};
-use muster_model::{MachineId, Refusal, SignedDuration};
+use muster_lifecycle::{Context, MachineChange, Plan};
+use muster_model::{
+    Actor, AuditId, Machine, MachineId, MachineState, Object, Refusal, RetireCause, SignedDuration,
+};
+use muster_store::{Decision, Reads, StoreError, Unscoped};
 use muster_testkit::FixedClock;
 use muster_testkit::reference::ReferenceStore;
 use muster_testkit::world::{Device, FaultyStore, World, enrolled, held, machine_id};
@@ -169,9 +173,45 @@ async fn populated<S: Store>(world: &World<S>, members: &[Member], grants: &[Cre
             0 => drop(world.app.suspend(id, None, &admin).await.expect("paused")),
             1 => drop(world.app.revoke(id, None, None, false, &admin).await.expect("revoked")),
             2 => drop(world.app.retire(id, None, &admin).await.expect("retired")),
+            3 => silence(world, id, false).await,
+            4 => silence(world, id, true).await,
             _ => {}
         }
     }
+}
+
+/// What the reaper does to a machine, without the months before it.
+struct Silence {
+    machine: MachineId,
+    ends: bool,
+    context: Context,
+}
+
+impl Decision for Silence {
+    const NAME: &'static str = "test.silence";
+    type Facts = Option<Machine>;
+    type Outcome = ();
+
+    async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<Self::Facts, StoreError> {
+        reads.machine(self.context.tenant, self.machine).await
+    }
+
+    fn decide(&self, machine: Self::Facts) -> Result<Plan<()>, Refusal> {
+        let machine = machine.expect("it is there");
+        let mut state = machine.state.clone().silenced(self.context.now)?;
+        if self.ends {
+            state = state.retired(self.context.now, RetireCause::Silent)?;
+        }
+        let entry = self.context.entry("machine.reap", Object::Machine(machine.id), "silent");
+        Ok(Plan::new((), vec![MachineChange::Update(Machine { state, ..machine }).into()], entry))
+    }
+}
+
+async fn silence<S: Store>(world: &World<S>, machine: MachineId, ends: bool) {
+    let (tenant, now) = (world.founded.tenant, world.clock.now());
+    let entry = AuditId::new(7, *machine.as_bytes().last_chunk().expect("ten"));
+    let context = Context { tenant, actor: Actor::System, source: None, now, entry };
+    world.app.store().settle(Silence { machine, ends, context }).await.expect("written");
 }
 
 fn chosen(verb: &str, by: u8, grants: &[CreatedGrant; 2]) -> EndMachines {
@@ -198,18 +238,45 @@ async fn a_dry_run_counts_what_is_done<S: Store>(store: S, members: &[Member], v
     assert_eq!(end(&world, request).await.counts, Default::default(), "repeating it does nothing more");
 }
 
-async fn states<S: Store>(world: &World<S>) -> Vec<(String, String)> {
-    world
-        .machines()
-        .await
-        .into_iter()
-        .map(|one| (one.id, format!("{} {:?}", one.state, one.state_reason)))
-        .collect()
+async fn states<S: Store>(world: &World<S>) -> Vec<(MachineId, MachineState)> {
+    let mut reads = world.app.store().reader().await.expect("a reader");
+    let mut states = Vec::new();
+    for id in world.machines().await.iter().map(|one| machine_id(&one.id)) {
+        let machine = reads.machine(world.founded.tenant, id).await.expect("an answer").expect("listed");
+        states.push((id, machine.state));
+    }
+    states
+}
+
+#[tokio::test]
+async fn whom_the_reaper_took_is_of_its_lineage_still_and_does_not_come_back_when_that_ends() {
+    let world = World::new().await;
+    let leaked = grant(&world, false).await;
+    let (paused, ended) = (Device::new("paused"), Device::new("ended"));
+    let one = enrolled(ask(&world, paused.by_token(&leaked.token), [192, 0, 2, 1]).await);
+    let two = enrolled(ask(&world, ended.by_token(&leaked.token), [192, 0, 2, 2]).await);
+    silence(&world, machine_id(&one.machine.id), false).await;
+    silence(&world, machine_id(&two.machine.id), true).await;
+    let pause = end(&world, all("suspend", |all| all.site = Some("default".to_owned()))).await;
+    assert_eq!(ids(&pause), [machine_id(&one.machine.id)], "its pause would have ended by itself");
+    assert_eq!(world.machine(&one.machine.id).await.machine.state, "suspended");
+    let caller = world.caller(&one).await.expect("known");
+    drop(world.app.channel_open(&caller).await);
+    assert_eq!(
+        world.machine(&one.machine.id).await.machine.state,
+        "suspended",
+        "being heard ends it no more"
+    );
+    let revoked = end(&world, all("revoke", |all| all.grant = Some(leaked.grant.id.clone()))).await;
+    assert_eq!((revoked.counts.machines, revoked.counts.certificates), (2, 2));
+    let back = world.app.restore(machine_id(&two.machine.id), None, &world.admin()).await;
+    assert_eq!(refusal(back), Refusal::WrongState { verb: "restore", state: "retired" });
+    assert_eq!(refusal(world.caller(&two).await), Refusal::Revoked);
 }
 
 #[test]
 fn q_07_the_counts_of_a_dry_run_are_those_of_the_effect() {
-    let members = proptest::collection::vec((any::<bool>(), any::<bool>(), 0..6u8), 1..7);
+    let members = proptest::collection::vec((any::<bool>(), any::<bool>(), 0..7u8), 1..7);
     let verb = prop_oneof![Just("suspend"), Just("revoke"), Just("retire")];
     let config = Config {
         cases: CASES,
@@ -223,7 +290,15 @@ fn q_07_the_counts_of_a_dry_run_are_those_of_the_effect() {
         Ok(())
     });
     run.unwrap_or_else(|failed| panic!("{failed}"));
-    let members = [(true, false, 9), (false, true, 9), (true, true, 0), (true, false, 1), (false, false, 2)];
+    let members = [
+        (true, false, 9),
+        (false, true, 9),
+        (true, true, 0),
+        (true, false, 1),
+        (false, false, 2),
+        (true, false, 3),
+        (true, true, 4),
+    ];
     for (verb, by) in [("revoke", 0), ("retire", 1), ("suspend", 2)] {
         runtime.block_on(a_dry_run_counts_what_is_done(FaultyStore::in_memory(), &members, verb, by));
     }

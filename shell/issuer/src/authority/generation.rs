@@ -95,9 +95,9 @@ impl Generation {
     }
 
     /// The next one, whose active root this one's signs too.
-    pub(super) fn succeed(self, new: &NewAuthority) -> Result<Self, AuthorityError> {
+    pub(super) fn succeed(&self, new: &NewAuthority) -> Result<Self, AuthorityError> {
         let mut next = Self::make(new)?;
-        let above = signer(Path::new(PLACE), self.active)?;
+        let above = signer(Path::new(PLACE), self.active.again()?)?;
         let mut params: CertificateParams =
             create::authority_until(new, &next.active.key, "Muster root A", above.not_after)?;
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

@@ -82,14 +82,21 @@ struct Texts {
     roots: Vec<String>,
     pins: Vec<String>,
     chain: String,
+    /// The same of the authority beside the signing one.
+    beside: String,
 }
 
 impl Texts {
-    fn new(roots: &[Root], issuing: &CertificateDer<'static>) -> Self {
+    fn new(
+        roots: &[Root],
+        issuing: &CertificateDer<'static>,
+        beside: Option<&CertificateDer<'static>>,
+    ) -> Self {
         Self {
             roots: roots.iter().map(|root| to_text(&root.der)).collect(),
             pins: roots.iter().map(pin).collect(),
             chain: to_text(issuing),
+            beside: beside.map(to_text).unwrap_or_default(),
         }
     }
 }
@@ -114,7 +121,9 @@ pub struct Authority {
     /// The bundle: those of the signing one first, the active one of these before the other.
     roots: Vec<Root>,
     issuing: CertificateDer<'static>,
-    /// The root over it.
+    /// What issues, or issued, under the other roots of the bundle.
+    beside: Option<CertificateDer<'static>>,
+    /// The root over what issues.
     above: CertificateDer<'static>,
     /// The same root, signed by the one before.
     cross: Option<CertificateDer<'static>>,
@@ -164,10 +173,15 @@ impl Authority {
         self.texts.chain.clone()
     }
 
-    /// PEM of a machine's certificate followed by [`Self::chain_der`], as TLS wants to see them.
+    /// PEM of a machine's certificate followed by that of the authority which signed it, as TLS wants to see them: during a
+    /// change that may be the one before, or the next one where another server is further.
     pub fn leaf_chain_pem(&self, leaf: &[u8]) -> String {
-        let leaf = seal::to_pem(CERTIFICATE, leaf.to_vec());
-        format!("{}{}", *leaf, self.texts.chain)
+        let is_by_other = |other| open::is_issued_by(leaf, other) && !open::is_issued_by(leaf, &self.issuing);
+        let chain = match self.beside.as_ref().is_some_and(is_by_other) {
+            true => &self.texts.beside,
+            false => &self.texts.chain,
+        };
+        format!("{}{chain}", *seal::to_pem(CERTIFICATE, leaf.to_vec()))
     }
 
     /// The SPIFFE id of a machine of this deployment.

@@ -20,6 +20,15 @@ pub(super) struct Pair {
     pub(super) key: CaKey,
 }
 
+impl Pair {
+    /// The same once more, to sign by while this one stays.
+    pub(super) fn again(&self) -> Result<Self, AuthorityError> {
+        let key = CaKey::from_pkcs8(&self.key.to_pkcs8()?);
+        let key = key.or(Err(FileProblem::Damaged("it is not a P-256 key").at(Path::new(&self.file))))?;
+        Ok(Self { file: self.file.clone(), der: self.der.clone(), key })
+    }
+}
+
 impl Authority {
     /// Opens an authority. Whatever is missing, unreadable, damaged or does not fit is an error that names the file,
     /// the cause and the fix; nothing is ever made anew here.

@@ -20,21 +20,35 @@ impl Authority {
     /// As [`Self::as_of`].
     pub fn sealed_for(&self, next: &Ca) -> Result<Vec<u8>, AuthorityError> {
         let keep = &*self.keep;
-        let mut material = Material::open(&keep.sealer, &self.ca)?;
-        match (self.ca.phase, next.phase) {
+        let Material { current, next: other } = Material::open(&keep.sealer, &self.ca)?;
+        let material = match (self.ca.phase, next.phase) {
             (CaPhase::Settled, CaPhase::Prepared) => {
                 let new = NewAuthority { trust_domain: keep.trust_domain.clone(), now: next.since };
-                let present = Material::open(&keep.sealer, &self.ca)?.current;
-                let present = present.map_or_else(|| Generation::read(&keep.dir, &keep.sealer), Ok)?;
-                material.next = Some(present.succeed(&new)?);
+                let founding = || Generation::read(&keep.dir, &keep.sealer);
+                let made = match &current {
+                    Some(present) => present.succeed(&new)?,
+                    None => founding()?.succeed(&new)?,
+                };
+                Material { current, next: Some(made) }
             }
-            (CaPhase::Prepared, CaPhase::Settled) => material.next = None,
-            (CaPhase::Activated { .. } | CaPhase::Tainted { .. }, CaPhase::Settled) => {
-                let stays = material.next.take().ok_or_else(lacking)?;
-                material.current = Some(Generation { cross: None, ..stays });
+            (CaPhase::Prepared, CaPhase::Settled) => Material { current, next: None },
+            (CaPhase::Activated | CaPhase::Tainted { .. }, CaPhase::Settled) => {
+                let stays = other.ok_or_else(lacking)?;
+                Material { current: Some(Generation { cross: None, ..stays }), next: None }
             }
-            _ => {}
-        }
+            (
+                CaPhase::Settled
+                | CaPhase::Prepared
+                | CaPhase::Published
+                | CaPhase::Activated
+                | CaPhase::Tainted { .. },
+                CaPhase::Settled
+                | CaPhase::Prepared
+                | CaPhase::Published
+                | CaPhase::Activated
+                | CaPhase::Tainted { .. },
+            ) => Material { current, next: other },
+        };
         material.seal(&keep.sealer, next)
     }
 
@@ -48,15 +62,16 @@ impl Authority {
         let (signing, beside) = match ca.phase {
             CaPhase::Settled | CaPhase::Prepared => (current, None),
             CaPhase::Published => (current, Some(next.ok_or_else(lacking)?)),
-            CaPhase::Activated { .. } | CaPhase::Tainted { .. } => (next.ok_or_else(lacking)?, Some(current)),
+            CaPhase::Activated | CaPhase::Tainted { .. } => (next.ok_or_else(lacking)?, Some(current)),
         };
         let Generation { active, standby, issuing, cross } = signing;
         let (chain, above) = (issuing.der.clone(), active.der.clone());
+        let other = beside.as_ref().map(|beside| beside.issuing.der.clone());
         let beside = beside.map(|beside| [beside.active, beside.standby]).into_iter().flatten();
         let roots: Vec<Root> = [active, standby].into_iter().chain(beside).map(open::root_of).collect();
-        let texts = Texts::new(&roots, &chain);
+        let texts = Texts::new(&roots, &chain, other.as_ref());
         let signer = Arc::new(open::signer(&keep.dir, issuing)?);
-        Ok(Self { keep, ca, roots, issuing: chain, above, cross, texts, signer })
+        Ok(Self { keep, ca, roots, issuing: chain, beside: other, above, cross, texts, signer })
     }
 
     /// Where the change stands that this authority is made for.

@@ -8,6 +8,7 @@ use muster_issuer::{Authority, AuthorityError, SealKey, ServerName, csr};
 use muster_model::{Ca, CaPhase, SignedDuration, Timestamp};
 use rcgen::{CertificateParams, PKCS_ECDSA_P256_SHA256};
 use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 
 use crate::chain::{accepts_client, accepts_server};
 use crate::support::*;
@@ -20,7 +21,7 @@ fn step(authority: &Authority, phase: CaPhase) -> Authority {
     authority.as_of(&next).expect("as it is now")
 }
 
-const ACTIVATED: CaPhase = CaPhase::Activated { before: None };
+const ACTIVATED: CaPhase = CaPhase::Activated;
 const TAINTED: CaPhase = CaPhase::Tainted { before: None };
 
 /// The authority at each step: founded, prepared, published, activated, tainted, and with the one before removed.
@@ -214,4 +215,25 @@ fn openssl_finds_both_ways_up_too() {
             .expect("openssl runs");
         assert_eq!(verify.status.success(), fits, "{name}: {verify:?}");
     }
+}
+
+#[test]
+fn a_certificate_is_handed_over_with_what_signed_it_at_every_step_of_the_change() {
+    let world = World::new();
+    let all = all(&world);
+    let undone = step(&all[3], CaPhase::Published);
+    let handed = |authority: &Authority, leaf: &CertificateDer<'_>| {
+        let pem = authority.leaf_chain_pem(leaf);
+        CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>().expect("PEM")
+    };
+    let takes = |authority: &Authority, leaf: &CertificateDer<'_>| {
+        let chain = handed(authority, leaf);
+        authority.roots_der().iter().any(|root| accepts_client(root, &chain, now()).is_ok())
+    };
+    let ([old, _], [new, _]) = (machine(&all[0]), machine(&all[3]));
+    for authority in [&all[2], &all[3], &all[4], &undone] {
+        assert!(takes(authority, &old) && takes(authority, &new), "{:?}", authority.ca().phase);
+    }
+    assert!(takes(&all[0], &old) && takes(&all[1], &old) && takes(&all[5], &new));
+    assert!(!takes(&all[5], &old), "its roots are gone");
 }

@@ -45,7 +45,7 @@ pub(crate) struct EvenSo {
     /// Go on although machines are not ready.
     #[arg(long, requires = "expect")]
     even_so: bool,
-    /// How many machines are not ready; with another number nothing happens.
+    /// How many machines may be left behind; where more are not ready nothing happens.
     #[arg(long, value_name = "COUNT", requires = "even_so")]
     expect: Option<u64>,
 }
@@ -89,9 +89,12 @@ fn sure(step: &str, status: &CaStatus) -> Result {
     }
     let failed = |error: std::io::Error| Failure::new(Exit::Failed, "nobody can be asked").because(&error);
     let mut err = std::io::stderr().lock();
-    write!(err, "{what} {} machines are not ready. Go on? [y/N] ", status.behind)
-        .and_then(|()| err.flush())
-        .map_err(failed)?;
+    // A taint waits for nobody: who is not ready is no concern of it.
+    let behind = match step {
+        "taint" => String::new(),
+        _ => format!(" {} machines are not ready.", status.behind),
+    };
+    write!(err, "{what}{behind} Go on? [y/N] ").and_then(|()| err.flush()).map_err(failed)?;
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer).map_err(failed)?;
     match answer.trim().to_lowercase().as_str() {
@@ -104,13 +107,22 @@ impl Human for CaStatus {
     fn human(&self, now: Timestamp) -> String {
         let since = self.since.map(|since| format!(", since {}", relative(now, since))).unwrap_or_default();
         let holders: Vec<String> = self.holders.iter().map(holder).collect();
+        // Readiness is for a step: where none can follow that asks for it, machines only catch up.
+        let behind = match (self.phase.as_str(), self.behind) {
+            (_, 0) => String::new(),
+            ("settled" | "prepared", count) => {
+                format!("{count} machines did not say yet that they hold these roots")
+            }
+            (_, count) => count.to_string(),
+        };
+        let is_settled = matches!(self.phase.as_str(), "settled" | "prepared");
         let facts = details([
             ("phase", format!("{}{since}", self.phase)),
             ("pin", self.pin.clone()),
             ("issuing until", format!("{} ({})", self.expires, relative(now, self.expires))),
             ("bundle", format!("version {} with {} roots", self.bundle, self.pins.len())),
             ("machines", holders.join(", ")),
-            ("not ready", if self.behind == 0 { String::new() } else { self.behind.to_string() }),
+            (if is_settled { "catching up" } else { "not ready" }, behind),
             (
                 "old keys",
                 self.not_rotated

@@ -33,6 +33,7 @@ struct Written {
     phase: String,
     since: i64,
     signs_since: Option<i64>,
+    rotate_before: Option<i64>,
     before: Option<i64>,
     sealed: String,
 }
@@ -70,17 +71,14 @@ impl CaCopy {
 }
 
 fn text(ca: &Ca) -> String {
-    let before = match ca.phase {
-        CaPhase::Activated { before } | CaPhase::Tainted { before } => before,
-        CaPhase::Settled | CaPhase::Prepared | CaPhase::Published => None,
-    };
     let written = Written {
         revision: ca.revision,
         bundle: ca.bundle,
         phase: ca.phase.as_str().to_owned(),
         since: ca.since.as_millisecond(),
         signs_since: ca.signs_since.map(Timestamp::as_millisecond),
-        before: before.map(Timestamp::as_millisecond),
+        rotate_before: ca.rotate_before.map(Timestamp::as_millisecond),
+        before: ca.phase.before().map(Timestamp::as_millisecond),
         sealed: BASE64.encode(&ca.sealed),
     };
     let text = serde_json::to_string(&written).expect("texts are JSON");
@@ -90,21 +88,13 @@ fn text(ca: &Ca) -> String {
 fn parse(bytes: &[u8]) -> Option<Ca> {
     let written: Written = serde_json::from_slice(bytes).ok()?;
     let at = |millis: Option<i64>| millis.map(Timestamp::from_millisecond).transpose().ok();
-    let before = at(written.before)?;
-    let phase = match written.phase.as_str() {
-        "settled" => CaPhase::Settled,
-        "prepared" => CaPhase::Prepared,
-        "published" => CaPhase::Published,
-        "activated" => CaPhase::Activated { before },
-        "tainted" => CaPhase::Tainted { before },
-        _ => return None,
-    };
     Some(Ca {
         revision: written.revision,
         bundle: written.bundle,
-        phase,
+        phase: CaPhase::from_parts(&written.phase, at(written.before)?)?,
         since: Timestamp::from_millisecond(written.since).ok()?,
         signs_since: at(written.signs_since)?,
+        rotate_before: at(written.rotate_before)?,
         sealed: BASE64.decode(written.sealed.as_bytes()).ok()?,
     })
 }
@@ -123,6 +113,7 @@ mod tests {
                 revision: 5,
                 phase: CaPhase::Tainted { before: Some(at(3)) },
                 signs_since: Some(at(6)),
+                rotate_before: Some(at(5)),
                 ..Ca::founding()
             },
         ];
@@ -132,5 +123,7 @@ mod tests {
             assert_eq!(parse(&text.as_bytes()[..text.len() / 2]), None);
         }
         assert_eq!(parse(b""), None);
+        let stray = text(&Ca::founding()).replace("\"before\":null", "\"before\":3000");
+        assert_eq!(parse(stray.as_bytes()), None, "no such phase carries that");
     }
 }

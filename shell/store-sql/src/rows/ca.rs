@@ -12,7 +12,8 @@ static MACHINES: Table =
     Table { name: "machines", key: "id", show: |id| MachineId::from_bytes(id).to_string() };
 
 pub(crate) async fn ca<E: Engine>(db: &mut E) -> Result<Option<Ca>, StoreError> {
-    const SQL: &str = "SELECT one, revision, bundle, phase, since, signs_since, before, sealed FROM ca";
+    const SQL: &str = "SELECT one, revision, bundle, phase, since, signs_since, rotate_before, before, sealed
+        FROM ca";
     sql::one(db, "read the change of the authority", SQL, &[], parse).await
 }
 
@@ -24,19 +25,10 @@ fn parse(row: &dyn Row) -> Parsed<Ca> {
     let name = cells.get::<Box<str>>("phase")?;
     let since = cells.time("since")?;
     let signs_since = cells.opt_time("signs_since")?;
+    let rotate_before = cells.opt_time("rotate_before")?;
     let before = cells.opt_time("before")?;
-    let phase = match &*name {
-        "settled" => CaPhase::Settled,
-        "prepared" => CaPhase::Prepared,
-        "published" => CaPhase::Published,
-        "activated" => CaPhase::Activated { before },
-        "tainted" => CaPhase::Tainted { before },
-        _ => return Err(cells.broken("phase")),
-    };
-    if !matches!(phase, CaPhase::Activated { .. } | CaPhase::Tainted { .. }) {
-        cells.absent("before", &before)?;
-    }
-    Ok(Ca { revision, bundle, phase, since, signs_since, sealed: cells.get("sealed")? })
+    let phase = CaPhase::from_parts(&name, before).ok_or_else(|| cells.broken("phase"))?;
+    Ok(Ca { revision, bundle, phase, since, signs_since, rotate_before, sealed: cells.get("sealed")? })
 }
 
 fn number(cells: &mut Cells<'_>, column: &'static str) -> Parsed<u64> {
@@ -50,36 +42,36 @@ fn int(number: u64) -> i64 {
 
 /// Writes it, over an older one alone.
 pub(crate) async fn put<E: Engine>(db: &mut E, ca: &Ca) -> Result<(), StoreError> {
-    const SQL: &str = "INSERT INTO ca (one, revision, bundle, phase, since, signs_since, before, sealed)
-        VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7)
+    const SQL: &str =
+        "INSERT INTO ca (one, revision, bundle, phase, since, signs_since, rotate_before, before, sealed)
+        VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
         ON CONFLICT (one) DO UPDATE SET revision = excluded.revision, bundle = excluded.bundle,
             phase = excluded.phase, since = excluded.since, signs_since = excluded.signs_since,
-            before = excluded.before, sealed = excluded.sealed
+            rotate_before = excluded.rotate_before, before = excluded.before, sealed = excluded.sealed
             WHERE ca.revision < excluded.revision";
-    let before = match ca.phase {
-        CaPhase::Activated { before } | CaPhase::Tainted { before } => before,
-        CaPhase::Settled | CaPhase::Prepared | CaPhase::Published => None,
-    };
     let values = values![
         int(ca.revision),
         int(ca.bundle),
         ca.phase.as_str(),
         millis(ca.since),
         ca.signs_since.map(millis),
-        before.map(millis),
+        ca.rotate_before.map(millis),
+        ca.phase.before().map(millis),
         ca.sealed.as_slice()
     ];
     sql::run_one(db, "change the authority", SQL, &values).await
 }
 
-/// The machines that have a key that works, with what they said of their roots.
+/// The machines that have a key that works, with what they said of their roots. One whose key was revoked has none: it says
+/// nothing more, and comes back by another one.
 macro_rules! keyed {
     ($what:literal, $tail:expr) => {
         concat!(
             "SELECT ",
             $what,
             " FROM machines m LEFT JOIN presence p ON p.tenant_id = m.tenant_id AND p.machine_id = m.id
-                WHERE m.key IS NOT NULL AND m.state IN ('active', 'suspended') ",
+                WHERE m.key IS NOT NULL AND m.state IN ('active', 'suspended')
+                    AND (m.state = 'active' OR m.state_cause <> 'revoked') ",
             $tail
         )
     };

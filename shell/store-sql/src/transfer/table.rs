@@ -96,7 +96,7 @@ tables! {
     watched (began Int, until Int) by (began);
     reaper (tenant_id Bytes, stopped_at Int, due Int, fleet Int) by (tenant_id);
     deployment (one Int, id Bytes, proof Bytes) by (one);
-    ca (one Int, revision Int, bundle Int, phase Text, since Int, signs_since Int, before Int, sealed Bytes) by (one);
+    ca (one Int, revision Int, bundle Int, phase Text, since Int, signs_since Int, rotate_before Int, before Int, sealed Bytes) by (one);
     incarnations (n Int, id Bytes, at Int, gap_incarnation Bytes, gap_seen Int, gap_found Int) by (n);
 }
 

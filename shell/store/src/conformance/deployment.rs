@@ -3,8 +3,8 @@
 use muster_lifecycle::{AccessChange, Change, CredentialChange, DeploymentChange, MemoryChange, Remembered};
 use muster_model::{
     AccessKind, AccessToken, AuditId, Ca, CaPhase, Credential, CredentialId, CredentialKind, CredentialState,
-    Deployment, DeploymentId, EntryPlace, Gap, IncarnationId, Machine, MachineId, Minted, Object, Operator,
-    SignedDuration, Site,
+    Deployment, DeploymentId, EntryPlace, Gap, IncarnationId, Machine, MachineId, MachineState, Minted,
+    Object, Operator, SignedDuration, Site, SuspendCause, Suspended,
 };
 
 use super::Fixture;
@@ -102,13 +102,15 @@ pub async fn an_entry_is_found_at_its_place_alone<F: Fixture>(fixture: &F) {
 }
 
 /// Three machines with keys: one that says nothing and one that holds the second bundle have certificates of before a time,
-/// one that holds it of after.
+/// one that holds it of after. And one that said nothing and whose key was revoked, which nobody waits for.
 async fn fleet<S: Store>(store: &S, things: &Things, site: &Site) -> [Machine; 3] {
     let keyed = |()| {
         let machine = things.machine(site);
         Machine { key: Some(things.fingerprint()), enrolled_at: Some(at(1)), ..machine }
     };
-    let [silent, told, fresh] = [(); 3].map(keyed);
+    let [silent, told, fresh, lost] = [(); 4].map(keyed);
+    let cause = SuspendCause::Revoked(None);
+    let lost = Machine { state: MachineState::Suspended(Suspended { since: at(2), cause }), ..lost };
     // Before and after the time from which on certificates count.
     let drawn = |second: i64| u64::try_from(at(second * 1000).as_millisecond()).expect("after 1970");
     let certified = |machine: &Machine, second| {
@@ -124,12 +126,13 @@ async fn fleet<S: Store>(store: &S, things: &Things, site: &Site) -> [Machine; 3
             ..certificate
         }
     };
-    let changes = [(&silent, 10), (&told, 10), (&fresh, 30)].into_iter().flat_map(|(machine, second)| {
-        let credential = certified(machine, second);
-        let minted = CredentialState::Issued(Minted::Certificate(vec![1]));
-        let issued = CredentialChange::State { credential: credential.id, state: minted };
-        [created(machine), CredentialChange::Reserve(credential).into(), issued.into()]
-    });
+    let changes =
+        [(&silent, 10), (&told, 10), (&fresh, 30), (&lost, 10)].into_iter().flat_map(|(machine, second)| {
+            let credential = certified(machine, second);
+            let minted = CredentialState::Issued(Minted::Certificate(vec![1]));
+            let issued = CredentialChange::State { credential: credential.id, state: minted };
+            [created(machine), CredentialChange::Reserve(credential).into(), issued.into()]
+        });
     write(store, things, changes.collect()).await;
     let says = |machine: &Machine, bundle| PresenceNote {
         tenant: things.tenant,
@@ -153,13 +156,22 @@ pub async fn the_authority_only_goes_on_and_whoever_is_behind_is_counted<F: Fixt
     let phases = [
         CaPhase::Prepared,
         CaPhase::Published,
-        CaPhase::Activated { before: None },
+        CaPhase::Activated,
         CaPhase::Tainted { before: Some(at(3)) },
         CaPhase::Settled,
     ];
     for (revision, phase) in (1..).zip(phases) {
         let signs_since = (revision > 2).then_some(at(7));
-        let ca = Ca { revision, bundle: revision, phase, since: at(9), signs_since, sealed: vec![1; 9] };
+        let rotate_before = (revision > 3).then_some(at(8));
+        let ca = Ca {
+            revision,
+            bundle: revision,
+            phase,
+            since: at(9),
+            signs_since,
+            rotate_before,
+            sealed: vec![1; 9],
+        };
         write(store, &things, vec![DeploymentChange::Authority(ca.clone()).into()]).await;
         assert_eq!(read().await, Some(ca));
     }
