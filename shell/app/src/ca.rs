@@ -3,14 +3,15 @@
 //! Where it stands is a row. Each server holds the authority as of the newest row that it has seen, in the database or in
 //! its own directory: a database that was put back does not bring back an authority that machines have given up.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::collections::BTreeMap;
+use std::sync::{Arc, MutexGuard, PoisonError, RwLock};
 
 use muster_issuer::Authority;
 use muster_lifecycle::ca::{self, Fleet, Step};
 use muster_lifecycle::repeat::{self, Mark};
 use muster_lifecycle::{Context, MachineOrder, Plan, Remembered};
-use muster_model::{Actor, Ca, CaPhase, Machine, Refusal};
-use muster_store::{Behind, Decision, Lists, Reads, SettleError, Signal, Store, StoreError, Unscoped};
+use muster_model::{Actor, Ca, CaPhase, Machine, MachineId, Refusal, TenantId};
+use muster_store::{Behind, Decision, Lists, Reads, SettleError, Store, StoreError, Unscoped};
 use muster_wire::ca as wire;
 use tokio::sync::watch;
 
@@ -157,11 +158,25 @@ impl<S: Store> App<S> {
     /// # Errors
     /// [`Error::Store`]; [`Error::Authority`] for a row that this server's keys do not open: the authority stays as it was.
     pub async fn follow_ca(&self) -> Result<(), Error> {
-        let there = self.reader().await?.ca().await?.unwrap_or_else(Ca::founding);
+        // Asked of the store itself: who decides nothing for want of its authority must find out when that can be used.
+        let there = self.inner.store.reader().await?.ca().await?.unwrap_or_else(Ca::founding);
         let known = self.ca();
-        if there.revision > known.revision {
-            self.take_ca(&there)?;
-        } else if there.revision < known.revision && self.mode() == Mode::Normal {
+        let taken = match there.revision == known.revision {
+            true => self.authority().is_as_of(&there).map_err(Error::from),
+            false => self.take_ca(&there),
+        };
+        if self.inner.watch.followed(taken.is_ok(), self.now()) {
+            match &taken {
+                Ok(()) => tracing::info!("the authority of the database is ours again"),
+                Err(error) => tracing::error!(
+                    error = error as &dyn std::error::Error,
+                    revision = there.revision,
+                    "the authority of the database cannot be used: nothing is decided here until it can. Is the seal key another one?"
+                ),
+            }
+        }
+        taken?;
+        if there.revision < known.revision && self.mode() == Mode::Normal {
             self.recall_ca(known).await?;
         }
         self.tell_of_ca();
@@ -204,8 +219,8 @@ impl<S: Store> App<S> {
                 "the certificate authority changed"
             );
             if !was_tainted && matches!(ca.phase, CaPhase::Tainted { .. }) {
-                *self.inner.urged.lock().unwrap_or_else(PoisonError::into_inner) =
-                    self.inner.registry.signals();
+                let here = self.inner.registry.signals();
+                self.urged().extend(here.iter().map(|signal| (signal.machine, signal.tenant)));
             }
         }
         Ok(())
@@ -231,36 +246,45 @@ impl<S: Store> App<S> {
         before.is_some_and(|at| machine.enrolled_at.is_none_or(|enrolled| enrolled < at))
     }
 
-    /// Tells some of the machines whose channels stood at a taint to change their key: a few at a time, for each costs two
-    /// signatures and a few writes. Called every second; the others are told when they come.
+    /// Tells some of the machines that are here to change the key that they had at a taint: a few at a time, for each costs
+    /// two signatures and a few writes. Called every second; the others have their turn when they come.
     ///
     /// # Errors
     /// What the store says; who could not be looked at is looked at the next time.
     pub async fn urge(&self) -> Result<usize, StoreError> {
-        let some: Vec<Signal> = {
-            let mut urged = self.inner.urged.lock().unwrap_or_else(PoisonError::into_inner);
-            let rest = urged.len().saturating_sub(URGED);
-            urged.split_off(rest)
+        let some: Vec<_> = {
+            let mut urged = self.urged();
+            std::iter::from_fn(|| urged.pop_first()).take(URGED).collect()
         };
         if some.is_empty() {
             return Ok(0);
         }
         if let Err(error) = self.urge_these(&some).await {
-            self.inner.urged.lock().unwrap_or_else(PoisonError::into_inner).extend(some);
+            self.urged().extend(some);
             return Err(error);
         }
         Ok(some.len())
     }
 
-    async fn urge_these(&self, some: &[Signal]) -> Result<(), StoreError> {
+    /// A machine that came is told in its turn: after a restart all come at once.
+    pub(crate) fn urge_later(&self, tenant: TenantId, machine: MachineId) {
+        self.urged().insert(machine, tenant);
+    }
+
+    fn urged(&self) -> MutexGuard<'_, BTreeMap<MachineId, TenantId>> {
+        // Whoever is forgotten by a panic is told with its next channel.
+        self.inner.urged.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn urge_these(&self, some: &[(MachineId, TenantId)]) -> Result<(), StoreError> {
         let mut reads = self.inner.store.reader().await?;
-        for signal in some {
-            let Some(proof) = self.inner.registry.holder(signal.machine) else { continue };
-            let machine = reads.machine(signal.tenant, signal.machine).await?;
+        for (id, tenant) in some {
+            let Some(proof) = self.inner.registry.holder(*id) else { continue };
+            let machine = reads.machine(*tenant, *id).await?;
             let has_key = proof.key().is_some();
             if has_key && machine.is_some_and(|machine| self.must_rotate(&machine)) {
                 let order = effects::ordered(MachineOrder::Rotate);
-                self.inner.registry.order_holder(signal.machine, proof, order);
+                self.inner.registry.order_holder(*id, proof, order);
             }
         }
         Ok(())

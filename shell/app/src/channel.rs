@@ -33,6 +33,7 @@ impl<S: Store> App<S> {
         caller: &MachineCaller,
         bundle: Option<u64>,
     ) -> Result<Channel, Error> {
+        let bundle = self.at_most_published(bundle).await;
         let channel = self.inner.registry.connect(caller, bundle, self.now());
         self.hear(caller, channel.repeats).await;
         // Asked once orders reach it, and last: what is decided from now on comes down the channel.
@@ -67,15 +68,34 @@ impl<S: Store> App<S> {
             Holder::Ended => return Err(Refusal::Revoked.into()),
         }
         let machine = self.heard_again(machine).await?;
-        if record.is_some_and(|record| record.ordered_at.is_some() || self.must_rotate(&machine)) {
-            let order = effects::ordered(MachineOrder::Rotate);
-            self.inner.registry.order_holder(caller.machine, caller.proof, order);
+        match record {
+            Some(record) if record.ordered_at.is_some() => {
+                let order = effects::ordered(MachineOrder::Rotate);
+                self.inner.registry.order_holder(caller.machine, caller.proof, order);
+            }
+            Some(_) if self.must_rotate(&machine) => self.urge_later(caller.tenant, caller.machine),
+            Some(_) | None => {}
         }
         Ok(())
     }
 
+    /// Nobody holds what was never given out. Another server may have published it a moment ago.
+    async fn at_most_published(&self, bundle: Option<u64>) -> Option<u64> {
+        let is_known = |bundle: u64| bundle <= self.ca().bundle;
+        if bundle.is_some_and(|bundle| !is_known(bundle))
+            && let Err(error) = self.follow_ca().await
+        {
+            tracing::debug!(
+                error = &error as &dyn std::error::Error,
+                "whether there is a newer bundle is not known"
+            );
+        }
+        bundle.map(|bundle| bundle.min(self.ca().bundle))
+    }
+
     /// A machine holds this version of the bundle of roots, durably. Written with others, later.
-    pub fn channel_holds(&self, channel: &Channel, bundle: u64) {
+    pub async fn channel_holds(&self, channel: &Channel, bundle: u64) {
+        let Some(bundle) = self.at_most_published(Some(bundle)).await else { return };
         channel.holds(bundle);
         let note = channel.note(true);
         self.inner.registry.unwritten().insert(note.machine, note);

@@ -107,7 +107,7 @@ struct Inner<S> {
     replica: ReplicaId,
     watch: mode::Watch,
     /// Machines with a channel here that are still to be told to change their key.
-    urged: Mutex<Vec<muster_store::Signal>>,
+    urged: Mutex<std::collections::BTreeMap<muster_model::MachineId, muster_model::TenantId>>,
     registry: Registry,
     refusals: refusals::RefusalLog,
     nonces: Nonces,

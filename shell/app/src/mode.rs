@@ -26,7 +26,7 @@ const FRESH: SignedDuration = SignedDuration::from_secs(30);
 pub enum Mode {
     /// Everything.
     Normal,
-    /// Only what needs no store, until the store can be read again.
+    /// Only what needs no store, until the store can be read again, and the authority as it is there can be used.
     Stale,
     /// Read and note presence, until an operator accepts the older database.
     Restored,
@@ -38,6 +38,8 @@ pub(crate) struct Watch {
     seen: Mutex<Seen>,
     /// The newest entry of this server's own that was committed: it may be younger than the last look.
     own: Mutex<Option<Own>>,
+    /// Since when the authority of the database cannot be used here.
+    unusable: Mutex<Option<Timestamp>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,7 +136,22 @@ impl Watch {
     }
 
     fn mode(&self, now: Timestamp) -> Mode {
-        self.lock().mode(now)
+        if self.lacks_authority(now) { Mode::Stale } else { self.lock().mode(now) }
+    }
+
+    /// Notes whether the authority of the database can be used here; tells whether that is news.
+    pub(crate) fn followed(&self, usable: bool, now: Timestamp) -> bool {
+        let mut unusable = self.unusable.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_news = usable == unusable.is_some();
+        *unusable = if usable { None } else { unusable.or(Some(now)) };
+        is_news
+    }
+
+    /// Whether it cannot for so long that this server's own is no measure any more: it would sign by one that others have given
+    /// up, and let in by one that was declared tainted.
+    pub(crate) fn lacks_authority(&self, now: Timestamp) -> bool {
+        let since = *self.unusable.lock().unwrap_or_else(PoisonError::into_inner);
+        since.is_some_and(|since| now.duration_since(since).abs() > FRESH)
     }
 
     fn looked(&self, now: Timestamp, mark: Mark, lost: Option<Lost>) {
@@ -156,6 +173,11 @@ impl Watch {
 }
 
 impl<S: Store> App<S> {
+    /// Whether this server decides nothing because it cannot use the authority of the database.
+    pub fn lacks_authority(&self) -> bool {
+        self.inner.watch.lacks_authority(self.now())
+    }
+
     /// What this server may do now.
     pub fn mode(&self) -> Mode {
         self.inner.watch.mode(self.now())
@@ -245,6 +267,14 @@ impl<S: Store> App<S> {
             Mode::Restored => Err(Error::Restored),
             Mode::Normal => Ok(()),
         }
+    }
+
+    /// A view for whoever looks how this server stands, also where it decides nothing for want of its authority.
+    pub(crate) async fn onlooker(&self) -> Result<S::Reader, Error> {
+        if !self.lacks_authority() {
+            self.fresh()?;
+        }
+        Ok(self.inner.store.reader().await?)
     }
 
     /// A consistent view for a use case. At once an error where the store cannot be trusted to answer.

@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use muster_lifecycle::Context;
 use muster_lifecycle::reap::{self, Due, Patience, Run, Watched};
 use muster_model::{Actor, Machine, MachineId, ReasonText, SignedDuration, TenantId, Timestamp};
-use muster_store::{Fence, Lists, PageRequest, Store, Unscoped};
+use muster_store::{Fence, Lists, PageRequest, Store, StoreError, Unscoped};
 use muster_wire::machine as wire;
 
 use self::acts::{Back, Halt, Take, Way};
@@ -53,6 +53,8 @@ pub struct Reaped {
     pub retired: u64,
     /// Tenants of whom nobody was taken, because too many were due at once.
     pub stopped: u64,
+    /// Machines, and whole tenants, that were passed over because something of them cannot be read.
+    pub broken: u64,
 }
 
 /// A machine that is due.
@@ -131,7 +133,9 @@ impl<S: Store> App<S> {
         let tenants = self.reader().await?.tenants().await?;
         let mut reaped = Reaped { ran: true, ..Reaped::default() };
         for tenant in tenants {
-            self.run(fence, tenant.id, &stretches, &mut reaped).await?;
+            if let Err(error) = self.run(fence, tenant.id, &stretches, &mut reaped).await {
+                passed_over(error, &tenant.id, &mut reaped)?;
+            }
         }
         metrics::gauge!("muster_reaper_due").set(reaped.due as f64);
         metrics::gauge!("muster_reaper_stopped").set(reaped.stopped as f64);
@@ -166,10 +170,11 @@ impl<S: Store> App<S> {
             tracing::info!("the reaper goes on");
         }
         for (machine, _) in taken {
-            match self.take(fence, machine, stretches, tenant).await? {
-                Some(Due::Pause) => reaped.paused += 1,
-                Some(Due::Retire) => reaped.retired += 1,
-                None => {}
+            match self.take(fence, machine, stretches, tenant).await {
+                Ok(Some(Due::Pause)) => reaped.paused += 1,
+                Ok(Some(Due::Retire)) => reaped.retired += 1,
+                Ok(None) => {}
+                Err(error) => passed_over(error, &machine, reaped)?,
             }
         }
         Ok(())
@@ -286,6 +291,26 @@ impl<S: Store> App<S> {
     fn reaper_in(&self, tenant: TenantId) -> Context {
         let entry = draw!(&*self.inner.ports);
         Context { tenant, actor: Actor::System, source: None, now: self.now(), entry }
+    }
+}
+
+/// What is broken of one machine or one tenant is no concern of the others. What the next one would meet as well ends the run.
+fn passed_over(error: Error, whose: &dyn std::fmt::Display, reaped: &mut Reaped) -> Result<(), Error> {
+    match error {
+        Error::Stale
+        | Error::Restored
+        | Error::Store(
+            StoreError::Unavailable { .. }
+            | StoreError::Full { .. }
+            | StoreError::Unknown { .. }
+            | StoreError::Fenced { .. },
+        ) => Err(error),
+        error => {
+            reaped.broken += 1;
+            metrics::counter!("muster_reaper_broken_total").increment(1);
+            tracing::error!(%whose, error = &error as &dyn std::error::Error, "the reaper passes it over");
+            Ok(())
+        }
     }
 }
 

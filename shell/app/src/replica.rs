@@ -159,7 +159,7 @@ impl<S: Store> App<S> {
     /// # Errors
     /// [`Error::Store`].
     pub async fn replicas(&self) -> Result<Vec<Replica>, Error> {
-        let known = self.reader().await?.replicas().await?;
+        let known = self.onlooker().await?.replicas().await?;
         let mut replicas: Vec<Replica> = known.into_iter().map(|known| self.shown(known)).collect();
         if !replicas.iter().any(|replica| replica.this) {
             replicas.push(self.itself());

@@ -30,7 +30,7 @@ impl<S: Store> App<S> {
     pub async fn status(&self, origin: &Origin) -> Result<Status, Error> {
         let tenant = self.tenant_of(&origin.caller);
         let now = self.now();
-        let mut reads = self.reader().await?;
+        let mut reads = self.onlooker().await?;
         let [pending, active, suspended, retired] = reads.machine_counts(tenant).await?;
         let holds_open = reads.open_holds(tenant, now).await?;
         drop(reads);
@@ -59,6 +59,13 @@ impl<S: Store> App<S> {
         let end = self.authority().issuing_not_after();
         if end.duration_since(self.now()) < CA_WARNING {
             warnings.push(format!("the issuing CA ends on {end}"));
+        }
+        if self.lacks_authority() {
+            warnings.push(
+                "the certificate authority of the database cannot be used here: nothing is decided until it can; is the \
+                 seal key another one?"
+                    .to_owned(),
+            );
         }
         if let Some(Lost { gap, .. }) = self.inner.watch.lost() {
             warnings.push(format!(

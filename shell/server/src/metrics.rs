@@ -68,6 +68,7 @@ fn describe() {
     );
     metrics::describe_counter!(
         "muster_reaper_total",
+        "muster_reaper_broken_total",
         "Machines that were paused or retired because nothing was heard of them."
     );
     metrics::describe_gauge!(

@@ -32,6 +32,7 @@ pub struct Faults(Arc<Mutex<HashMap<&'static str, Vec<Fault>>>>);
 enum Fault {
     Before,
     After,
+    Broken,
     Wait(Gate),
 }
 
@@ -51,6 +52,11 @@ impl Faults {
     /// The next settling of this decision is committed and nobody hears of it: the server died after it.
     pub fn after(&self, decision: &'static str) {
         self.add(decision, Fault::After);
+    }
+
+    /// The next settling of this decision meets a row that nobody can read.
+    pub fn broken(&self, decision: &'static str) {
+        self.add(decision, Fault::Broken);
     }
 
     /// The next settling of this decision waits until the gate is opened.
@@ -140,6 +146,10 @@ fn lost() -> SettleError {
     StoreError::Unavailable { what: "settle", cause: "the server died here".into() }.into()
 }
 
+fn broken() -> StoreError {
+    StoreError::Broken { table: "machines", row: "one".to_owned(), column: "state" }
+}
+
 impl<S: Store> Store for FaultyStore<S> {
     type Reader = S::Reader;
 
@@ -153,6 +163,7 @@ impl<S: Store> Store for FaultyStore<S> {
         let fault = self.faults.next(D::NAME);
         match &fault {
             Some(Fault::Before) => return Err(lost()),
+            Some(Fault::Broken) => return Err(broken().into()),
             Some(Fault::Wait(gate)) => gate.pass().await,
             Some(Fault::After) | None => {}
         }

@@ -103,7 +103,11 @@ impl Decision for Back {
     async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<Self::Facts, StoreError> {
         let tenant = self.context.tenant;
         let facts = facts(reads, tenant, self.machine).await?;
-        let hardware = facts.machine.as_ref().and_then(|machine| machine.hardware_id.as_ref());
+        // Whoever is heard of stands in nobody's way, and another row would be locked after its own for nothing.
+        let hardware = match self.way {
+            Way::Heard => None,
+            Way::Restored(_) => facts.machine.as_ref().and_then(|machine| machine.hardware_id.as_ref()),
+        };
         let of_its_hardware = match hardware {
             Some(id) => reads.machine_by_hardware(tenant, id).await?,
             None => None,

@@ -146,13 +146,55 @@ async fn a_bundle_is_noted_once_it_is_held_and_a_quiet_machine_costs_no_write() 
     let channel = world.app.channel_open_holding(&caller, Some(1)).await.expect("a channel");
     let behind = async || world.app.ca_status(&world.admin()).await.expect("a status").behind;
     assert_eq!(behind().await, 1);
-    world.app.channel_holds(&channel, 2);
+    world.app.channel_holds(&channel, 2).await;
     world.app.flush_presence().await;
     assert_eq!(behind().await, 0);
     let writes = world.writes();
     channel.heard(world.clock.now());
     world.app.flush_presence().await;
     assert_eq!(world.writes(), writes);
+}
+
+#[tokio::test]
+async fn nobody_is_believed_to_hold_a_bundle_that_was_never_given_out() {
+    let world = World::new().await;
+    let caller = world.caller(&world.enroll(&Device::new("web-1")).await).await.expect("known");
+    let behind = async || world.app.ca_status(&world.admin()).await.expect("a status").behind;
+    let boasts = world.app.channel_open_holding(&caller, Some(u64::MAX)).await.expect("a channel");
+    world.app.channel_holds(&boasts, i64::MAX.unsigned_abs()).await;
+    world.app.flush_presence().await;
+    assert_eq!((boasts.bundle(), behind().await), (Some(1), 0));
+    steps(&world, &[Prepare, Publish]).await;
+    assert_eq!(behind().await, 1, "it has to say so again");
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_use_the_authority_of_the_database_decides_nothing_after_half_a_minute() {
+    let world = World::new().await;
+    let other = world.another();
+    other.look(None).await.expect("a look");
+    let caller = world.caller(&world.enroll(&Device::new("web-1")).await).await.expect("known");
+    step(&world, Prepare).await;
+    // What it knows by the same revision is of another history.
+    let mut foreign = world.app.ca();
+    foreign.since = foreign.since + SignedDuration::from_secs(1);
+    foreign.sealed = other.authority().sealed_for(&foreign).expect("sealed");
+    other.take_ca(&foreign).expect("its own");
+    other.look(None).await.expect("a look");
+    assert!(matches!(other.follow_ca().await, Err(Error::Authority(_))), "it is noticed");
+    assert_eq!((other.mode(), other.lacks_authority()), (Mode::Normal, false), "a moment is none");
+    world.clock.advance(SignedDuration::from_secs(31));
+    other.look(None).await.expect("a look");
+    assert!(other.follow_ca().await.is_err());
+    assert_eq!((other.mode(), other.lacks_authority()), (Mode::Stale, true));
+    assert!(matches!(other.renew(&caller, &from(caller)).await, Err(Error::Stale)), "and signs nothing");
+    let status = other.status(&world.admin()).await.expect("whoever looks is told");
+    assert!(status.mode == "stale" && status.warnings.iter().any(|warning| warning.contains("seal key")));
+    // A step after it is news for both, and makes it whole again.
+    step(&world, Publish).await;
+    other.look(None).await.expect("a look");
+    other.follow_ca().await.expect("it can be used");
+    assert_eq!((other.mode(), other.authority().pin()), (Mode::Normal, world.app.authority().pin()));
 }
 
 #[tokio::test]
@@ -177,6 +219,8 @@ async fn after_a_taint_a_certificate_is_good_for_nothing_and_its_key_gets_anothe
     assert_eq!(refusal(world.caller(&first).await), Refusal::CredentialExpired);
 
     let mut channel = world.app.channel_open(&caller).await.expect("a channel");
+    assert!(channel.orders.try_recv().is_err(), "in its turn: after a restart all come at once");
+    assert_eq!(world.app.urge().await.expect("looked at"), 1);
     assert_eq!(channel.orders.try_recv().expect("an order").order, Order::Rotate);
     let status = world.app.ca_status(&world.admin()).await.expect("a status");
     assert_eq!(status.not_rotated, Some(1));
@@ -185,13 +229,14 @@ async fn after_a_taint_a_certificate_is_good_for_nothing_and_its_key_gets_anothe
 #[tokio::test]
 async fn a_taint_is_told_to_those_who_are_here_a_few_at_a_time_and_a_new_key_is_left_alone() {
     let world = World::new().await;
+    steps(&world, &[Prepare, Publish]).await;
     let mut channels = Vec::new();
     for n in 0..25 {
         let caller =
             world.caller(&world.enroll(&Device::new(&format!("web-{n}"))).await).await.expect("known");
         channels.push(world.app.channel_open_holding(&caller, Some(2)).await.expect("a channel"));
     }
-    steps(&world, &[Prepare, Publish, Activate, Taint]).await;
+    steps(&world, &[Activate, Taint]).await;
     let told = |channels: &mut Vec<muster_app::Channel>| {
         channels.iter_mut().filter_map(|channel| channel.orders.try_recv().ok()).count()
     };

@@ -450,6 +450,22 @@ async fn whoever_lost_the_store_for_a_while_watched_nothing_and_waits_again() {
 }
 
 #[tokio::test]
+async fn a_machine_whose_row_cannot_be_read_is_passed_over_and_those_behind_it_are_taken() {
+    let world = on_sqlite().await;
+    plant(&world, 2).await;
+    assert_eq!(pass(&world, hours(9)).await, taken(0, 0));
+    plant(&world, 40).await;
+    world.faults().broken("machine.reap");
+    let mut ran = Vec::new();
+    while ran.is_empty() {
+        world.clock.advance(TICK);
+        let reaped = world.app.reap().await.expect("one broken row is one broken row");
+        ran.extend(reaped.ran.then_some((reaped.due, reaped.paused, reaped.broken)).filter(|ran| ran.0 > 0));
+    }
+    assert_eq!(ran, [(2, 1, 1)]);
+}
+
+#[tokio::test]
 async fn nobody_is_taken_where_the_reaper_is_off_and_its_watch_is_noted_all_the_same() {
     let world = World::with(|settings| settings.patience = Patience::default()).await;
     plant(&world, 3).await;

@@ -172,3 +172,10 @@ impl Material {
 pub(super) fn lacking() -> AuthorityError {
     FileProblem::Damaged("it lacks the authority that it speaks of").at(Path::new(PLACE)).into()
 }
+
+/// What is there has the same revision and is not the same.
+pub(super) fn other_history() -> AuthorityError {
+    FileProblem::Damaged("it is not the one that this server knows by the same revision")
+        .at(Path::new(PLACE))
+        .into()
+}

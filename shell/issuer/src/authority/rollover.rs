@@ -2,7 +2,7 @@
 //!
 //! An [`Authority`] does not change: a step makes another one.
 
-use super::generation::{Generation, Material, lacking};
+use super::generation::{Generation, Material, lacking, other_history};
 use super::*;
 
 impl Authority {
@@ -72,6 +72,18 @@ impl Authority {
         let texts = Texts::new(&roots, &chain, other.as_ref());
         let signer = Arc::new(open::signer(&keep.dir, issuing)?);
         Ok(Self { keep, ca, roots, issuing: chain, beside: other, above, cross, texts, signer })
+    }
+
+    /// Whether a row is the one that this authority is made for. Two rows of one revision are two histories: a database that
+    /// was put back and went on, or another deployment's.
+    ///
+    /// # Errors
+    /// [`AuthorityError::File`] where it is another.
+    pub fn is_as_of(&self, ca: &Ca) -> Result<(), AuthorityError> {
+        if ca.context() == self.ca.context() && ca.sealed == self.ca.sealed {
+            return Ok(());
+        }
+        Err(other_history())
     }
 
     /// Where the change stands that this authority is made for.

@@ -135,8 +135,13 @@ pub(crate) async fn follow_ca(mut following: Following, mut draining: Draining) 
         tokio::select! {
             _ = draining.started() => break,
             Ok(()) = steps.changed() => {}
-            _ = ticks.tick() => if let Err(error) = following.app.follow_ca().await {
-                tracing::warn!(error = &error as &dyn std::error::Error, "cannot follow the change of the authority");
+            // What cannot be used is told once, where it is found.
+            _ = ticks.tick() => match following.app.follow_ca().await {
+                Ok(()) | Err(Error::Authority(_)) => {}
+                Err(error) => tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "cannot follow the change of the authority"
+                ),
             },
             _ = urging.tick() => {
                 told("cannot tell machines to change their keys", following.app.urge().await.map(drop));

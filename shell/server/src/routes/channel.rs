@@ -93,7 +93,7 @@ async fn converse<S: Store>(
             frame = socket.recv() => {
                 let Some(Ok(frame)) = frame else { return };
                 deadline = Instant::now() + PATIENCE;
-                if !hear(state, channel, &frame) {
+                if !hear(state, channel, &frame).await {
                     return close(socket, close_code::PROTOCOL, "not a frame of muster.channel.v1").await;
                 }
             }
@@ -102,10 +102,10 @@ async fn converse<S: Store>(
 }
 
 /// Hears a frame; false where no agent sends one like it.
-fn hear<S: Store>(state: &ServerState<S>, channel: &Channel, frame: &Message) -> bool {
+async fn hear<S: Store>(state: &ServerState<S>, channel: &Channel, frame: &Message) -> bool {
     channel.heard(state.app.now());
     match said(frame) {
-        Said::Holds(bundle) => state.app.channel_holds(channel, bundle),
+        Said::Holds(bundle) => state.app.channel_holds(channel, bundle).await,
         Said::Nothing => {}
         Said::Odd => return false,
     }

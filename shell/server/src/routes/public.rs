@@ -44,6 +44,9 @@ pub(super) async fn healthz() -> &'static str {
 pub(super) async fn readyz<S: Store>(State(state): State<ServerState<S>>) -> (StatusCode, &'static str) {
     let unready = |said| (StatusCode::SERVICE_UNAVAILABLE, said);
     match state.app.mode() {
+        Mode::Stale if state.app.lacks_authority() => {
+            unready("authority: the one of the database cannot be used\nmode: stale\n")
+        }
         Mode::Stale => unready("store: unavailable\nmode: stale\n"),
         Mode::Restored => unready("store: older than it was\nmode: restored\n"),
         Mode::Normal => match state.app.ready().await {

@@ -139,9 +139,13 @@ fn mode(status: &Status) -> Check {
             Check::fail(NAME, text, "muster restore accept, once you know why it is older").because(told())
         }
         "stale" => {
-            let text = "the database cannot be read: nothing is decided until it can";
-            Check::fail(NAME, text, "see that the database runs and that this host reaches it")
-                .because(told())
+            let text = "the database cannot be read, or its certificate authority not be used: nothing is decided until it can";
+            Check::fail(
+                NAME,
+                text,
+                "see that the database runs, that this host reaches it, and that the seal key is the others'",
+            )
+            .because(told())
         }
         _ => Check::ok(NAME, "reads and writes"),
     }
