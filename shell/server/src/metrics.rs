@@ -67,8 +67,11 @@ fn describe() {
         "Times it showed that two hold the key of one machine, by what showed it."
     );
     metrics::describe_counter!(
-        "muster_reaper_total",
         "muster_reaper_broken_total",
+        "Machines and tenants that the reaper passed over because a row of them cannot be read."
+    );
+    metrics::describe_counter!(
+        "muster_reaper_total",
         "Machines that were paused or retired because nothing was heard of them."
     );
     metrics::describe_gauge!(
