@@ -458,7 +458,7 @@ async fn keys_from_before_a_taint_are_to_be_replaced_after_the_removal_too() {
     let removed = even_so(&world, Remove, Some(1)).await.expect("removed");
     assert_eq!((removed.phase.as_str(), removed.not_rotated), ("settled", Some(1)));
     let renewed = renewed(&world, &device).await;
-    let caller = world.caller_by(&renewed.credential, None).await.expect("by the present one");
+    let caller = world.caller_by(&renewed.credential, Some(&device)).await.expect("by the present one");
     let mut channel = world.app.channel_open(&caller).await.expect("a channel");
     world.app.urge().await.expect("told");
     assert_eq!(channel.orders.try_recv().expect("an order").order, Order::Rotate);
