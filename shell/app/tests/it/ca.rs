@@ -177,7 +177,7 @@ async fn a_server_that_cannot_use_the_authority_of_the_database_decides_nothing_
     step(&world, Prepare).await;
     // What it knows by the same revision is of another history.
     let mut foreign = world.app.ca();
-    foreign.since = foreign.since + SignedDuration::from_secs(1);
+    foreign.since += SignedDuration::from_secs(1);
     foreign.sealed = other.authority().sealed_for(&foreign).expect("sealed");
     other.take_ca(&foreign).expect("its own");
     other.look(None).await.expect("a look");
