@@ -68,6 +68,8 @@ impl Fleet {
             state,
             created_at: since,
             enrolled_at: has_come.then_some(since),
+            key_since: None,
+            alarm: None,
             lineage: Default::default(),
         })
     }

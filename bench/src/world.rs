@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use axum::Router;
-use muster_app::{App, Origin, Parts, Ports, Settings, Store, found};
+use muster_app::{Acceptance, App, Origin, Parts, Ports, Settings, Store, found};
 use muster_issuer::{Authority, NewAuthority, SealKey, ServerCertificate};
 use muster_model::{Pepper, SignedDuration, SiteId, TenantId, Timestamp};
 use muster_server::limits::{BodyLimits, TrustedProxies};
@@ -133,7 +133,7 @@ impl<S: Kept> World<S> {
 
 async fn served(listener: Listener, routes: Router, draining: Draining) {
     // How many connections were cut says nothing here: the clients are gone.
-    serve(listener, routes, ServeSettings::default(), draining).await;
+    serve(listener, routes, Acceptance::default(), ServeSettings::default(), draining).await;
 }
 
 fn config(admin: muster_model::OperatorId, metrics: &Metrics) -> Config {

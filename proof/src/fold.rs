@@ -103,7 +103,11 @@ impl Named {
             )
             | Change::Hold(HoldChange::Decide { .. })
             | Change::Credential(CredentialChange::State { .. })
-            | Change::Access(AccessChange::CreateOperator(_) | AccessChange::EndToken { .. })
+            | Change::Access(
+                AccessChange::CreateOperator(_)
+                | AccessChange::UpdateOperator(_)
+                | AccessChange::EndToken { .. },
+            )
             | Change::Grant(
                 GrantChange::Create(_)
                 | GrantChange::Draw { .. }

@@ -99,6 +99,7 @@ pub(crate) async fn settle<S: Store>(
         name: text("admin"),
         role: OperatorRole::Admin,
         created_at: now,
+        disabled_at: None,
     };
     let entry = draw(ports);
     let context = Context { tenant: tenant.id, actor: Actor::System, source: None, now, entry };

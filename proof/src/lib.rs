@@ -4,7 +4,7 @@
 //! every answer and, in the end, everything that can be read. [`race`] lets many clients act at the same moment, at
 //! three replicas of one store.
 //!
-//! [`rotation`] explores every order in which a key can be rotated, by the real decisions; [`fleet`] does with two agents, two
+//! [`fleet`] explores every order in which agents can come in and change their keys, by the real decisions: two agents, two
 //! replicas, a thief and an operator.
 //!
 //! [`herd`] is a fleet of agents whose server is away for a while.
@@ -25,7 +25,6 @@ mod pairs;
 mod plain;
 mod player;
 mod races;
-pub mod rotation;
 mod side;
 pub mod sim;
 mod spy;

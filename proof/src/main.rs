@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use muster_proof::fleet::{ALONE, Bug, Explored, explore};
 use muster_proof::sim::{self, Campaign, Plant, Setup, simulate_all};
 use muster_proof::{Cases, Heat, Kind, Line, Pairs, Which, compare_all, race};
 
@@ -10,6 +11,7 @@ proof differential [--cases N] [--seed S] [--store sqlite,postgres] [--workers N
 proof races [--rounds N] [--store sqlite,postgres]
 proof herd [--count AGENTS] [--seed S]
 proof model [--full]
+proof model --keys A,B [--replicas N] [--thief] [--slot-lost] [--revokes] [--restore] [--renews] [--split] [--bug NAME]
 proof simulate [--seeds N] [--from S] [--jobs N]     (MUSTER_SIM_SEED=S: that one, with its events)
 proof quiet [--agents N]     (a day on which nothing fails)
 proof plants [--most N] [--only NAME]
@@ -158,8 +160,54 @@ fn herd(args: &[String]) -> Result<(), String> {
 }
 
 fn model(args: &[String]) -> Result<(), String> {
+    if args.iter().any(|arg| arg == "--keys") {
+        return explored(args);
+    }
     let full = args.iter().any(|arg| arg == "--full");
     told(&muster_proof::fleet::prove(full, |line| eprintln!("{line}")))
+}
+
+/// One exploration, within bounds of one's own.
+fn explored(args: &[String]) -> Result<(), String> {
+    let mut bounds = ALONE;
+    let mut bug = None;
+    let mut words = args.iter();
+    while let Some(word) = words.next() {
+        let mut value = || words.next().ok_or_else(|| USAGE.to_owned());
+        match word.as_str() {
+            "--keys" => {
+                let (first, second) = value()?.split_once(',').ok_or_else(|| USAGE.to_owned())?;
+                bounds.keys = [number(first)? as u8, number(second)? as u8];
+            }
+            "--replicas" => bounds.replicas = number(value()?)? as usize,
+            "--bug" => {
+                let name = value()?;
+                let named = Bug::ALL.into_iter().find(|bug| format!("{bug:?}") == *name);
+                bug = Some(named.ok_or_else(|| format!("there is no mistake `{name}`"))?);
+            }
+            "--thief" => bounds.thief = true,
+            "--slot-lost" => bounds.slot_lost = true,
+            "--revokes" => bounds.revokes = true,
+            "--restore" => bounds.restore = true,
+            "--renews" => bounds.renews = true,
+            "--split" => bounds.split = true,
+            _ => return Err(USAGE.to_owned()),
+        }
+    }
+    let Explored { states, whole, depth, violations } = explore(bounds, bug);
+    eprintln!("{states} states, {depth} deep{}", if whole { "" } else { ", NOT ALL" });
+    for (property, way) in &violations {
+        eprintln!("VIOLATED {property}, in {} steps:\n  {}", way.len(), way.join("\n  "));
+    }
+    let line = Line {
+        kind: "model",
+        goal: 0,
+        done: states as u64,
+        violations: violations.len() as u64,
+        seed: 0,
+        figures: Default::default(),
+    };
+    told(&line)
 }
 
 async fn differential(args: &[String]) -> Result<(), String> {

@@ -114,6 +114,8 @@ impl Kit {
             state: MachineState::Active(Active { since: at(0) }),
             created_at: at(0),
             enrolled_at: Some(at(0)),
+            key_since: None,
+            alarm: None,
             lineage: Default::default(),
         }
     }
@@ -183,6 +185,7 @@ impl Kit {
             tenant: self.tenant,
             name: text::<DisplayName>(&format!("operator {}", self.ids.count())),
             role: OperatorRole::Admin,
+            disabled_at: None,
             created_at: at(0),
         }
     }

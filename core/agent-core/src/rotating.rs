@@ -16,8 +16,8 @@ use crate::state::{Channel, Ending, Renewal, Rotation, Running, Standing, State,
 
 /// How long one of renewal and rotation waits before it looks whether the other is done.
 pub(crate) const OTHER_FIRST: Duration = Duration::from_secs(5);
-/// A server that does not rotate is asked again after this many seconds.
-const NOT_HERE: u32 = MAX_RETRY_AFTER.as_secs() as u32;
+/// A server that does not rotate, or not as long as a pause lasts, is asked again after this many seconds.
+const SELDOM: u32 = MAX_RETRY_AFTER.as_secs() as u32;
 
 impl Running {
     /// Whether a request of a rotation is under way that must not meet a renewal.
@@ -87,10 +87,13 @@ fn back_off(running: &mut Running, step: Step, verdict: &Verdict, fresh: &Fresh)
         Rotation::Doing { attempt, .. } | Rotation::BackingOff { attempt, .. } => attempt,
         Rotation::Planned { .. } => 0,
     };
-    running.rotation = Rotation::BackingOff { step, attempt: attempt.saturating_add(1) };
+    // A pause that lets the keys rest is no failure: its end is told, and asked about should that be lost.
+    let next = if *verdict == Verdict::Suspended { 0 } else { attempt.saturating_add(1) };
+    running.rotation = Rotation::BackingOff { step, attempt: next };
     let retry_after = match verdict {
+        Verdict::Suspended => Some(SELDOM),
         // Asked again now and then: the server may be an older one that is replaced, or change its mind.
-        Verdict::Gone | Verdict::Refused { .. } if step == Step::Ask => Some(NOT_HERE),
+        Verdict::Gone | Verdict::Refused { .. } if step == Step::Ask => Some(SELDOM),
         _ => verdict.retry_after(),
     };
     let mut effects = set_clock(verdict);
@@ -121,6 +124,12 @@ pub(crate) fn needed(running: &mut Running) -> Vec<Effect> {
         }
         _ => go(running, Step::Ask, 0),
     }
+}
+
+/// The machine is not paused any more: what rested goes on.
+pub(crate) fn resumed(running: &Running, fresh: &Fresh) -> Option<Effect> {
+    let rests = matches!(running.rotation, Rotation::BackingOff { attempt: 0, .. });
+    rests.then(|| wake(Timer::Rotate, backoff(0, fresh.jitter, None)))
 }
 
 /// The next key has its certificate.
@@ -174,7 +183,7 @@ pub(crate) fn next_opened(
     effects.extend(go(running, Step::Settle, 0));
     effects.push(running::plan(running, fresh));
     effects.push(Effect::Hook { hook: Hook::Renewed, acknowledge: None });
-    effects.extend(stand(running, standing, None));
+    effects.extend(stand(running, standing, None, fresh));
     effects
 }
 

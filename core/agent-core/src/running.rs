@@ -21,7 +21,7 @@ pub(crate) fn step(mut running: Running, event: Event, fresh: &Fresh) -> (State,
         Event::Due(Timer::Rotate) => rotating::due(&mut running, fresh),
         Event::Due(Timer::Channel) => channel_due(&mut running),
         Event::Renewed(life) => renewed(&mut running, life, fresh),
-        Event::ChannelOpened { standing } => channel_opened(&mut running, standing, fresh.now),
+        Event::ChannelOpened { standing } => channel_opened(&mut running, standing, fresh),
         Event::ChannelClosed(Verdict::Ended(end))
         | Event::RenewFailed(Verdict::Ended(end))
         | Event::RotateFailed(Verdict::Ended(end))
@@ -60,8 +60,8 @@ fn obey(mut running: Running, id: u64, order: Order, fresh: &Fresh) -> (State, V
     let effects = match order {
         Order::Renew => renew_ordered(&mut running, id, fresh.now),
         Order::Rotate => rotating::ordered(&mut running, id),
-        Order::Suspend => stand(&mut running, Standing::Suspended, Some(id)),
-        Order::Resume => stand(&mut running, Standing::Active, Some(id)),
+        Order::Suspend => stand(&mut running, Standing::Suspended, Some(id), fresh),
+        Order::Resume => stand(&mut running, Standing::Active, Some(id), fresh),
         Order::Retire => return ended(Ending::Retired, Some(id)),
         Order::Revoked => return rotating::told(running, Ending::Revoked, Some(id)),
     };
@@ -203,11 +203,11 @@ fn channel_due(running: &mut Running) -> Vec<Effect> {
     vec![Effect::OpenChannel]
 }
 
-fn channel_opened(running: &mut Running, standing: Standing, now: Timestamp) -> Vec<Effect> {
+fn channel_opened(running: &mut Running, standing: Standing, fresh: &Fresh) -> Vec<Effect> {
     let Channel::Opening { attempt } = running.channel else { return Vec::new() };
-    running.channel = Channel::Up { since: now, attempt };
+    running.channel = Channel::Up { since: fresh.now, attempt };
     // Orders given while we were away are not repeated one by one: the hello says how things stand.
-    let mut effects = stand(running, standing, None);
+    let mut effects = stand(running, standing, None, fresh);
     effects.extend(rotating::came_back(running));
     effects
 }
@@ -235,14 +235,20 @@ fn channel_closed(running: &mut Running, verdict: &Verdict, fresh: &Fresh) -> Ve
 }
 
 /// Takes over how the server says the machine stands; the hook runs only where that is a change.
-pub(crate) fn stand(running: &mut Running, standing: Standing, acknowledge: Option<u64>) -> Vec<Effect> {
+pub(crate) fn stand(
+    running: &mut Running,
+    standing: Standing,
+    acknowledge: Option<u64>,
+    fresh: &Fresh,
+) -> Vec<Effect> {
     if running.standing == standing {
         return acknowledge.map(Effect::Acknowledge).into_iter().collect();
     }
     running.standing = standing;
-    let hook = match standing {
-        Standing::Active => Hook::Resumed,
-        Standing::Suspended => Hook::Suspended,
+    let (hook, goes_on) = match standing {
+        Standing::Active => (Hook::Resumed, rotating::resumed(running, fresh)),
+        Standing::Suspended => (Hook::Suspended, None),
     };
-    vec![Effect::Remember(standing), Effect::Hook { hook, acknowledge }]
+    let effects = [Effect::Remember(standing), Effect::Hook { hook, acknowledge }];
+    effects.into_iter().chain(goes_on).collect()
 }

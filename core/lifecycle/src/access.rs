@@ -13,18 +13,26 @@ pub fn create_operator(operator: Operator, context: &Context) -> Plan<Operator> 
     Plan::new(operator.clone(), vec![AccessChange::CreateOperator(operator).into()], entry)
 }
 
-/// Makes a token or login link. Nobody hands out more than they hold.
+/// Makes a token or login link for an operator. Nobody hands out more than they hold, and it is worth no more than whose
+/// it is.
 ///
 /// # Errors
-/// [`Refusal::Forbidden`] where the token would be worth more than its maker.
+/// [`Refusal::Forbidden`] where the token would be worth more than its maker; [`Refusal::NotFound`] and
+/// [`Refusal::WrongState`] for an operator who is not there or disabled.
 pub fn create_token(
     token: AccessToken,
+    holder: Option<&Operator>,
     maker: OperatorRole,
     context: &Context,
 ) -> Result<Plan<AccessToken>, Refusal> {
     if token.role > maker {
         return Err(Refusal::Forbidden { action: "token.create" });
     }
+    let holder = holder.ok_or(Refusal::NotFound { what: "operator" })?;
+    if !holder.is_enabled() {
+        return Err(Refusal::WrongState { verb: "make a token of the operator", state: "disabled" });
+    }
+    let token = AccessToken { role: token.role.min(holder.role), ..token };
     let mut entry = context.entry("token.create", Object::AccessToken(token.id), token.kind.as_str());
     entry.detail = vec![("name", token.name.to_string()), ("role", token.role.as_str().to_owned())];
     if let Some(TokenScope { scopes, team }) = &token.scope {
@@ -37,20 +45,23 @@ pub fn create_token(
 /// Spends a login link on a session. Whose it is and what it may do, the link says.
 ///
 /// # Errors
-/// [`Refusal::NotAuthenticated`] for a link that was spent, ended or is not one.
+/// [`Refusal::NotAuthenticated`] for a link that was spent, ended or is not one, and for one whose operator is disabled.
 pub fn login(
     link: Option<AccessToken>,
+    holder: Option<&Operator>,
     session: AccessToken,
     context: &Context,
 ) -> Result<Plan<AccessToken>, Refusal> {
     let link = link
         .filter(|link| link.kind == AccessKind::Login && link.is_live(context.now))
         .ok_or(Refusal::NotAuthenticated { cause: "login_link_not_live" })?;
+    let holder = holder.filter(|holder| holder.id == link.operator && holder.is_enabled());
+    let holder = holder.ok_or(Refusal::NotAuthenticated { cause: "operator_disabled" })?;
     let session = AccessToken {
         tenant: link.tenant,
         operator: link.operator,
         kind: AccessKind::Session,
-        role: session.role.min(link.role),
+        role: session.role.min(link.role).min(holder.role),
         ..session
     };
     let entry = context.entry("session.open", Object::AccessToken(session.id), "login_link");

@@ -249,6 +249,8 @@ fn made(new: NewAgent, team: Option<Team>, site: &Site, context: &Context) -> En
         state: MachineState::Active(Active { since: context.now }),
         created_at: context.now,
         enrolled_at: Some(context.now),
+        key_since: None,
+        alarm: None,
         // It has not come from anywhere yet.
         lineage: lineage(None, context),
     };

@@ -131,7 +131,7 @@ impl Selector {
         let has = |(key, value): (&str, &str)| machine.labels.iter().any(|label| label == (key, value));
         let fits = (self.machines.is_empty() || self.machines.contains(&machine.id))
             && self.site.is_none_or(|site| site == machine.site)
-            && self.grant.is_none_or(|grant| machine.grant == Some(grant))
+            && self.grant.is_none_or(|grant| [machine.grant, machine.lineage.grant].contains(&Some(grant)))
             && self.approved_by.as_ref().is_none_or(approved)
             && self.since.is_none_or(|since| entered.is_some_and(|at| since <= at))
             && self.until.is_none_or(|until| entered.is_some_and(|at| at < until))

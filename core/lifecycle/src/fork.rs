@@ -5,19 +5,28 @@
 //! machine, nobody can tell: it is told as an alarm, and where the policy says so the machine is paused until a person has
 //! looked. Nothing is ended by it.
 //!
-//! Boots are kept with the key: a machine that has made its next key begins anew, and its copy is shut out.
+//! Every sign of a copy, whoever finds it, is told by [`raise`] and nothing else. What an old image of a disk brings about by
+//! itself is told as well, and never pauses: whoever finds one could stop a machine by it.
+//!
+//! Boots are kept with the key: a machine that has made its next key begins anew. The alarm is kept with the machine.
 
-use muster_model::{Account, KeyFingerprint, Machine, Object, SignedDuration, Timestamp};
+use muster_model::{
+    Account, Alarm, AuditId, KeyFingerprint, Machine, MachineState, Object, SignedDuration, Timestamp,
+};
 
-use crate::machine::{Ends, moved};
-use crate::plan::{Context, MemoryChange, Plan};
+pub use muster_model::Evidence;
+
+use crate::account::{self, ends_passphrases};
+use crate::plan::{Context, MachineChange, MemoryChange, Plan};
 
 /// What an earlier life has said may arrive so late.
 pub const LATE: SignedDuration = SignedDuration::from_secs(60);
 /// How often one alarm is told again while it lasts.
 pub const AGAIN: SignedDuration = SignedDuration::from_hours(1);
-/// Earlier boots that are remembered. An agent that is started in a circle must not push the others out in a moment.
-const MOST: usize = 8;
+/// Earlier boots that are remembered. More than these within an hour are a sign of their own.
+pub const MOST: usize = 64;
+/// Boots that are written within a minute: whoever begins more lives than this is heard, and costs no write.
+pub const WRITTEN: usize = 6;
 
 /// Random for each start of an agent.
 pub type Boot = [u8; 16];
@@ -29,27 +38,6 @@ pub struct Boots {
     pub present: Boot,
     /// Those before it, and when each was followed by another; the oldest first.
     pub earlier: Vec<(Boot, Timestamp)>,
-    /// When it was last told that there are two.
-    pub alarmed_at: Option<Timestamp>,
-}
-
-/// What shows that there are two.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Evidence {
-    /// A life that another one had followed goes on.
-    EarlierBoot,
-    /// What was counted in this life was counted before.
-    Counter,
-}
-
-impl Evidence {
-    /// The name in entries and metrics.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::EarlierBoot => "earlier_boot",
-            Self::Counter => "counter",
-        }
-    }
 }
 
 /// What is done about a machine whose key two hold.
@@ -62,6 +50,26 @@ pub enum OnCopy {
     Quarantine,
 }
 
+/// What is done about a sign of a copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Watch {
+    /// The policy.
+    pub on_copy: OnCopy,
+    /// For the entry that tells it.
+    pub alarm: AuditId,
+}
+
+/// A sign of a copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sign {
+    /// What shows it.
+    pub evidence: Evidence,
+    /// The key that was shown.
+    pub key: KeyFingerprint,
+    /// Whether that is the key that its machine works by. Who copied another one is shut out already.
+    pub is_present: bool,
+}
+
 /// What a boot means.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Heard {
@@ -69,8 +77,10 @@ pub enum Heard {
     Known,
     /// An agent was started.
     Began(Boots),
+    /// More were started within an hour than are remembered.
+    Crowded(Boots),
     /// There are two, as this shows.
-    Forked(Boots, Evidence),
+    Forked(Evidence),
 }
 
 /// What an agent says beside the key that it shows.
@@ -78,8 +88,8 @@ pub enum Heard {
 pub struct Said {
     /// The key.
     pub key: KeyFingerprint,
-    /// Its life.
-    pub boot: Boot,
+    /// Its life; `None` where it named none.
+    pub boot: Option<Boot>,
     /// Whether it counted something twice in it.
     pub repeated: bool,
 }
@@ -127,75 +137,117 @@ pub struct Facts {
 impl Boots {
     /// The first one.
     pub fn first(present: Boot) -> Self {
-        Self { present, earlier: Vec::new(), alarmed_at: None }
+        Self { present, earlier: Vec::new() }
     }
 
-    /// What it means that this boot is named now; `repeated` where it counted something twice.
-    pub fn hear(&self, boot: Boot, repeated: bool, now: Timestamp) -> Heard {
+    /// What it means that this boot is named now, or none is; `repeated` where it counted something twice.
+    pub fn hear(&self, boot: Option<Boot>, repeated: bool, now: Timestamp) -> Heard {
+        let Some(boot) = boot else { return Heard::Forked(Evidence::BootMissing) };
         let followed_at = self.earlier.iter().find(|(earlier, _)| *earlier == boot).map(|(_, at)| *at);
         match followed_at {
-            Some(at) if now.duration_since(at) > LATE => self.forked(Evidence::EarlierBoot, now),
+            Some(at) if now.duration_since(at) > LATE => Heard::Forked(Evidence::EarlierBoot),
             Some(_late) => Heard::Known,
-            None if boot != self.present => Heard::Began(self.followed_by(boot, now)),
-            None if repeated => self.forked(Evidence::Counter, now),
+            None if boot != self.present => self.followed_by(boot, now),
+            None if repeated => Heard::Forked(Evidence::Counter),
             None => Heard::Known,
         }
     }
 
-    fn followed_by(&self, present: Boot, now: Timestamp) -> Self {
+    fn followed_by(&self, present: Boot, now: Timestamp) -> Heard {
+        let within = |at: Timestamp, span: SignedDuration| now.duration_since(at).abs() < span;
+        let lately = self.earlier.iter().filter(|(_, at)| within(*at, LATE)).count();
+        if lately >= WRITTEN {
+            return Heard::Known;
+        }
         let mut earlier = self.earlier.clone();
         earlier.push((self.present, now));
         let surplus = earlier.len().saturating_sub(MOST);
-        earlier.drain(..surplus);
-        Self { present, earlier, alarmed_at: self.alarmed_at }
-    }
-
-    fn forked(&self, evidence: Evidence, now: Timestamp) -> Heard {
-        let was_told = self.alarmed_at.is_some_and(|at| now.duration_since(at).abs() < AGAIN);
-        match was_told {
-            true => Heard::Known,
-            false => Heard::Forked(Self { alarmed_at: Some(now), ..self.clone() }, evidence),
-        }
+        let is_crowded = earlier.drain(..surplus).any(|(_, at)| within(at, AGAIN));
+        let boots = Self { present, earlier };
+        if is_crowded { Heard::Crowded(boots) } else { Heard::Began(boots) }
     }
 }
 
 /// An agent names its boot. That of a machine that is not there is nobody's.
-pub fn hear(facts: Facts, said: Said, policy: OnCopy, context: &Context) -> Plan<Option<Evidence>> {
-    let Facts { machine: Some(machine), accounts, boots } = facts else { return Plan::unchanged(None) };
+pub fn hear(facts: Facts, said: Said, watch: &Watch, context: &Context) -> Plan<()> {
+    let Facts { machine: Some(machine), accounts, boots } = facts else { return Plan::unchanged(()) };
     let Said { key, boot, repeated } = said;
-    let heard = match boots {
-        None => Heard::Began(Boots::first(boot)),
-        Some(boots) => boots.hear(boot, repeated, context.now),
+    let heard = match (boots, boot) {
+        (Some(boots), boot) => boots.hear(boot, repeated, context.now),
+        (None, Some(boot)) => Heard::Began(Boots::first(boot)),
+        // Not every client has lives.
+        (None, None) => Heard::Known,
     };
-    let (boots, (action, reason), evidence) = match heard {
-        Heard::Known => return Plan::unchanged(None),
-        Heard::Began(boots) => (boots, ("machine.boot", "started"), None),
-        Heard::Forked(boots, evidence) => (boots, ("machine.forked", "alarm"), Some(evidence)),
+    let begun = |boots: Boots| {
+        let mut entry = context.entry("machine.boot", Object::Machine(machine.id), "started");
+        entry.detail = vec![("key", key.to_string())];
+        Plan::new((), vec![MemoryChange::Boots { key, boots }.into()], entry)
     };
-    let mut entry = context.entry(action, Object::Machine(machine.id), reason);
-    entry.detail = vec![("key", key.to_string())];
-    entry.detail.extend(evidence.map(|evidence| ("cause", evidence.as_str().to_owned())));
-    let plan = Plan::new(evidence, vec![MemoryChange::Boots { key, boots }.into()], entry);
-    match evidence {
-        Some(_) => suspected(plan, machine, &accounts, policy, context),
-        None => plan,
-    }
+    let (plan, evidence) = match heard {
+        Heard::Known => return Plan::unchanged(()),
+        Heard::Began(boots) => return begun(boots),
+        Heard::Crowded(boots) => (begun(boots), Evidence::ManyBoots),
+        Heard::Forked(evidence) => (Plan::unchanged(()), evidence),
+    };
+    let sign = Sign { evidence, key, is_present: machine.key == Some(key) };
+    raise(plan, sign, machine, &accounts, watch, context)
 }
 
-/// A plan that shows that two hold a machine's key, with what the policy does about it.
-pub fn suspected<O>(
+/// A key is shown whose place a newer one of its machine took: somebody has an old image of it, or took the machine over.
+pub fn superseded(
+    machine: Option<Machine>,
+    key: KeyFingerprint,
+    watch: &Watch,
+    context: &Context,
+) -> Plan<()> {
+    let Some(machine) = machine else { return Plan::unchanged(()) };
+    let sign = Sign { evidence: Evidence::SupersededKey, key, is_present: false };
+    raise(Plan::unchanged(()), sign, machine, &[], watch, context)
+}
+
+/// The plan of whatever showed a sign of a copy, with what is done about it. The one way in which any is told: by an entry,
+/// in the machine's record and, by policy, with a pause; once an hour as long as it lasts.
+pub fn raise<O>(
     plan: Plan<O>,
+    sign: Sign,
     machine: Machine,
     accounts: &[Account],
-    policy: OnCopy,
+    watch: &Watch,
     context: &Context,
 ) -> Plan<O> {
-    let OnCopy::Quarantine = policy else { return plan };
+    let Sign { evidence, key, is_present } = sign;
+    let pauses = watch.on_copy == OnCopy::Quarantine && evidence.shows_two() && is_present;
     // Whoever is paused already stays so, for the reason it is.
-    let Ok(state) = machine.state.clone().quarantined(context.now) else { return plan };
-    let machine = Machine { state, ..machine };
-    let (_, changes) = moved(machine, "machine.forked", None, Ends::none(accounts), context).into_parts();
-    changes.into_iter().fold(plan, Plan::and).saying("state", "suspended".to_owned())
+    let paused = if pauses { machine.state.clone().quarantined(context.now).ok() } else { None };
+    if paused.is_none() && was_told(machine.alarm, evidence, context.now) {
+        return plan;
+    }
+    let mut entry = context.entry("machine.forked", Object::Machine(machine.id), "alarm");
+    entry.id = watch.alarm;
+    entry.detail = vec![
+        ("name", machine.name.to_string()),
+        ("cause", evidence.as_str().to_owned()),
+        ("key", key.to_string()),
+    ];
+    let follow = paused.as_ref().map(|state| followed(accounts, state, context)).unwrap_or_default();
+    entry.detail.extend(paused.as_ref().map(|_| ("state", "suspended".to_owned())));
+    entry.detail.extend((!follow.is_empty()).then(|| ("accounts_changed", follow.len().to_string())));
+    let alarm = Some(Alarm { at: context.now, evidence });
+    let state = paused.unwrap_or_else(|| machine.state.clone());
+    let update = MachineChange::Update(Machine { alarm, state, ..machine });
+    follow.into_iter().fold(plan.also_told_by(entry), Plan::and).and(update)
+}
+
+fn followed(accounts: &[Account], state: &MachineState, context: &Context) -> Vec<crate::plan::Change> {
+    account::follow(accounts, state, ends_passphrases(state), context.now)
+}
+
+/// Whether as much was told within the hour. A sign that shows two is told beside one that does not.
+fn was_told(last: Option<Alarm>, evidence: Evidence, now: Timestamp) -> bool {
+    last.is_some_and(|last| {
+        let covers = last.evidence.shows_two() || !evidence.shows_two();
+        covers && now.duration_since(last.at).abs() < AGAIN
+    })
 }
 
 #[cfg(test)]

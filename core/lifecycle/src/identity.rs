@@ -65,6 +65,8 @@ impl Newcomer<'_> {
             state: MachineState::Active(Active { since: now }),
             created_at: now,
             enrolled_at: None,
+            key_since: None,
+            alarm: None,
             lineage: Default::default(),
         };
         self.described(blank)
@@ -83,6 +85,7 @@ impl Newcomer<'_> {
             attributes: self.claimant.attributes.clone(),
             grant: self.grant.map(|grant| grant.id),
             enrolled_at: Some(self.context.now),
+            key_since: None,
             lineage: lineage(self.claimant.source, self.context),
             ..machine
         }
@@ -114,6 +117,7 @@ pub(crate) fn take_over(
         grant: grant.or(machine.grant),
         state,
         enrolled_at: Some(after(machine.enrolled_at, now)),
+        key_since: None,
         ..machine
     };
     changes.extend(account::follow(&accounts, &machine.state, true, now));
@@ -125,7 +129,7 @@ pub(crate) fn take_over(
 /// How somebody is let in who comes from there, at this moment: an operator who acts vouches for it.
 pub(crate) fn lineage(source: Option<IpAddr>, context: &Context) -> Lineage {
     let approved_by = Some(context.actor).filter(|actor| matches!(actor, Actor::Operator(_)));
-    Lineage { at: Some(context.now), source, approved_by }
+    Lineage { at: Some(context.now), source, approved_by, grant: None }
 }
 
 /// Now, and later than the enrollment before, whatever the clocks of several servers say: what was approved for an earlier

@@ -19,6 +19,7 @@ mod identity;
 pub mod invited;
 pub mod machine;
 pub mod nonce;
+pub mod operator;
 pub mod order;
 pub mod plan;
 pub mod readmit;

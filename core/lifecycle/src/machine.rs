@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use muster_model::{
     Account, Attributes, Credential, CredentialId, CredentialKind, EndReason, Grant, GrantState, HardwareId,
-    Hold, HoldState, Hostname, KeyFingerprint, KeyRecord, KeyStanding, Labels, Machine, MachineId,
+    Hold, HoldState, Hostname, KeyFingerprint, KeyRecord, KeyStanding, Labels, Lineage, Machine, MachineId,
     MachineKind, MachineName, MachineState, Object, Pending, PublicKey, ReasonText, Refusal, RetireCause,
     Role, Site, SoftwareAgent, SuspendCause, Suspended, Timestamp,
 };
@@ -86,6 +86,8 @@ pub fn create(
         state: MachineState::Pending(Pending { since: context.now }),
         created_at: context.now,
         enrolled_at: None,
+        key_since: None,
+        alarm: None,
         lineage: Default::default(),
     };
     let grant = grant::made(new.grant, &site, context);
@@ -155,16 +157,27 @@ pub fn relabel(facts: Facts, labels: Labels, context: &Context) -> Result<Plan<M
 /// Whether a machine that showed who it is still counts: it may have ended, or changed its key, a moment later.
 ///
 /// # Errors
-/// [`Refusal::UnknownMachine`], [`Refusal::Revoked`], [`Refusal::Reaped`].
+/// [`Refusal::UnknownMachine`], [`Refusal::Revoked`], [`Refusal::Superseded`], [`Refusal::Reaped`].
 pub fn still_counts(machine: Option<&Machine>, key: Option<KeyFingerprint>) -> Result<&Machine, Refusal> {
     let machine = machine.ok_or(Refusal::UnknownMachine)?;
     match &machine.state {
-        MachineState::Active(_) | MachineState::Suspended(_) if machine.key != key => Err(Refusal::Revoked),
         MachineState::Suspended(Suspended { cause: SuspendCause::Revoked(_), .. })
         | MachineState::Pending(_)
         | MachineState::Retired(_) => Err(over(&machine.state)),
+        // Its secret went with its first key.
+        MachineState::Active(_) | MachineState::Suspended(_) if machine.key != key && key.is_none() => {
+            Err(Refusal::Revoked)
+        }
+        MachineState::Active(_) | MachineState::Suspended(_) if machine.key != key => {
+            Err(Refusal::Superseded)
+        }
         MachineState::Active(_) | MachineState::Suspended(_) => Ok(machine),
     }
+}
+
+/// While a person is to look which of two is the machine, none of them moves its keys.
+pub(crate) fn at_liberty(machine: &Machine) -> Result<(), Refusal> {
+    if machine.keys_rest() { Err(Refusal::MachineSuspended) } else { Ok(()) }
 }
 
 /// What is said to a machine that ended a moment ago. Who is told that it was revoked ends itself: not where the end can be
@@ -220,6 +233,7 @@ pub fn resume(facts: Facts, reason: Option<ReasonText>, context: &Context) -> Re
             let state = machine.state.clone().resumed(context.now)?;
             // Whoever confirms it has let it in.
             let vouched = identity::lineage(machine.lineage.source, context);
+            let vouched = Lineage { grant: machine.lineage.grant, ..vouched };
             let lineage = if on_probation { vouched } else { machine.lineage };
             Ok(moved(
                 Machine { state, lineage, ..machine },
@@ -304,8 +318,8 @@ pub struct Revoked {
 
 /// Ends one credential, or all of a machine.
 ///
-/// A certificate takes its key with it: whoever holds the key could ask for the next one. A machine whose present key
-/// was revoked is paused until a person lets it in again under another key.
+/// A certificate takes its key with it, however that stands: whoever holds the key could ask for the next one. A machine
+/// whose present key was revoked is paused until a person lets it in again under another key, and all its keys end.
 ///
 /// # Errors
 /// [`Refusal::NotFound`], [`Refusal::WrongState`] for a machine that is pending or retired.
@@ -318,7 +332,8 @@ pub fn revoke(
     let Facts { machine, keys, credentials, grants, accounts, holds, .. } = facts;
     let machine = found(machine)?;
     let ending = selected(&machine, &credentials, only)?;
-    let key_ends = machine.key.is_some_and(|key| only.is_none() || ending.iter().any(|c| c.certifies(key)));
+    let is_certified = |key: KeyFingerprint| ending.iter().any(|credential| credential.certifies(key));
+    let key_ends = machine.key.is_some_and(|key| only.is_none() || is_certified(key));
     let ids: Vec<CredentialId> = ending.iter().map(|credential| credential.id).collect();
     let already =
         matches!(&machine.state, MachineState::Suspended(Suspended { cause: SuspendCause::Revoked(_), .. }));
@@ -331,10 +346,13 @@ pub fn revoke(
         false => machine.state.clone(),
     };
     let mut changes = end_all(&ending, EndReason::Revoked, context.now);
-    if key_ends {
-        changes.extend(revoke_keys(&keys));
-        changes.extend(refuse_holds(&holds, &keys, context));
-    }
+    // A key on its way or out of it goes with its certificates, and leaves the present one at work.
+    let keys: Vec<KeyRecord> = keys
+        .into_iter()
+        .filter(|record| key_ends || only.is_some() && is_certified(record.key.fingerprint()))
+        .collect();
+    changes.extend(revoke_keys(&keys));
+    changes.extend(refuse_holds(&holds, &keys, context));
     if paused {
         // An invite from before would bring it back without anybody's word.
         changes.extend(end_grants(&grants, context.now));

@@ -233,6 +233,8 @@ pub enum AgentChange {
 pub enum AccessChange {
     /// A new operator.
     CreateOperator(Operator),
+    /// The whole record as it is from now on; tenant, identifier and the time of its making stay.
+    UpdateOperator(Operator),
     /// A new token, session or login link.
     CreateToken(AccessToken),
     /// Another secret in the place of a token's. One that has ended gets none.

@@ -1,6 +1,7 @@
 //! People and scripts that use the management API, and what they show to prove it.
 
 use jiff::Timestamp;
+use unicode_normalization::UnicodeNormalization as _;
 
 use crate::text::{DisplayName, Team};
 use crate::{AccessTokenId, OperatorId, SecretHash, SecretId, TenantId};
@@ -18,6 +19,8 @@ pub struct Operator {
     pub role: OperatorRole,
     /// When it was made.
     pub created_at: Timestamp,
+    /// When it was disabled: since then it may do nothing.
+    pub disabled_at: Option<Timestamp>,
 }
 
 /// What an operator may do.
@@ -232,6 +235,24 @@ impl std::str::FromStr for OperatorRole {
     }
 }
 
+impl Operator {
+    /// Whether it may do anything.
+    pub fn is_enabled(&self) -> bool {
+        self.disabled_at.is_none()
+    }
+
+    /// The name as names are compared: two that people take for one fold to one.
+    pub fn folded(&self) -> String {
+        folded(self.name.as_str())
+    }
+}
+
+/// A name as names of operators are compared. Lowering may undo a normal form, so it is made again.
+pub fn folded(name: &str) -> String {
+    let lowered: String = name.nfkc().flat_map(char::to_lowercase).collect();
+    lowered.nfkc().collect()
+}
+
 impl AccessToken {
     /// Whether it still opens anything.
     pub fn is_live(&self, now: Timestamp) -> bool {
@@ -254,6 +275,18 @@ mod tests {
         let admin: Scopes = [Scope::Admin].into_iter().collect();
         assert!(Scope::ALL.into_iter().all(|scope| admin.allow(scope)));
         assert!(scopes.allow(Scope::Agents) && !scopes.allow(Scope::Read) && !scopes.allow(Scope::Admin));
+    }
+
+    #[test]
+    fn q_10_names_that_people_take_for_one_fold_to_one() {
+        for alike in [["Ada", "ADA"], ["ada", "\u{ff21}da"], ["Zo\u{eb}", "zoe\u{308}"], ["\u{fb01}n", "FIN"]]
+        {
+            assert_eq!(folded(alike[0]), folded(alike[1]), "{alike:?}");
+        }
+        assert_ne!(folded("ada"), folded("adam"));
+        for name in ["Ada", "\u{130}", "\u{1e9e}", "\u{3f4}", "\u{2126}"] {
+            assert_eq!(folded(&folded(name)), folded(name), "{name:?}");
+        }
     }
 
     #[test]

@@ -38,6 +38,14 @@ impl Deployment {
     pub fn incarnation(&self) -> IncarnationId {
         *self.incarnations.last().expect("a deployment is founded with an incarnation")
     }
+
+    /// When an operator last accepted a database that was put back, if that ever was.
+    pub fn accepted_at(&self) -> Option<Timestamp> {
+        match self.incarnations.as_slice() {
+            [.., _, present] => Some(present.drawn_at()),
+            [_] | [] => None,
+        }
+    }
 }
 
 /// An audit entry by its place and its name. Where several write at once, one that comes before it may appear after it.

@@ -3,12 +3,15 @@
 //! Invariant: an [`Engagement`] was checked as a whole. Its [document](Engagement::document) is the one text that is kept
 //! and signed: the fields in a fixed order, nothing that is empty.
 
+mod difference;
+
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::text::is_printable;
+pub use difference::Difference;
 
 /// An engagement that was checked.
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -8,6 +8,7 @@
 pub mod access;
 pub mod account;
 pub mod agent;
+mod alarm;
 pub mod audit;
 pub mod ca;
 pub mod cidr;
@@ -30,6 +31,7 @@ pub mod text;
 pub use access::{AccessKind, AccessToken, Operator, OperatorRole, Scope, Scopes, TokenScope};
 pub use account::{Account, Delivery, Mishap, MishapKind, Passphrase, Provenance, Wanted};
 pub use agent::{AgentRole, EngagementVersion, Nick, SoftwareAgent};
+pub use alarm::{Alarm, Evidence};
 pub use audit::{Actor, Entry, Object, Reason};
 pub use ca::{Ca, CaPhase};
 pub use cidr::{Cidr, CidrError, masked};

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    Actor, Attributes, GrantId, HardwareId, Hostname, KeyFingerprint, Labels, MachineId, MachineName,
+    Actor, Alarm, Attributes, GrantId, HardwareId, Hostname, KeyFingerprint, Labels, MachineId, MachineName,
     ReasonText, Refusal, Role, SiteId, TenantId,
 };
 
@@ -67,8 +67,12 @@ pub struct Machine {
     pub state: MachineState,
     /// When the record was made.
     pub created_at: Timestamp,
-    /// When it last enrolled: the start of its current generation.
+    /// When it last enrolled. A key that its own key vouched for changes nothing of it.
     pub enrolled_at: Option<Timestamp>,
+    /// Since when it has its present key, where that is not the one it enrolled with.
+    pub key_since: Option<Timestamp>,
+    /// What was told last of a copy of it. The next key does not wash that off.
+    pub alarm: Option<Alarm>,
     /// How it was let in, the last time that somebody other than itself vouched for it.
     pub lineage: Lineage,
 }
@@ -83,6 +87,8 @@ pub struct Lineage {
     pub source: Option<IpAddr>,
     /// Who approved it; `None` where its grant sufficed.
     pub approved_by: Option<Actor>,
+    /// The grant it came in by, where its own key vouched for the next one by another grant since.
+    pub grant: Option<GrantId>,
 }
 
 /// Where a machine stands in its life.
@@ -159,6 +165,23 @@ pub enum RetireCause {
     Left,
     /// It was not heard of for too long, not even after it had been paused for that.
     Silent,
+}
+
+impl Machine {
+    /// When its present key came into use.
+    pub fn keyed_at(&self) -> Option<Timestamp> {
+        self.key_since.or(self.enrolled_at)
+    }
+
+    /// Whether a pause keeps its keys as they are: somebody looks, or is to look, which of two is the machine.
+    pub fn keys_rest(&self) -> bool {
+        match &self.state {
+            MachineState::Suspended(Suspended { cause, .. }) => {
+                matches!(cause, SuspendCause::Operator(_) | SuspendCause::Quarantine)
+            }
+            MachineState::Pending(_) | MachineState::Active(_) | MachineState::Retired(_) => false,
+        }
+    }
 }
 
 impl MachineKind {

@@ -85,6 +85,9 @@ pub enum Refusal {
         /// The noun.
         what: &'static str,
     },
+    /// The change would leave nobody who may change who may do what.
+    #[error("it is the last admin")]
+    LastAdmin,
     /// In the other system there is an account of that name which Muster did not make.
     #[error("the account of that name is somebody else's")]
     AccountForeign,
@@ -170,6 +173,7 @@ impl Refusal {
             Self::ChoiceNeeded => "choice_needed",
             Self::ChoiceUnavailable { .. } => "choice_unavailable",
             Self::NameTaken { .. } => "name_taken",
+            Self::LastAdmin => "last_admin",
             Self::AccountForeign => "account_foreign",
             Self::KeyTaken => "key_taken",
             Self::NickBarred => "nick_barred",

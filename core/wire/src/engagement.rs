@@ -1,11 +1,12 @@
 //! Software agents and their engagements, and the payload that is signed of them.
 
 use jiff::Timestamp;
-use muster_model::engagement::Draft;
+use muster_model::engagement::{Difference as Of, Draft};
 use muster_model::text::{Skill, Team};
 use muster_model::{AgentRole, Engagement, EngagementVersion, Nick, SoftwareAgent};
 use serde::{Deserialize, Serialize};
 
+use crate::account::Account;
 use crate::{FieldErrors, Fields, go_json};
 
 /// A software agent with the engagement in force and both signatures of it.
@@ -40,6 +41,82 @@ pub struct EngagedAgent {
     pub signature: String,
 }
 
+/// A software agent in the registry.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ListedAgent {
+    /// The machine that it is.
+    pub machine: String,
+    /// Its nick.
+    pub nick: String,
+    /// `observer`, `worker`, `orchestrator` or `operator`.
+    pub role: String,
+    /// Its team.
+    pub team: Option<String>,
+    /// What it can do.
+    pub skills: Vec<String>,
+    /// How its machine stands: `pending`, `active`, `suspended` or `revoked`.
+    pub state: String,
+    /// Whether it was heard of lately.
+    pub online: bool,
+    /// When it was last heard of.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub last_seen: Option<Timestamp>,
+    /// The version of its engagement in force.
+    pub version: u32,
+    /// What it is to do.
+    #[schema(value_type = Object)]
+    pub engagement: Draft,
+    /// Its accounts in other systems.
+    pub accounts: Vec<Account>,
+}
+
+/// One version of an engagement, as it was written.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct WrittenEngagement {
+    /// Which one, from one on.
+    pub version: u32,
+    /// What it says.
+    #[schema(value_type = Object)]
+    pub engagement: Draft,
+    /// Who made it so.
+    pub author: String,
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+    /// What is different from the version before.
+    pub differences: Vec<Difference>,
+}
+
+/// Which version of an engagement.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub struct WrittenQuery {
+    /// Which one, from one on; the one in force where nothing is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<u32>,
+}
+
+/// What a change of an engagement would lead to.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct EngagementPreview {
+    /// The version that would be in force.
+    pub version: u32,
+    /// What would be different; nothing where it is so already.
+    pub differences: Vec<Difference>,
+}
+
+/// A part that is different. Of a list, what goes and what comes; of anything else, what it was and what it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Difference {
+    /// Where: `role`, `team`, `skills`, or below `engagement`: `engagement.channels`.
+    pub path: String,
+    /// What is there no more.
+    pub removed: Vec<String>,
+    /// What was not there before.
+    pub added: Vec<String>,
+}
+
 /// What a software agent is to be from now on.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -60,6 +137,32 @@ pub struct SetEngagement {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub engagement: Option<Draft>,
+}
+
+impl Difference {
+    /// Of an agent and what it is to do, from before to after.
+    pub fn between(before: (&SoftwareAgent, &Draft), after: (&SoftwareAgent, &Draft)) -> Vec<Self> {
+        let words = |agent: &SoftwareAgent| {
+            let skills = agent.skills.iter().map(ToString::to_string).collect();
+            let team = agent.team.iter().map(ToString::to_string).collect();
+            [("role", vec![agent.role.as_str().to_owned()]), ("team", team), ("skills", skills)]
+        };
+        let of_agent = words(before.0).into_iter().zip(words(after.0));
+        let of_agent = of_agent.filter_map(|((path, was), (_, is))| Of::of(path, was, is));
+        of_agent.map(Self::from).chain(Self::of_terms(before.1, after.1)).collect()
+    }
+
+    /// Of what it is to do alone.
+    pub fn of_terms(before: &Draft, after: &Draft) -> Vec<Self> {
+        let below = |one: Of| Self { path: format!("engagement.{}", one.path), ..one.into() };
+        after.differences(before).into_iter().map(below).collect()
+    }
+}
+
+impl From<Of> for Difference {
+    fn from(Of { path, removed, added }: Of) -> Self {
+        Self { path, removed, added }
+    }
 }
 
 /// [`SetEngagement`] as values of the model.

@@ -18,6 +18,7 @@ pub mod grant;
 pub mod hold;
 pub mod invite;
 pub mod machine;
+pub mod operator;
 pub mod problem;
 pub mod reaper;
 pub mod replica;

@@ -117,10 +117,14 @@ pub struct Rotation {
     pub next: Option<Timestamp>,
     /// Whether that has passed.
     pub overdue: bool,
-    /// When it showed last that two hold the present key.
+    /// When it was told last that the machine may have been copied. A next key does not end that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub forked_at: Option<Timestamp>,
+    /// What showed it: `earlier_boot`, `counter`, `conflict`, `base_skipped`, `recovery`, `superseded_key`, `many_boots` or
+    /// `boot_missing`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forked_by: Option<String>,
     /// When an operator asked for the next one, where it has not come yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]

@@ -1,8 +1,9 @@
 //! Rotating the machine's key: `POST /v1/machines/self/rotate`, and what a machine says of its own store beside its
 //! certificate.
 //!
-//! Two keys sign a rotation: the one that vouches signs the request (or carries the connection), the next one signs the
-//! CSR and a statement that names both, so that neither can be moved into another rotation.
+//! Two keys sign a rotation: the one that vouches signs the request, with a nonce, and the next one signs the CSR and a
+//! statement that names both, so that neither can be moved into another rotation. A certificate alone asks for none: what
+//! comes over its connection carries no order.
 
 use std::fmt;
 use std::str::FromStr;

@@ -34,11 +34,20 @@ pub enum Bug {
     AdoptsDead,
     /// After a restore, nothing is adopted.
     NeverAdopts,
+    /// After a restore, what is adopted takes the place of the key that the database knows, whatever the agent says of its
+    /// durable slot.
+    AdoptsDeaf,
+    /// After a restore, requests of before are heard.
+    HearsBefore,
+    /// Proposals are not ordered by their nonces.
+    Unordered,
+    /// They are when they are authenticated, and not where they are decided on.
+    OrderedOnce,
 }
 
 impl Bug {
     /// Every one.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 19] = [
         Self::EndsAtIssue,
         Self::DeafToBase,
         Self::TakesTwice,
@@ -54,5 +63,9 @@ impl Bug {
         Self::ConfirmsEnded,
         Self::AdoptsDead,
         Self::NeverAdopts,
+        Self::AdoptsDeaf,
+        Self::HearsBefore,
+        Self::Unordered,
+        Self::OrderedOnce,
     ];
 }

@@ -60,9 +60,9 @@ impl<T: Copy + Eq + Hash> Numbered<T> {
 }
 
 impl Known {
-    pub(super) fn new(bug: Option<Bug>) -> Self {
+    pub(super) fn new(bug: Option<Bug>, thiefs: Key) -> Self {
         let (databases, messages) = (Numbered::new(), Numbered::new());
-        Self { server: Server::new(bug), databases, messages, done: RwLock::default() }
+        Self { server: Server::new(bug, thiefs), databases, messages, done: RwLock::default() }
     }
 
     pub(super) fn has(&self, bug: Bug) -> bool {
@@ -121,7 +121,7 @@ impl Known {
             What::Adopted(key, machine, drawn) => {
                 let refused =
                     Done { db: written, said: Said::Refused, told: false, broken: Default::default() };
-                self.server.adopt(tables, (key, machine, drawn)).unwrap_or(refused)
+                self.server.adopt(tables, (key, machine, drawn), key).unwrap_or(refused)
             }
         };
         self.done.write().unwrap_or_else(PoisonError::into_inner).insert(question, done);
@@ -144,7 +144,8 @@ impl Db {
                 let rows = self.keys.iter().flatten().filter(|row| usize::from(row.machine) == machine);
                 rows.filter(|row| row.standing == standing).count()
             };
-            its(KeyStanding::Current) <= 1
+            let has_one = self.machines[machine].is_some_and(|row| row.key.is_some() && !row.is_revoked);
+            (usize::from(has_one)..=1).contains(&its(KeyStanding::Current))
                 && its(KeyStanding::Proposed) <= 1
                 && its(KeyStanding::Previous) <= 1
         })

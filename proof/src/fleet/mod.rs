@@ -24,7 +24,7 @@ use stateright::{Checker, HasDiscoveries, Model, Property};
 
 pub use bug::Bug;
 use known::Known;
-pub use prove::{SMALL, bounds_of, prove};
+pub use prove::{ALONE, SMALL, bounds_of, prove};
 use server::{Act, Said, Tables};
 use state::{Agent, Asks, Broken, Db, Decided, Door, Key, Message, Slot, State, Thief, Work};
 
@@ -44,8 +44,17 @@ pub struct Bounds {
     pub revokes: bool,
     /// Whether an older database may be put back, once.
     pub restore: bool,
+    /// Whether agents renew their certificates, once in each stretch.
+    pub renews: bool,
     /// Whether reading and writing of a transaction are two steps.
     pub split: bool,
+}
+
+impl Bounds {
+    /// The thief's own key: it comes after those of the agents.
+    fn thiefs(&self) -> Key {
+        self.keys.iter().sum()
+    }
 }
 
 /// What an exploration found.
@@ -66,7 +75,7 @@ const MOST: usize = 40_000_000;
 
 /// Explores everything within the bounds; with a mistake planted, as far as the first property that does not hold.
 pub fn explore(bounds: Bounds, bug: Option<Bug>) -> Explored {
-    let fleet = Fleet { bounds, known: Known::new(bug) };
+    let fleet = Fleet { bounds, known: Known::new(bug, bounds.thiefs()) };
     let checker = fleet.checker().target_state_count(MOST);
     // One thread goes through states in the order of their distance.
     let checker = match bug {
@@ -203,10 +212,6 @@ impl Fleet {
         self.bounds.keys[..at].iter().sum()
     }
 
-    fn thiefs(&self) -> Key {
-        self.bounds.keys.iter().sum()
-    }
-
     fn db(&self, state: &State) -> Db {
         self.known.db(state.db)
     }
@@ -259,7 +264,13 @@ impl Fleet {
                         ask(Asks::Collect { key });
                     }
                 }
-                Some((drawn, machine)) => ask(Asks::Use { key, machine, drawn, base: key }),
+                Some((drawn, machine)) => {
+                    ask(Asks::Use { key, machine, drawn, base: key });
+                    // A renewal and a rotation are never under way together.
+                    if self.bounds.renews && drawn < state.epoch && agent.next.is_none() {
+                        ask(Asks::Renew { key, machine, drawn });
+                    }
+                }
             }
             match (agent.next.filter(|next| next.key != key), agent.machine) {
                 (Some(Slot { key: next, drawn: Some(drawn) }), Some(machine)) => {
@@ -276,7 +287,7 @@ impl Fleet {
     }
 
     fn said_by_thief(&self, thief: Thief, ask: &mut impl FnMut(Asks)) {
-        let own = self.thiefs();
+        let own = self.bounds.thiefs();
         if thief.own.is_none() {
             [Door::Token, Door::Site].into_iter().for_each(|door| ask(Asks::Enroll { key: own, door }));
             ask(Asks::Collect { key: own });
@@ -349,6 +360,9 @@ impl Fleet {
                 Message::Admitted { key, drawn, machine }
             }
             (Said::Held, Asks::Enroll { key, .. }) => Message::Held { key },
+            (Said::Certified { drawn } | Said::Admitted { drawn, .. }, Asks::Renew { key, .. }) => {
+                Message::Renewed { key, drawn }
+            }
             (Said::Used, Asks::Use { key, .. }) => Message::Used { key },
             _ => return,
         };
@@ -371,9 +385,14 @@ impl Fleet {
         let db = Db { accepted, merged: self.db(state).merged, ..self.known.db(backup) };
         state.db = self.known.number(db);
         (state.is_restored, state.backup, state.replicas) = (true, None, [None; 2]);
-        let answers =
-            self.known.messages(state.under_way).filter(|message| !matches!(message, Message::Asks(_)));
-        state.under_way = answers.map(|message| self.known.bit(message)).fold(0, |all, bit| all | bit);
+        let is_kept = |message: &Message| match message {
+            // Whoever enrolls so late comes in as another machine: none that the properties ask about.
+            Message::Asks(Asks::Enroll { .. } | Asks::Collect { .. }) => false,
+            Message::Asks(_) => self.known.has(Bug::HearsBefore),
+            _ => true,
+        };
+        let kept = self.known.messages(state.under_way).filter(is_kept);
+        state.under_way = kept.map(|message| self.known.bit(message)).fold(0, |all, bit| all | bit);
     }
 
     fn arrives(&self, state: &mut State, message: Message) {
@@ -405,6 +424,11 @@ impl Fleet {
                     self.given(state, key, (drawn, machine));
                 }
             }
+            Message::Renewed { key, drawn } => {
+                let older =
+                    |agent: &&mut Agent| agent.durable.key == key && agent.durable.drawn < Some(drawn);
+                state.agents.iter_mut().filter(older).for_each(|agent| agent.durable.drawn = Some(drawn));
+            }
             Message::Used { key } => {
                 for agent in &mut state.agents {
                     if let Some(next) = agent.next.filter(|next| next.key == key && next.drawn.is_some()) {
@@ -417,7 +441,8 @@ impl Fleet {
 
     /// What the thief's own key was given.
     fn given(&self, state: &mut State, key: Key, certificate: (state::Epoch, Key)) {
-        if let Some(thief) = state.thief.as_mut().filter(|thief| key == self.thiefs() && thief.own.is_none())
+        if let Some(thief) =
+            state.thief.as_mut().filter(|thief| key == self.bounds.thiefs() && thief.own.is_none())
         {
             thief.own = Some(certificate);
         }

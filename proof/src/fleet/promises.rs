@@ -99,7 +99,7 @@ impl Fleet {
         let Some(machine) = state.agents[0].machine else { return true };
         let db = self.db(state);
         let at = |key: Key| db.keys[usize::from(key)].filter(|row| row.machine == machine);
-        let is_thiefs = at(self.thiefs()).is_some_and(|row| row.standing == KeyStanding::Current);
+        let is_thiefs = at(self.bounds.thiefs()).is_some_and(|row| row.standing == KeyStanding::Current);
         let works = |slot: Slot| {
             at(slot.key)
                 .is_some_and(|row| matches!(row.standing, KeyStanding::Current | KeyStanding::Proposed))
@@ -125,6 +125,6 @@ impl Fleet {
         let is_settled = standing(durable) == Some(KeyStanding::Current) && !has_previous;
         is_settled
             && copied.is_some_and(|copied| copied != durable)
-            && standing(self.thiefs()) == Some(KeyStanding::Proposed)
+            && standing(self.bounds.thiefs()) == Some(KeyStanding::Proposed)
     }
 }

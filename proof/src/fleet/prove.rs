@@ -8,26 +8,29 @@ use super::{Bounds, Bug, Explored, explore};
 use crate::line::Line;
 
 /// Nothing but two agents at one replica: what the others add to.
-const ALONE: Bounds = Bounds {
+pub const ALONE: Bounds = Bounds {
     keys: [2, 1],
     thief: false,
     replicas: 1,
     slot_lost: false,
     revokes: false,
     restore: false,
+    renews: false,
     split: false,
 };
 
 /// What is explored in a run of the tests: each part beside the ones that it has to do with.
-pub const SMALL: [(&str, Bounds); 4] = [
+pub const SMALL: [(&str, Bounds); 6] = [
+    ("one agent with four keys", Bounds { keys: [4, 0], slot_lost: true, ..ALONE }),
     ("two agents, two replicas", Bounds { replicas: 2, slot_lost: true, ..ALONE }),
     ("an older database", Bounds { keys: [2, 0], restore: true, ..ALONE }),
+    ("and a lost slot", Bounds { keys: [2, 0], slot_lost: true, restore: true, ..ALONE }),
     ("a thief", Bounds { keys: [2, 0], thief: true, ..ALONE }),
     ("the version check", Bounds { keys: [1, 1], replicas: 2, split: true, ..ALONE }),
 ];
 
 /// What is explored by hand.
-const FULL: [(&str, Bounds); 7] = [
+const FULL: [(&str, Bounds); 11] = [
     ("two agents, one rotates twice", Bounds { keys: [3, 1], replicas: 2, slot_lost: true, ..ALONE }),
     ("an operator who revokes", Bounds { replicas: 2, slot_lost: true, revokes: true, ..ALONE }),
     ("an older database, four keys", Bounds { keys: [4, 0], replicas: 2, restore: true, ..ALONE }),
@@ -36,15 +39,29 @@ const FULL: [(&str, Bounds); 7] = [
         Bounds { keys: [3, 0], replicas: 2, revokes: true, restore: true, ..ALONE },
     ),
     ("a thief beside one agent", Bounds { keys: [2, 0], thief: true, replicas: 2, slot_lost: true, ..ALONE }),
+    ("a thief beside one agent with three keys", Bounds { keys: [3, 0], thief: true, ..ALONE }),
     ("a thief beside two agents", Bounds { keys: [1, 1], thief: true, replicas: 2, ..ALONE }),
     ("an older database, two agents", Bounds { replicas: 2, restore: true, ..ALONE }),
+    (
+        "an older database and a lost slot",
+        Bounds { keys: [3, 0], replicas: 2, slot_lost: true, restore: true, ..ALONE },
+    ),
+    (
+        "the same with four keys",
+        Bounds { keys: [4, 0], replicas: 2, slot_lost: true, restore: true, ..ALONE },
+    ),
+    (
+        "and certificates that are renewed",
+        Bounds { keys: [3, 0], replicas: 2, slot_lost: true, restore: true, renews: true, ..ALONE },
+    ),
 ];
 
 /// Where a mistake is looked for: the smallest bounds that show it.
 pub fn bounds_of(bug: Bug) -> Bounds {
     match bug {
         Bug::EndsAtIssue | Bug::ForgetsPrevious => Bounds { slot_lost: true, ..ALONE },
-        Bug::DeafToBase | Bug::TakesTwice => Bounds { keys: [3, 0], slot_lost: true, ..ALONE },
+        Bug::TakesTwice => Bounds { keys: [2, 0], thief: true, ..ALONE },
+        Bug::DeafToBase => Bounds { keys: [3, 0], slot_lost: true, ..ALONE },
         Bug::KeepsBoth => Bounds { keys: [3, 0], slot_lost: true, ..ALONE },
         Bug::CommitsStale => Bounds { keys: [1, 1], thief: true, replicas: 2, split: true, ..ALONE },
         Bug::TokenUnbound => Bounds { keys: [1, 1], thief: true, ..ALONE },
@@ -54,6 +71,10 @@ pub fn bounds_of(bug: Bug) -> Bounds {
         Bug::AdoptsDead | Bug::NeverAdopts => {
             Bounds { keys: [3, 1], slot_lost: true, restore: true, ..ALONE }
         }
+        Bug::AdoptsDeaf => Bounds { keys: [3, 0], slot_lost: true, restore: true, ..ALONE },
+        Bug::HearsBefore => Bounds { keys: [3, 0], restore: true, ..ALONE },
+        Bug::Unordered => Bounds { keys: [3, 0], slot_lost: true, restore: true, ..ALONE },
+        Bug::OrderedOnce => Bounds { keys: [3, 0], replicas: 2, slot_lost: true, restore: true, ..ALONE },
     }
 }
 

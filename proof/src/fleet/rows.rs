@@ -237,8 +237,9 @@ impl Rows {
         rotate::Facts {
             machine: self.machine(db, machine),
             keys: known.filter(|record| record.standing.counts()).collect(),
-            proposed: None,
             credentials: self.open_credentials(db, machine),
+            deployment: Some(self.deployment(db)),
+            ..rotate::Facts::default()
         }
     }
 
@@ -300,7 +301,7 @@ impl Rows {
                 let row = &mut db.keys[usize::from(self.number(record.key.fingerprint()))];
                 let is_new = row.is_none();
                 let (machine, generation) = (self.machine_number(record.machine), record.generation as u8);
-                *row = Some(KeyRow { machine, generation, standing: record.standing });
+                *row = Some(KeyRow { machine, generation, standing: record.standing, signed: None });
                 return if is_new { Broken::default() } else { Broken::TWO_MACHINES };
             }
             KeyChange::Standing { key, standing } => {

@@ -1,11 +1,14 @@
 //! The server's side: the decisions of `muster-lifecycle`, as the use cases call them, over rows of this model.
 
+mod keys;
+
 use muster_lifecycle::credential;
 use muster_lifecycle::enroll::{self, Fresh, Outcome, Request};
+use muster_lifecycle::fork::{OnCopy, Watch};
 use muster_lifecycle::hold::{self, Choice, CollectFacts};
-use muster_lifecycle::rotate::{self, Facts, Forgotten, Proposal, Right, Shown};
+use muster_lifecycle::rotate;
 use muster_lifecycle::{Context, Plan, Terms, machine};
-use muster_model::{CredentialKind, CredentialState, EndReason, KeyStanding, Minted, Refusal};
+use muster_model::{AuditId, CredentialKind, CredentialState, EndReason, KeyStanding, Minted, Refusal};
 
 use super::bug::Bug;
 use super::rows::Rows;
@@ -54,15 +57,22 @@ pub(super) struct Tables {
     pub(super) epoch: Epoch,
 }
 
+/// Whatever is found is told, and nobody is paused.
+fn watch() -> Watch {
+    Watch { on_copy: OnCopy::Alarm, alarm: AuditId::from_bytes([9; 16]) }
+}
+
 pub(super) struct Server {
     rows: Rows,
     terms: Terms,
     bug: Option<Bug>,
+    /// The thief's own key.
+    thiefs: Key,
 }
 
 impl Server {
-    pub(super) fn new(bug: Option<Bug>) -> Self {
-        Self { rows: Rows::new(), terms: Terms::default(), bug }
+    pub(super) fn new(bug: Option<Bug>, thiefs: Key) -> Self {
+        Self { rows: Rows::new(), terms: Terms::default(), bug, thiefs }
     }
 
     pub(super) fn has(&self, bug: Bug) -> bool {
@@ -75,14 +85,15 @@ impl Server {
             (Asks::Enroll { key, door }, 0) => self.enroll(tables, key, door),
             (Asks::Collect { key }, 0) => self.collect(tables, key),
             (Asks::Enroll { key, .. } | Asks::Collect { key }, _) => self.confirm(tables, key),
-            (Asks::Propose { by, .. }, 0) => {
-                let done = self.used(tables, by, by);
-                let said = if done.said == Said::Refused { Said::Refused } else { Said::GoesOn };
-                // What may only ask for a rotation asks for one.
-                Done { said, told: done.told && done.said == Said::Refused, ..done }
-            }
+            (Asks::Propose { by, key }, 0) => self.signed(tables, by, key),
             (Asks::Propose { by, key }, 1) => self.propose(tables, by, key),
             (Asks::Propose { key, .. }, _) => self.confirm(tables, key),
+            (Asks::Renew { key, machine, drawn }, 0) => {
+                let done = self.shown(tables, (key, machine, drawn), key);
+                Done { said: if done.said == Said::Used { Said::GoesOn } else { done.said }, ..done }
+            }
+            (Asks::Renew { key, .. }, 1) => self.renew(tables, key),
+            (Asks::Renew { key, .. }, _) => self.confirm(tables, key),
             (Asks::Use { key, machine, drawn, base }, 0) => self.shown(tables, (key, machine, drawn), base),
             (Asks::Use { key, base, .. }, _) => match self.used(tables, key, base) {
                 // Its right is to ask for a rotation, and nothing else: it is told so, and so is an operator.
@@ -203,111 +214,6 @@ impl Server {
         }
     }
 
-    fn propose(&self, tables: Tables, by: Key, key: Key) -> Done {
-        let Tables { read, epoch, .. } = tables;
-        let Some(owner) = read.keys[usize::from(by)] else { return refused(tables.written, false) };
-        let mut facts = self.rows.facts(&read, owner.machine);
-        facts.proposed = self.rows.record(&read, key);
-        if self.has(Bug::TakesTwice) {
-            facts.proposed = facts.proposed.filter(|record| record.standing.counts());
-        }
-        let proposal = Proposal {
-            by: self.rows.print(by),
-            key: self.rows.key(key),
-            credential: self.rows.credential_id(key, epoch),
-        };
-        let Ok(plan) = rotate::propose(facts, &proposal, &self.rows.context(epoch), &self.terms) else {
-            return refused(tables.written, !owner.standing.counts());
-        };
-        let reason = plan.entries().first().map(|entry| entry.reason.0);
-        let said = match plan.outcome().1.state {
-            CredentialState::Issued(_) => Said::Certified { drawn: self.rows.drawn(plan.outcome().1.id).1 },
-            _ => Said::GoesOn,
-        };
-        let unused = read.keys.iter().position(|row| {
-            row.is_some_and(|row| row.machine == owner.machine && row.standing == KeyStanding::Proposed)
-        });
-        let mut done = self.written(tables, &plan, said);
-        done.told = matches!(reason, Some("conflict" | "recovery"));
-        let mut stand = |key: usize, standing| {
-            done.db.keys[key] = done.db.keys[key].map(|row| super::state::KeyRow { standing, ..row });
-        };
-        if let Some(unused) = unused.filter(|_| self.has(Bug::KeepsBoth)) {
-            stand(unused, KeyStanding::Proposed);
-        }
-        if self.has(Bug::EndsAtIssue) {
-            stand(usize::from(by), KeyStanding::Superseded);
-            stand(usize::from(key), KeyStanding::Current);
-        }
-        done
-    }
-
-    /// A certificate is shown. One that is in no row may be one that a restored database has forgotten.
-    fn shown(&self, tables: Tables, (key, machine, drawn): (Key, Key, Epoch), base: Key) -> Done {
-        let again = Asks::Use { key, machine, drawn, base };
-        let read = tables.read;
-        let row = read.certificates[usize::from(key)].filter(|row| row.drawn == drawn);
-        let owner = read.keys[usize::from(key)];
-        match (row, owner) {
-            (Some(row), _) if matches!(row.state, Standing::Ended(_)) => {
-                refused(tables.written, owner.is_none_or(|owner| !owner.standing.counts()))
-            }
-            (Some(_), _) => self.asked(tables, again, 1),
-            (None, _) => match self.adopt(tables, (key, machine, drawn)) {
-                Some(done) => done,
-                // A key that counts gets another certificate by its signature.
-                None if owner.is_some_and(|owner| owner.standing.counts()) => self.asked(tables, again, 1),
-                None => refused(tables.written, true),
-            },
-        }
-    }
-
-    /// What a forgotten certificate leads to, where it counts.
-    pub(super) fn adopt(&self, tables: Tables, (key, machine, drawn): (Key, Key, Epoch)) -> Option<Done> {
-        let read = tables.read;
-        if self.has(Bug::NeverAdopts) {
-            return None;
-        }
-        let mut facts = self.rows.facts(&read, machine);
-        facts.proposed = self.rows.record(&read, key).filter(|_| !self.has(Bug::AdoptsDead));
-        let template = self.rows.certificate(key, drawn);
-        let forgotten = Forgotten {
-            credential: template.id,
-            der: Vec::new(),
-            key: self.rows.key(key),
-            not_before: template.not_before,
-            not_after: template.not_after,
-        };
-        let deployment = self.rows.deployment(&read);
-        let plan =
-            rotate::adopt(facts, &forgotten, Some(&deployment), &self.rows.context(tables.epoch)).ok()?;
-        Some(self.written(tables, &plan, Said::GoesOn))
-    }
-
-    /// A key is shown and proved.
-    fn used(&self, tables: Tables, key: Key, base: Key) -> Done {
-        let read = tables.read;
-        let Some(owner) = read.keys[usize::from(key)] else { return refused(tables.written, true) };
-        let base = if self.has(Bug::DeafToBase) { key } else { base };
-        let shown = Shown { key: self.rows.print(key), base: Some(self.rows.print(base)) };
-        let facts: Facts = self.rows.facts(&read, owner.machine);
-        match rotate::used(facts, shown, &self.rows.context(tables.epoch)) {
-            Ok(plan) if plan.outcome().1 == Right::Rotation => {
-                Done { said: Said::GoesOn, ..refused(tables.written, false) }
-            }
-            Ok(plan) => {
-                let mut done = self.written(tables, &plan, Said::Used);
-                if self.has(Bug::ForgetsPrevious) && !plan.is_unchanged() {
-                    let its = done.db.keys.iter_mut().flatten().filter(|row| row.machine == owner.machine);
-                    its.filter(|row| row.standing == KeyStanding::Previous)
-                        .for_each(|row| row.standing = KeyStanding::Superseded);
-                }
-                done
-            }
-            Err(_) => refused(tables.written, true),
-        }
-    }
-
     /// An operator acts.
     pub(super) fn acted(&self, tables: Tables, act: Act) -> Done {
         let Tables { read, epoch, .. } = tables;
@@ -411,7 +317,7 @@ fn judged(before: &Db, asks: Asks, done: Done) -> Done {
     let served = match (asks, done.said) {
         (_, Said::Refused | Said::Held | Said::GoesOn) => None,
         (Asks::Propose { key, .. } | Asks::Enroll { key, .. } | Asks::Collect { key }, _) => Some(key),
-        (Asks::Use { key, .. }, _) => Some(key),
+        (Asks::Use { key, .. } | Asks::Renew { key, .. }, _) => Some(key),
     };
     if served.is_some_and(|key| !may_be_served(&done.db, key)) {
         broken = broken.and(Broken::DEAD_KEY_SERVED);
@@ -428,6 +334,11 @@ fn fallen(before: &Db, after: &Db) -> Broken {
         before.zip(*after).is_some_and(|(before, after)| after.generation < before.generation)
     });
     if fell { Broken::GENERATION_FELL } else { Broken::default() }
+}
+
+/// Whether it is told that a machine may have been copied.
+fn is_told<O>(plan: &Plan<O>) -> bool {
+    plan.entries().iter().any(|entry| entry.action == "machine.forked")
 }
 
 /// Whether what was just said to this key may be said to it.

@@ -47,6 +47,8 @@ pub(super) struct KeyRow {
     pub(super) machine: Key,
     pub(super) generation: u8,
     pub(super) standing: KeyStanding,
+    /// The key that was proposed by the last nonce that this one used.
+    pub(super) signed: Option<Key>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -99,9 +101,16 @@ pub(super) enum Asks {
     Collect {
         key: Key,
     },
+    /// Signed, with a nonce.
     Propose {
         by: Key,
         key: Key,
+    },
+    /// For another certificate, by the one that was drawn in this stretch.
+    Renew {
+        key: Key,
+        machine: Key,
+        drawn: Epoch,
     },
     /// By a certificate of this machine, drawn in this stretch.
     Use {
@@ -128,6 +137,11 @@ pub(super) enum Message {
     /// A certificate for the next key.
     Certified {
         by: Key,
+        key: Key,
+        drawn: Epoch,
+    },
+    /// Another certificate for the same key.
+    Renewed {
         key: Key,
         drawn: Epoch,
     },

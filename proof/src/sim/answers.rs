@@ -1,7 +1,7 @@
 //! Answers, held against what is written as they are given.
 
 use muster_issuer::MachineIdentity;
-use muster_model::{CredentialState, KeyStanding, MachineState, Minted, Secret, Uses};
+use muster_model::{CredentialState, KeyStanding, Machine, MachineState, Minted, Secret, Uses};
 use muster_store::AuditRecord;
 use muster_testkit::world::leaf;
 use muster_wire::enroll::{EnrollAnswer, IssuedCredential};
@@ -89,7 +89,8 @@ impl World {
         MachineIdentity::from_certificate(certificate, &self.trust_domain).ok()
     }
 
-    /// A base that has arrived at the present key ends the one before, unless the store was in the way, or is an older one.
+    /// A base that has arrived at the present key ends the one before, unless the store was in the way, or is an older one,
+    /// or the keys rest.
     fn check_settled(&mut self, request: u64, call: &Call) {
         let Some(identity) = self.identity_in(call) else { return };
         let in_the_way = {
@@ -100,6 +101,9 @@ impl World {
             return;
         }
         let moment = self.store.snapshot();
+        if moment.machine_by_id(identity.machine).is_some_and(Machine::keys_rest) {
+            return;
+        }
         let before = moment.keys().find(|(_, record)| {
             record.machine == identity.machine && record.standing == KeyStanding::Previous
         });

@@ -32,6 +32,7 @@ pub(super) fn anyway(app: &App<SeatStore>, certificate: &[u8]) -> Result<Caller,
         proof: Proof::Key(identity.key.fingerprint()),
         right: Right::Everything,
         slot: None,
+        nonce: None,
         expired: false,
         suspended: false,
     }))

@@ -278,7 +278,7 @@ async fn signed_by(
     origin: &Origin,
 ) -> Result<Caller, Error> {
     let signed = signed.get_or_init(|| device.signs_from(slot, &app.nonce().nonce, "POST", path, body));
-    app.plausible(&signed.header).await?;
+    app.plausible(&signed.header)?;
     app.by_signature(&signed.call(), origin).await
 }
 

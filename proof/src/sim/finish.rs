@@ -108,7 +108,9 @@ impl World {
         if machine.key != Some(key) && !self.is_rotating(host) {
             return Some(format!("is at work and {id} has another key"));
         }
-        if let Some(stuck) = self.is_stuck(host) {
+        if !machine.keys_rest()
+            && let Some(stuck) = self.is_stuck(host)
+        {
             return Some(stuck);
         }
         let paused = match &machine.state {

@@ -1,11 +1,38 @@
-//! `/v1/machines/{machine}/engagement` and `/v1/nicks`.
+//! `/v1/engagements`, `/v1/machines/{machine}/engagement` and `/v1/nicks`.
 
-use muster_wire::engagement::{EngagedAgent, EngagementQuery, FreeNick, FreedNick, SetEngagement};
+use muster_wire::engagement::{
+    EngagedAgent, EngagementPreview, EngagementQuery, FreeNick, FreedNick, ListedAgent, SetEngagement,
+    WrittenEngagement, WrittenQuery,
+};
+use muster_wire::{ListQuery, Page};
 
 use crate::path::path;
 use crate::{Client, ClientError};
 
 impl Client {
+    /// A page of software agents with their engagements and accounts.
+    pub async fn engagements(&self, query: &ListQuery) -> Result<Page<ListedAgent>, ClientError> {
+        self.list("/v1/engagements", query).await
+    }
+
+    /// One version of a machine's engagement.
+    pub async fn engagement_written(
+        &self,
+        machine: &str,
+        query: &WrittenQuery,
+    ) -> Result<WrittenEngagement, ClientError> {
+        self.list(&path(&["machines", machine, "engagement", "written"])?, query).await
+    }
+
+    /// What setting an engagement would change.
+    pub async fn preview_engagement(
+        &self,
+        machine: &str,
+        request: &SetEngagement,
+    ) -> Result<EngagementPreview, ClientError> {
+        self.post(&path(&["machines", machine, "engagement", "preview"])?, request).await
+    }
+
     /// The engagement of a machine, signed for an audience.
     pub async fn engagement(
         &self,

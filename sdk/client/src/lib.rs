@@ -16,6 +16,7 @@ mod error;
 mod grants;
 mod holds;
 mod machines;
+mod operators;
 mod page;
 mod path;
 mod reaper;

@@ -92,15 +92,34 @@ impl Client {
         self.read(self.request(Method::GET, path).query(query), MAX_ANSWER).await
     }
 
-    /// A write, under a fresh idempotency key. Where the connection breaks before the answer is complete, it is repeated
-    /// once under the same key: the server then gives the same answer and does nothing twice.
+    /// A new thing or an act. See [`write`](Self::write).
     pub(crate) async fn post<B: Serialize + Sync, T: DeserializeOwned>(
         &self,
         path: &str,
         body: &B,
     ) -> Result<T, ClientError> {
+        self.write(Method::POST, path, body).await
+    }
+
+    /// A change of what there is. See [`write`](Self::write).
+    pub(crate) async fn patch<B: Serialize + Sync, T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &B,
+    ) -> Result<T, ClientError> {
+        self.write(Method::PATCH, path, body).await
+    }
+
+    /// A write, under a fresh idempotency key. Where the connection breaks before the answer is complete, it is repeated
+    /// once under the same key: the server then gives the same answer and does nothing twice.
+    async fn write<B: Serialize + Sync, T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &B,
+    ) -> Result<T, ClientError> {
         let key = idempotency_key()?;
-        let request = || self.request(Method::POST, path).header("Idempotency-Key", &key).json(body);
+        let request = || self.request(method.clone(), path).header("Idempotency-Key", &key).json(body);
         match self.read(request(), MAX_ANSWER).await {
             Err(ClientError::Broken { source, .. }) => {
                 tracing::debug!(error = %source, "the connection broke; repeating under the same idempotency key");

@@ -4,8 +4,8 @@ use muster_lifecycle::repeat::{self, Mark};
 use muster_lifecycle::{Context, Plan, Remembered, access};
 use muster_model::text::DisplayName;
 use muster_model::{
-    AccessKind, AccessToken, AccessTokenId, Object, OperatorId, OperatorRole, Refusal, Secret, SecretHash,
-    SecretKind, SignedDuration,
+    AccessKind, AccessToken, AccessTokenId, Object, Operator, OperatorId, OperatorRole, Refusal, Secret,
+    SecretHash, SecretKind, SignedDuration,
 };
 use muster_store::{Decision, Lists, Reads, Store, StoreError, Unscoped};
 use muster_wire::access as wire;
@@ -39,33 +39,28 @@ impl<S: Store> App<S> {
             return Ok(wire::CreatedToken { token: views::token(&token, self.now()), secret });
         }
         let maker = origin.caller.operator()?;
+        let holder = self.acting(origin).await?;
         let mark = self.mark(origin, idempotency_key, &asked);
         let secret = self.secret(SecretKind::Api, mark.as_ref());
         let context = self.context(origin);
         let life = SignedDuration::from_secs(i64::from(fields.expires_in));
         let new = NewToken { kind: AccessKind::Api, name: fields.name, role: fields.role, life };
-        let token = self.new_token(new, maker.operator, &secret, &context);
+        let token = self.new_token(new, holder, &secret, &context);
         let maker = maker.role;
         let token = self.settle(origin, CreateToken { token, maker, mark, context }).await?;
         Ok(wire::CreatedToken { token: views::token(&token, self.now()), secret: secret.reveal() })
     }
 
-    /// Makes a one-time login link for an operator: an address whose fragment, which no server ever sees in a
-    /// request line, holds the secret.
+    /// Makes a one-time login link for whoever sits on the server's own host: an address whose fragment, which no server ever
+    /// sees in a request line, holds the secret.
     ///
     /// # Errors
     /// [`Error::Store`].
     pub async fn login_link(&self, operator: OperatorId) -> Result<String, Error> {
-        let origin = Origin { caller: self.local_admin(operator), source: None };
-        let context = self.context(&origin);
-        let secret = self.secret(SecretKind::Login, None);
-        let life = self.inner.settings.login_life;
-        let name = name("login link");
-        let new = NewToken { kind: AccessKind::Login, name, role: OperatorRole::Admin, life };
-        let token = self.new_token(new, operator, &secret, &context);
-        let decision = CreateToken { token, maker: OperatorRole::Admin, mark: None, context };
-        self.settle(&origin, decision).await?;
-        Ok(format!("{}/login#{}", self.inner.settings.url, secret.reveal()))
+        let local = Origin { caller: self.local_admin(operator), source: None };
+        let acting = self.acting(&local).await?;
+        let origin = Origin { caller: self.local_admin(acting), source: None };
+        self.link(acting, OperatorRole::Admin, &origin).await
     }
 
     /// Spends a login link on a session; the secret of the session goes into a cookie.
@@ -99,7 +94,7 @@ impl<S: Store> App<S> {
         Ok((secret.reveal(), life))
     }
 
-    fn new_token(
+    pub(crate) fn new_token(
         &self,
         new: NewToken,
         operator: OperatorId,
@@ -164,14 +159,14 @@ impl<S: Store> App<S> {
     }
 }
 
-struct NewToken {
-    kind: AccessKind,
-    name: DisplayName,
-    role: OperatorRole,
-    life: SignedDuration,
+pub(crate) struct NewToken {
+    pub(crate) kind: AccessKind,
+    pub(crate) name: DisplayName,
+    pub(crate) role: OperatorRole,
+    pub(crate) life: SignedDuration,
 }
 
-fn name(text: &str) -> DisplayName {
+pub(crate) fn name(text: &str) -> DisplayName {
     text.parse().expect("a short phrase is a valid name")
 }
 
@@ -184,7 +179,7 @@ pub(crate) struct CreateToken {
 
 impl Decision for CreateToken {
     const NAME: &'static str = "token.create";
-    type Facts = (Option<Remembered>, Option<AccessToken>);
+    type Facts = (Option<Remembered>, Option<AccessToken>, Option<Operator>);
     type Outcome = AccessToken;
 
     async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<Self::Facts, StoreError> {
@@ -194,12 +189,12 @@ impl Decision for CreateToken {
             Some(id) => reads.access_token(tenant, id).await?,
             None => None,
         };
-        Ok((remembered, earlier))
+        Ok((remembered, earlier, reads.operator(tenant, self.token.operator).await?))
     }
 
-    fn decide(&self, (remembered, earlier): Self::Facts) -> Result<Plan<AccessToken>, Refusal> {
+    fn decide(&self, (remembered, earlier, holder): Self::Facts) -> Result<Plan<AccessToken>, Refusal> {
         // Asked first also of a repetition: its answer holds the secret.
-        let plan = access::create_token(self.token.clone(), self.maker, &self.context)?;
+        let plan = access::create_token(self.token.clone(), holder.as_ref(), self.maker, &self.context)?;
         if repeat::earlier(self.mark.as_ref(), remembered.as_ref())?.is_some() {
             return earlier.map(Plan::unchanged).ok_or(Refusal::NotFound { what: "token" });
         }
@@ -216,16 +211,18 @@ struct Login {
 
 impl Decision for Login {
     const NAME: &'static str = "session.open";
-    type Facts = Option<AccessToken>;
+    type Facts = (Option<AccessToken>, Option<Operator>);
     type Outcome = AccessToken;
 
-    async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<Option<AccessToken>, StoreError> {
-        let link = reads.access_token(self.context.tenant, self.link).await?;
-        Ok(link.filter(|link| link.hash == self.presented))
+    async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<Self::Facts, StoreError> {
+        let tenant = self.context.tenant;
+        let holder = reads.operator(tenant, self.session.operator).await?;
+        let link = reads.access_token(tenant, self.link).await?;
+        Ok((link.filter(|link| link.hash == self.presented), holder))
     }
 
-    fn decide(&self, link: Option<AccessToken>) -> Result<Plan<AccessToken>, Refusal> {
-        access::login(link, self.session.clone(), &self.context)
+    fn decide(&self, (link, holder): Self::Facts) -> Result<Plan<AccessToken>, Refusal> {
+        access::login(link, holder.as_ref(), self.session.clone(), &self.context)
     }
 }
 

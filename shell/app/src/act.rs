@@ -11,6 +11,7 @@ use crate::App;
 use crate::caller::{Caller, Origin};
 use crate::effects;
 use crate::error::Error;
+use crate::fork;
 use crate::ports::draw;
 use crate::refusals::{count, refused_because};
 
@@ -81,6 +82,7 @@ impl<S: Store> App<S> {
             match &settled {
                 Ok(plan) => {
                     app.inner.watch.wrote(plan.entries());
+                    fork::follow(plan.entries());
                     effects::follow(&app.inner.registry, plan.changes());
                 }
                 // It may have been committed: every machine that holds a channel here is looked at anew.

@@ -51,13 +51,14 @@ impl<S: Store> App<S> {
         if let Some(team) = &wished.team {
             self.stands_apart(team, origin).await?;
         }
+        let operator = self.acting(origin).await?;
         let secret = self.secret(SecretKind::Api, mark.as_ref());
         let context = self.context(origin);
         let ConfinedToken { name, scopes, team, expires_in } = wished;
         let token = AccessToken {
             id: draw!(&*self.inner.ports),
             tenant: context.tenant,
-            operator: maker.operator,
+            operator,
             kind: AccessKind::Api,
             name,
             role: scopes.role(),

@@ -8,8 +8,8 @@ use muster_lifecycle::nonce::{self, UsedNonces};
 use muster_lifecycle::rotate::Right;
 use muster_lifecycle::{Context, MemoryChange, Plan};
 use muster_model::{
-    AccessKind, Credential, CredentialState, EndReason, KeyFingerprint, KeyRecord, KeyStanding, Machine,
-    MachineState, Object, PublicKey, Refusal, Secret, SecretKind, TenantId, Timestamp,
+    AccessKind, Credential, CredentialState, Deployment, EndReason, KeyFingerprint, KeyRecord, KeyStanding,
+    Machine, MachineState, Object, Operator, PublicKey, Refusal, Secret, SecretKind, TenantId, Timestamp,
 };
 use muster_store::{Decision, Reads, Store, StoreError, Unscoped};
 use muster_wire::rotate::Slot;
@@ -56,27 +56,26 @@ impl<S: Store> App<S> {
         };
         let mut key = reads.key(tenant, identity.key.fingerprint()).await?;
         let mut credential = reads.credential(tenant, identity.credential).await?;
+        drop(reads);
         // Whoever has the keys of a tainted authority signs what it likes. The key alone proves the machine: its holder gets
         // another certificate by a signature.
         if self.authority().is_doubtful(der) {
             let key = key.ok_or(Refusal::NotAuthenticated { cause: "key_unknown" })?;
-            key_counts(&machine, &key, self.now())?;
+            self.counts(&machine, &key).await?;
             return Err(Refusal::CredentialExpired.into());
         }
         if credential.is_none() {
-            drop(reads);
-            if let Err(error) = self.adopt(der, &identity).await {
+            if let Err(error) = self.adopt(der, &identity, slot.map(|slot| slot.base)).await {
                 return Err(unknown_credential(&machine, key.as_ref(), error, self.now()));
             }
-            reads = self.reader().await?;
+            let mut reads = self.reader().await?;
             key = reads.key(tenant, identity.key.fingerprint()).await?;
             credential = reads.credential(tenant, identity.credential).await?;
         }
         let key = key.ok_or(Refusal::NotAuthenticated { cause: "key_unknown" })?;
-        key_counts(&machine, &key, self.now())?;
+        self.counts(&machine, &key).await?;
         let credential = credential.ok_or(Refusal::NotAuthenticated { cause: "credential_unknown" })?;
         credential_counts(&credential, &machine)?;
-        drop(reads);
         let expired = self.now() >= credential.not_after;
         let right = self.right_of(&machine, &key, slot.map(|slot| slot.base)).await?;
         let machine = self.proved_itself(machine, right, expired).await?;
@@ -106,18 +105,14 @@ impl<S: Store> App<S> {
         }
     }
 
-    /// Whether a signature may hold at all, asked before anything that it covers is read: its nonce is fresh and ours,
-    /// and somebody here has its key.
+    /// Whether a signature may hold at all, asked before anything that it covers is read: its nonce is fresh and ours. Whose
+    /// key it names is asked afterwards: nobody learns by what is read of a request which keys are known.
     ///
     /// # Errors
-    /// [`Refusal::NonceNeeded`], [`Refusal::NotAuthenticated`].
-    pub async fn plausible(&self, header: &SignedHeader) -> Result<(), Error> {
-        let statement = &header.statement;
-        self.inner.nonces.place(&statement.nonce, self.now()).ok_or(Refusal::NonceNeeded)?;
-        match self.reader().await?.keys(statement.key).await?.is_empty() {
-            true => Err(Refusal::NotAuthenticated { cause: "key_unknown" }.into()),
-            false => Ok(()),
-        }
+    /// [`Refusal::NonceNeeded`].
+    pub fn plausible(&self, header: &SignedHeader) -> Result<(), Error> {
+        let place = self.inner.nonces.place(&header.statement.nonce, self.now());
+        place.map(drop).ok_or(Refusal::NonceNeeded.into())
     }
 
     /// The machine that signed a request. Its nonce is used up by this.
@@ -136,17 +131,19 @@ impl<S: Store> App<S> {
             drop(reads);
             return Err(self.unknown_machine().await);
         };
-        key_counts(&machine, record, self.now())?;
         let credentials = reads.open_credentials(*tenant, machine.id).await?;
         drop(reads);
+        self.counts(&machine, record).await?;
         self.use_nonce(*tenant, &machine, verified, origin).await?;
         let now = self.now();
-        let expired = !credentials.iter().any(|credential| credential.is_live(now));
+        // What another key of the machine has is for that one.
+        let is_live = |own: &Credential| own.certifies(fingerprint) && own.is_live(now);
+        let expired = !credentials.iter().any(is_live);
         let right = self.right_of(&machine, record, Some(base)).await?;
         let machine = self.proved_itself(machine, right, expired).await?;
         let caller = machine_caller(&machine, Proof::Key(fingerprint), expired);
         let slot = Some(Slot { base, boot, counter });
-        Ok(Caller::Machine(MachineCaller { right, slot, ..caller }))
+        Ok(Caller::Machine(MachineCaller { right, slot, nonce: Some(verified.nonce), ..caller }))
     }
 
     /// Whether a signature holds for this key, over a fresh nonce of ours.
@@ -200,17 +197,20 @@ impl<S: Store> App<S> {
 
     async fn operator_by(&self, secret: &Secret) -> Result<Caller, Error> {
         let presented = self.inner.pepper.hash(secret);
-        let token = self.reader().await?.access_by_secret(secret.id()).await?;
+        let mut reads = self.reader().await?;
+        let token = reads.access_by_secret(secret.id()).await?;
         let token = token.filter(|token| token.hash == presented && token.kind != AccessKind::Login);
         let token = token.ok_or(Refusal::NotAuthenticated { cause: "secret_wrong" })?;
         if !token.is_live(self.now()) {
             return Err(Refusal::NotAuthenticated { cause: "secret_ended" }.into());
         }
+        let operator = reads.operator(token.tenant, token.operator).await?.filter(Operator::is_enabled);
+        let operator = operator.ok_or(Refusal::NotAuthenticated { cause: "operator_disabled" })?;
         Ok(Caller::Operator(OperatorCaller {
             tenant: token.tenant,
             operator: token.operator,
             token: Some(token.id),
-            role: token.role,
+            role: token.role.min(operator.role),
             local: false,
             scope: token.scope,
         }))
@@ -244,6 +244,16 @@ impl<S: Store> App<S> {
             return Err(Refusal::Revoked.into());
         }
         Ok((credential, self.heard_again(machine).await?))
+    }
+
+    /// Whether a key that was proved counts. One whose place a newer one took is told of: it is the machine's of long ago,
+    /// or the machine is somebody else's by now. No reader is held meanwhile: telling takes one.
+    async fn counts(&self, machine: &Machine, key: &KeyRecord) -> Result<(), Refusal> {
+        let counts = key_counts(machine, key, self.now());
+        if counts == Err(Refusal::Superseded) {
+            self.superseded_shown(machine.tenant, machine.id, key.key.fingerprint()).await;
+        }
+        counts
     }
 
     /// A machine that showed its key is heard of, unless what it showed is good for the next one alone.
@@ -314,6 +324,7 @@ fn machine_caller(machine: &Machine, proof: Proof, expired: bool) -> MachineCall
         proof,
         right: Right::Everything,
         slot: None,
+        nonce: None,
         expired,
         suspended: matches!(machine.state, MachineState::Suspended(_)),
     }
@@ -329,7 +340,7 @@ struct UseNonce {
 
 impl Decision for UseNonce {
     const NAME: &'static str = "machine.signed_request";
-    type Facts = Option<UsedNonces>;
+    type Facts = (Option<UsedNonces>, Option<Deployment>);
     type Outcome = ();
 
     fn object(&self) -> Object {
@@ -337,11 +348,17 @@ impl Decision for UseNonce {
     }
 
     async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<Self::Facts, StoreError> {
-        reads.used_nonces(self.tenant, self.verified.key).await
+        let known = reads.used_nonces(self.tenant, self.verified.key).await?;
+        Ok((known, reads.deployment().await?))
     }
 
-    fn decide(&self, known: Self::Facts) -> Result<Plan<()>, Refusal> {
+    fn decide(&self, (known, deployment): Self::Facts) -> Result<Plan<()>, Refusal> {
         let Verified { key, nonce } = self.verified;
+        // A database that was put back has forgotten which were used before that.
+        let accepted_at = deployment.as_ref().and_then(Deployment::accepted_at);
+        if accepted_at.is_some_and(|at| nonce < Nonces::first_of(at)) {
+            return Err(Refusal::NonceNeeded);
+        }
         let used = match known {
             Some(known) => known.and(nonce, self.moment).ok_or(Refusal::NonceNeeded)?,
             None => UsedNonces::first(nonce),

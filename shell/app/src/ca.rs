@@ -243,7 +243,7 @@ impl<S: Store> App<S> {
     /// Whether a machine's key is from before a taint.
     pub(crate) fn must_rotate(&self, machine: &Machine) -> bool {
         let before = self.authority().ca().rotate_before;
-        before.is_some_and(|at| machine.enrolled_at.is_none_or(|enrolled| enrolled < at))
+        before.is_some_and(|at| machine.keyed_at().is_none_or(|since| since < at))
     }
 
     /// Tells some of the machines that are here to change the key that they had at a taint: a few at a time, for each costs

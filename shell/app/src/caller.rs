@@ -61,6 +61,8 @@ pub struct MachineCaller {
     pub right: Right,
     /// What it said of its own store and of this life of its agent, as far as it did.
     pub slot: Option<Slot>,
+    /// The place of the nonce that it used, where it signed this request.
+    pub nonce: Option<u64>,
     /// Whether its credential is past its life: then it may ask for the next one and nothing else.
     pub expired: bool,
     /// Whether it is paused.
@@ -339,6 +341,7 @@ mod tests {
             proof: Proof::Secret(CredentialId::new(1, [1; 10])),
             right: Right::Everything,
             slot: None,
+            nonce: None,
             expired,
             suspended,
         })

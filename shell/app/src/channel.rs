@@ -63,6 +63,7 @@ impl<S: Store> App<S> {
         match holder {
             Holder::Itself => {}
             Holder::Rotated => return Err(Refusal::RotationNeeded.into()),
+            Holder::Superseded => return Err(Refusal::Superseded.into()),
             // Nobody is told that it ended where that can be undone.
             Holder::Ended if machine.state.undone_until().is_some() => return Err(Refusal::Reaped.into()),
             Holder::Ended => return Err(Refusal::Revoked.into()),
@@ -164,6 +165,8 @@ pub(crate) enum Holder {
     Itself,
     /// The machine, by the key before its present one: it has another channel, or opens one in a moment.
     Rotated,
+    /// Somebody by a key whose place a newer one took: who has that one knows, and who has not asks, and is told.
+    Superseded,
     /// Not the machine any more.
     Ended,
 }
@@ -180,8 +183,11 @@ pub(crate) async fn holder<R: Reads>(
         Proof::Key(_) if counts => Ok(Holder::Itself),
         Proof::Key(key) => {
             let record = reads.key(machine.tenant, key).await?;
-            let is_rotated = record.is_some_and(|record| record.standing == KeyStanding::Previous);
-            Ok(if is_rotated { Holder::Rotated } else { Holder::Ended })
+            Ok(match record.map(|record| record.standing) {
+                Some(KeyStanding::Previous) => Holder::Rotated,
+                Some(KeyStanding::Superseded) => Holder::Superseded,
+                _ => Holder::Ended,
+            })
         }
         Proof::Secret(id) => {
             let credential = reads.credential(machine.tenant, id).await?;

@@ -35,7 +35,7 @@ pub(crate) fn follow(registry: &Registry, changes: &[Change]) {
 fn tell(registry: &Registry, machine: &Machine, changes: &[Change]) {
     let Some(proof) = registry.holder(machine.id) else { return };
     match holder(machine.id, proof, changes) {
-        Holder::Rotated => registry.close_holder(machine.id, proof),
+        Holder::Rotated | Holder::Superseded => registry.close_holder(machine.id, proof),
         Holder::Itself => registry.order_holder(machine.id, proof, order(machine, false)),
         Holder::Ended => registry.order_holder(machine.id, proof, order(machine, true)),
     }
@@ -44,12 +44,16 @@ fn tell(registry: &Registry, machine: &Machine, changes: &[Change]) {
 /// What these changes make of whoever holds a machine's channel.
 fn holder(machine: MachineId, proof: Proof, changes: &[Change]) -> Holder {
     let made = |change: &Change| match (change, proof) {
-        (Change::Key(KeyChange::SupersedeAll(its)), Proof::Key(_)) if *its == machine => Some(Holder::Ended),
+        // Whoever has the newer key knows; whoever is told that a key was revoked ends itself.
+        (Change::Key(KeyChange::SupersedeAll(its)), Proof::Key(_)) if *its == machine => {
+            Some(Holder::Superseded)
+        }
         (Change::Key(KeyChange::Standing { key, standing }), Proof::Key(shown)) if *key == shown => {
             match standing {
                 KeyStanding::Current | KeyStanding::Proposed => None,
                 KeyStanding::Previous => Some(Holder::Rotated),
-                KeyStanding::Superseded | KeyStanding::Revoked => Some(Holder::Ended),
+                KeyStanding::Superseded => Some(Holder::Superseded),
+                KeyStanding::Revoked => Some(Holder::Ended),
             }
         }
         (Change::Credential(CredentialChange::State { credential, state }), Proof::Secret(shown)) => {

@@ -87,8 +87,14 @@ pub async fn found<S: Store>(
     let deployment = store.settle(decision).await?.into_parts().0;
     // Another server may have been faster.
     ours(pepper, &deployment)?;
-    let admin =
-        Operator { id: draw!(ports), tenant, name: admin_name(), role: OperatorRole::Admin, created_at: now };
+    let admin = Operator {
+        id: draw!(ports),
+        tenant,
+        name: admin_name(),
+        role: OperatorRole::Admin,
+        created_at: now,
+        disabled_at: None,
+    };
     let admin = store.settle(FoundAdmin { admin, context: context(tenant) }).await?.outcome().id;
     Ok(Founded { tenant, admin, deployment: deployment.id })
 }
@@ -157,7 +163,9 @@ impl Decision for FoundAdmin {
 
     async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<Option<Operator>, StoreError> {
         let operators = reads.operators(self.context.tenant).await?;
-        Ok(operators.into_iter().find(|operator| operator.role == OperatorRole::Admin))
+        Ok(operators
+            .into_iter()
+            .find(|operator| operator.role == OperatorRole::Admin && operator.is_enabled()))
     }
 
     fn decide(&self, present: Option<Operator>) -> Result<Plan<Operator>, Refusal> {

@@ -37,6 +37,7 @@ mod mark;
 mod mint;
 mod mode;
 mod nonce;
+mod operator;
 mod order;
 mod ports;
 mod presence;
@@ -70,7 +71,7 @@ pub use found::{FoundError, Founded, found};
 pub use introspect::Introspected;
 pub use keyless::KeylessClaim;
 pub use mark::{Mark, MarkError};
-pub use mode::Mode;
+pub use mode::{Acceptance, Mode};
 /// What becomes of an order, as a connector tells it.
 pub use muster_lifecycle::account::Outcome as Delivered;
 /// Which machines have accounts in other systems without anybody ordering them.

@@ -65,10 +65,6 @@ impl<S: Store> App<S> {
         let credentials = reads.credentials(tenant, id, SHOWN).await?;
         let accounts = reads.accounts_of_machine(tenant, id).await?;
         let keys = reads.keys_of_machine(tenant, id).await?;
-        let boots = match row.machine.key {
-            Some(key) => reads.boots(tenant, key).await?,
-            None => None,
-        };
         drop(reads);
         let (now, key_life) = (self.now(), self.inner.settings.terms.key_life);
         let issued = credentials.iter().map(|credential| credential.not_before).max();
@@ -78,7 +74,7 @@ impl<S: Store> App<S> {
         Ok(wire::MachineDetail {
             silence,
             words: muster_wire::words(row.machine.key),
-            rotation: views::rotation(&row.machine, (&keys, boots.as_ref()), key_life, now),
+            rotation: views::rotation(&row.machine, &keys, key_life, now),
             machine: self.view(row),
             keys: keys.iter().map(views::key).collect(),
             credentials: credentials.iter().map(|credential| views::credential(credential, now)).collect(),

@@ -5,11 +5,12 @@
 //! would decide by may have been undone. A database that was put back to an older day is read and not written until an
 //! operator accepts that: it would let in what was revoked since, and disown what came in since.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use muster_lifecycle::{Context, Plan, deployment};
 use muster_model::{
-    Actor, AuditId, Deployment, Entry, EntryPlace, Gap, Object, Refusal, SignedDuration, TenantId, Timestamp,
+    Actor, AuditId, Deployment, Entry, EntryPlace, Gap, IncarnationId, Object, Refusal, SignedDuration,
+    TenantId, Timestamp,
 };
 use muster_store::{Decision, Reads, SettleError, Store, StoreError, Unscoped};
 
@@ -40,7 +41,13 @@ pub(crate) struct Watch {
     own: Mutex<Option<Own>>,
     /// Since when the authority of the database cannot be used here.
     unusable: Mutex<Option<Timestamp>>,
+    acceptance: Acceptance,
 }
+
+/// The incarnation that began when an older database was last accepted, as far as this server was there; for those who must
+/// know of what they began before it.
+#[derive(Debug, Clone, Default)]
+pub struct Acceptance(Arc<Mutex<Option<IncarnationId>>>);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Own {
@@ -118,15 +125,28 @@ fn missed(mark: Mark, found: &Found<'_>) -> Option<Lost> {
     (!is_same).then_some(Lost { mark, gap })
 }
 
+impl Acceptance {
+    /// The last one.
+    pub fn last(&self) -> Option<IncarnationId> {
+        *self.lock()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<IncarnationId>> {
+        // It is written at once.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Watch {
     pub(crate) fn lost(&self) -> Option<Lost> {
         self.lock().lost
     }
 
     /// The older database was accepted, and what this server wrote before is no measure any more.
-    pub(crate) fn accepted(&self) {
+    pub(crate) fn accepted(&self, incarnation: IncarnationId) {
         self.lock().lost = None;
         *self.own() = None;
+        *self.acceptance.lock() = Some(incarnation);
     }
 
     /// This server wrote something, and the store said that it is there for good.
@@ -183,6 +203,11 @@ impl<S: Store> App<S> {
         self.inner.watch.mode(self.now())
     }
 
+    /// When an older database is accepted here: what was asked before that is answered no more.
+    pub fn acceptance(&self) -> &Acceptance {
+        &self.inner.watch.acceptance
+    }
+
     /// Looks at the store, with what was seen of it before, and returns what to remember. Called every few seconds,
     /// and once before anybody is answered: a server that starts on an older database must not answer from it.
     ///
@@ -213,7 +238,7 @@ impl<S: Store> App<S> {
         };
         let before = self.inner.watch.mode(now);
         if lost.is_none() && seen.is_some_and(|seen| seen.incarnation != mark.incarnation) {
-            self.inner.watch.accepted();
+            self.inner.watch.accepted(mark.incarnation);
         }
         self.inner.watch.looked(now, mark, lost);
         tell(before, lost);
@@ -325,7 +350,7 @@ fn unfounded() -> StoreError {
 
 #[cfg(test)]
 mod tests {
-    use muster_model::{DeploymentId, IncarnationId};
+    use muster_model::DeploymentId;
 
     use super::*;
 

@@ -26,8 +26,7 @@ impl Nonces {
 
     /// A nonce given out at this time. The random number tells apart those of one millisecond.
     pub fn issue(&self, now: Timestamp, random: u32) -> String {
-        let millis = u64::try_from(now.as_millisecond()).unwrap_or(0);
-        let place = millis << RANDOM_BITS | u64::from(random) & ((1 << RANDOM_BITS) - 1);
+        let place = Self::first_of(now) | u64::from(random) & ((1 << RANDOM_BITS) - 1);
         let mut bytes = place.to_be_bytes().to_vec();
         bytes.extend_from_slice(&self.mac(place)[..MAC]);
         BASE64URL_NOPAD.encode(&bytes)
@@ -43,6 +42,11 @@ impl Nonces {
         // A replica whose clock is ahead may have given it out.
         let is_fresh = age <= LIFE && age >= -LIFE;
         (bool::from(mac.ct_eq(&self.mac(place)[..MAC])) && is_fresh).then_some(place)
+    }
+
+    /// No nonce that was given out before this time has this place or a later one.
+    pub fn first_of(time: Timestamp) -> u64 {
+        u64::try_from(time.as_millisecond()).unwrap_or(0) << RANDOM_BITS
     }
 
     /// A moment, by a clock that says this.

@@ -318,6 +318,7 @@ mod tests {
             proof: Proof::Secret(CredentialId::new(1, [n; 10])),
             right: crate::Right::Everything,
             slot: None,
+            nonce: None,
             expired: false,
             suspended: false,
         }

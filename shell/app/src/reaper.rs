@@ -30,7 +30,11 @@ const PAGE: u32 = 500;
 
 /// How this server watches.
 #[derive(Debug, Default)]
-pub(crate) struct Reaper(Mutex<Option<Own>>);
+pub(crate) struct Reaper {
+    own: Mutex<Option<Own>>,
+    /// Whose turn it is to be told who is due: where many ask, the fleet is walked by one of them at a time.
+    asks: tokio::sync::Mutex<()>,
+}
 
 /// The watch of this server, without a break.
 #[derive(Debug, Clone, Copy)]
@@ -102,7 +106,7 @@ impl Reaper {
 
     fn lock(&self) -> MutexGuard<'_, Option<Own>> {
         // It is written at once.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.own.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -216,7 +216,7 @@ async fn told<R: Reads>(
     Ok(match (holder(reads, &machine, proof, now).await?, order) {
         (Holder::Itself, Some(order)) => Word::Order(effects::ordered(order)),
         (Holder::Itself, None) => Word::Order(effects::order(&machine, false)),
-        (Holder::Rotated, _) => Word::Close,
+        (Holder::Rotated | Holder::Superseded, _) => Word::Close,
         (Holder::Ended, _) => Word::Order(effects::order(&machine, true)),
     })
 }

@@ -34,7 +34,7 @@ impl<S: Store> App<S> {
         };
         // The one write that a database put back to an older day takes.
         let accepted = self.settle_anyway(origin, decision).await?;
-        self.inner.watch.accepted();
+        self.inner.watch.accepted(accepted.incarnation);
         Ok(wire::RestoreAccepted {
             incarnation: accepted.incarnation.to_string(),
             seen: accepted.seen,

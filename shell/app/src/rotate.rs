@@ -4,14 +4,14 @@
 
 use data_encoding::HEXLOWER;
 use muster_issuer::{MachineIdentity, csr, verify_signature};
-use muster_lifecycle::fork::{self, OnCopy};
+use muster_lifecycle::fork::Watch;
 use muster_lifecycle::rotate::{self, Facts, Forgotten, Proposal, Right, Shown};
 use muster_lifecycle::{Context, Plan, Terms};
 use muster_model::{
-    Account, Actor, Credential, Deployment, KeyFingerprint, KeyRecord, KeyStanding, Machine, MachineId,
-    Object, Refusal, TenantId,
+    Actor, Credential, Deployment, KeyFingerprint, KeyRecord, KeyStanding, Machine, MachineId, Object,
+    Refusal, TenantId,
 };
-use muster_store::{Decision, Reads, Store, StoreError, Unscoped};
+use muster_store::{Decision, Lists, Reads, Store, StoreError, Unscoped};
 use muster_wire::enroll::Renewed;
 use muster_wire::rotate::{RotateFields, RotateRequest, statement};
 
@@ -20,13 +20,16 @@ use crate::caller::{Caller, MachineCaller, Origin};
 use crate::error::Error;
 use crate::ports::draw;
 
+/// Credentials of a machine that are looked at to tell how often it changes its key.
+const LATELY: u32 = 50;
+
 impl<S: Store> App<S> {
-    /// A certificate for the machine's next key. Safe to repeat.
+    /// A certificate for the machine's next key. Safe to repeat, each time with a nonce of its own.
     ///
     /// # Errors
     /// [`Error::Malformed`] for what is not a rotation of this machine's; the refusals of [`rotate::propose`];
     /// [`Refusal::WrongState`] for a machine without a key, [`Refusal::IdentityMismatch`] for one that does not vouch by the
-    /// key in its durable slot.
+    /// key in its durable slot, [`Refusal::NonceNeeded`] for a request that is not signed.
     pub async fn rotate(
         &self,
         request: RotateRequest,
@@ -43,15 +46,19 @@ impl<S: Store> App<S> {
         if !verify_signature(&key, &stated, &fields.signature) {
             return Err(Error::field("signature", "is not by the key of the CSR over this rotation"));
         }
+        // A certificate carries no order: what it vouches for may have been asked long ago.
+        let nonce = caller.nonce.ok_or(Refusal::NonceNeeded)?;
         self.hear(caller, false).await;
-        let proposal = Proposal { by, key: key.clone(), credential: draw!(&*self.inner.ports) };
+        let proposal = Proposal { by, key: key.clone(), nonce, credential: draw!(&*self.inner.ports) };
         let decision = Propose {
             machine: caller.machine,
             proposal,
             rotation: fields.rotation,
             context: self.context(origin),
             terms: self.terms(),
-            on_copy: self.inner.settings.on_copy,
+            watch: self.watch(),
+            // Read beforehand: one more that comes in at the same moment does no harm.
+            lately: self.reader().await?.credentials(caller.tenant, caller.machine, LATELY).await?,
         };
         let (machine, credential) = self.settle(origin, decision).await?;
         let minted = self.mint(&machine, credential, Some(key), origin).await;
@@ -86,7 +93,9 @@ impl<S: Store> App<S> {
             }
             KeyStanding::Proposed => self.use_key(machine, shown).await,
             KeyStanding::Previous => Ok(Right::Rotation),
-            KeyStanding::Current | KeyStanding::Superseded | KeyStanding::Revoked => Ok(Right::Everything),
+            KeyStanding::Current => Ok(Right::Everything),
+            KeyStanding::Superseded => Err(Refusal::Superseded.into()),
+            KeyStanding::Revoked => Err(Refusal::Revoked.into()),
         }
     }
 
@@ -94,11 +103,17 @@ impl<S: Store> App<S> {
     ///
     /// # Errors
     /// The refusals of [`rotate::adopt`]; [`Error::Restored`] until an operator has accepted the older database.
-    pub(crate) async fn adopt(&self, der: &[u8], identity: &MachineIdentity) -> Result<(), Error> {
+    pub(crate) async fn adopt(
+        &self,
+        der: &[u8],
+        identity: &MachineIdentity,
+        base: Option<KeyFingerprint>,
+    ) -> Result<(), Error> {
         let forgotten = Forgotten {
             credential: identity.credential,
             der: der.to_vec(),
             key: identity.key.clone(),
+            base,
             not_before: identity.not_before,
             not_after: identity.not_after,
         };
@@ -120,7 +135,8 @@ impl<S: Store> App<S> {
 
     async fn use_key(&self, machine: &Machine, shown: Shown) -> Result<Right, Error> {
         let (origin, context) = self.by_itself(machine.tenant, machine.id);
-        let (_, right) = self.settle(&origin, UseKey { machine: machine.id, shown, context }).await?;
+        let (_, right) =
+            self.settle(&origin, UseKey { machine: machine.id, shown, watch: self.watch(), context }).await?;
         Ok(right)
     }
 
@@ -147,10 +163,27 @@ async fn facts<R: Reads + Unscoped>(
     };
     Ok(Facts {
         proposed,
+        used: None,
         machine: reads.machine(tenant, machine).await?,
         keys: reads.keys_of_machine(tenant, machine).await?,
         credentials: reads.open_credentials(tenant, machine).await?,
+        ..Facts::default()
     })
+}
+
+/// The same, with what a copy of the machine shows by.
+async fn with_signs<R: Reads + Unscoped>(
+    facts: Facts,
+    reads: &mut R,
+    tenant: TenantId,
+) -> Result<Facts, StoreError> {
+    let Some(machine) = &facts.machine else { return Ok(facts) };
+    let accounts = reads.accounts_of_machine(tenant, machine.id).await?;
+    let boots = match machine.key {
+        Some(key) => reads.boots(tenant, key).await?,
+        None => None,
+    };
+    Ok(Facts { accounts, boots, ..facts })
 }
 
 /// What is said of a next key whose place another one took before it was certified. Whoever vouched would believe it of its
@@ -168,40 +201,37 @@ struct Propose {
     rotation: [u8; 16],
     context: Context,
     terms: Terms,
-    on_copy: OnCopy,
+    watch: Watch,
+    lately: Vec<Credential>,
 }
 
 impl Decision for Propose {
     const NAME: &'static str = "key.propose";
-    type Facts = (Facts, Vec<Account>);
+    type Facts = Facts;
     type Outcome = (Machine, Credential);
 
     fn object(&self) -> Object {
         Object::Machine(self.machine)
     }
 
-    async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<Self::Facts, StoreError> {
-        let (tenant, key) = (self.context.tenant, self.proposal.key.fingerprint());
-        let facts = facts(reads, tenant, self.machine, Some(key)).await?;
-        Ok((facts, reads.accounts_of_machine(tenant, self.machine).await?))
+    async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<Facts, StoreError> {
+        let tenant = self.context.tenant;
+        let used = reads.used_nonces(tenant, self.proposal.by).await?;
+        let facts = facts(reads, tenant, self.machine, Some(self.proposal.key.fingerprint())).await?;
+        let facts = with_signs(facts, reads, tenant).await?;
+        Ok(Facts { used, lately: self.lately.clone(), deployment: reads.deployment().await?, ..facts })
     }
 
-    fn decide(&self, (facts, accounts): Self::Facts) -> Result<Plan<Self::Outcome>, Refusal> {
-        let plan = rotate::propose(facts, &self.proposal, &self.context, &self.terms)?;
-        let plan = plan.saying("rotation", HEXLOWER.encode(&self.rotation));
-        match rotate::is_conflict(&plan) {
-            true => {
-                let machine = plan.outcome().0.clone();
-                Ok(fork::suspected(plan, machine, &accounts, self.on_copy, &self.context))
-            }
-            false => Ok(plan),
-        }
+    fn decide(&self, facts: Facts) -> Result<Plan<Self::Outcome>, Refusal> {
+        let plan = rotate::propose(facts, &self.proposal, &self.context, &self.terms, &self.watch)?;
+        Ok(plan.saying("rotation", HEXLOWER.encode(&self.rotation)))
     }
 }
 
 struct UseKey {
     machine: MachineId,
     shown: Shown,
+    watch: Watch,
     context: Context,
 }
 
@@ -215,11 +245,14 @@ impl Decision for UseKey {
     }
 
     async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<Facts, StoreError> {
-        facts(reads, self.context.tenant, self.machine, None).await
+        let tenant = self.context.tenant;
+        let facts = facts(reads, tenant, self.machine, None).await?;
+        let facts = with_signs(facts, reads, tenant).await?;
+        Ok(Facts { deployment: reads.deployment().await?, ..facts })
     }
 
     fn decide(&self, facts: Facts) -> Result<Plan<Self::Outcome>, Refusal> {
-        rotate::used(facts, self.shown, &self.context)
+        rotate::used(facts, self.shown, &self.watch, &self.context)
     }
 }
 

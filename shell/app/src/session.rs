@@ -198,6 +198,7 @@ impl<S: Store> App<S> {
         }
         Ok(Caller::Machine(crate::MachineCaller {
             right: muster_lifecycle::rotate::Right::Everything,
+            nonce: None,
             slot: None,
             tenant: machine.tenant,
             machine: machine.id,

@@ -1,6 +1,5 @@
 //! Writing what was read in the shapes of the wire. States that depend on the clock are computed here, never stored.
 
-use muster_lifecycle::fork::Boots;
 use muster_model::{
     AccessToken, Credential, CredentialKind, CredentialState, Grant, GrantKind, GrantState, KeyRecord,
     KeyStanding, Machine, MachineState, SignedDuration, Site, Timestamp, Uses,
@@ -73,16 +72,17 @@ pub(crate) fn key(record: &KeyRecord) -> machine::MachineKey {
 
 pub(crate) fn rotation(
     machine: &Machine,
-    (keys, boots): (&[KeyRecord], Option<&Boots>),
+    keys: &[KeyRecord],
     key_life: SignedDuration,
     now: Timestamp,
 ) -> Option<machine::Rotation> {
     let key = keys.iter().find(|record| record.standing == KeyStanding::Current)?;
-    let last = machine.enrolled_at;
+    let last = machine.keyed_at();
     let next = last.and_then(|last| last.checked_add(key_life).ok());
     let overdue = next.is_some_and(|next| now > next);
-    let forked_at = boots.and_then(|boots| boots.alarmed_at);
-    Some(machine::Rotation { last, next, overdue, forked_at, ordered_at: key.ordered_at })
+    let forked_at = machine.alarm.map(|alarm| alarm.at);
+    let forked_by = machine.alarm.map(|alarm| alarm.evidence.as_str().to_owned());
+    Some(machine::Rotation { last, next, overdue, forked_at, forked_by, ordered_at: key.ordered_at })
 }
 
 pub(crate) fn credential(credential: &Credential, now: Timestamp) -> machine::Credential {

@@ -4,9 +4,9 @@
   const csrf = document.querySelector('meta[name="csrf"]').content;
   const shows = (element, text) => { element.textContent = text; element.hidden = !text; };
 
-  const send = async (path, body) => {
+  const send = async (path, body, method = "POST") => {
     const answer = await fetch(path, {
-      method: "POST",
+      method,
       headers: {
         "muster-csrf": csrf,
         ...(body && { "content-type": "application/json", "idempotency-key": crypto.randomUUID() }),
@@ -65,8 +65,25 @@
 
   const acted = () => document.body.dispatchEvent(new CustomEvent("acted"));
 
+  const element = (name, text) => Object.assign(document.createElement(name), { textContent: text });
+
+  // What was found in other systems: it is on no page.
+  const drift = (form, told) => {
+    const found = told.drifted.map((one) => element("li", `${one.account.name}: ${one.found.replaceAll("_", " ")}${one.mended ? ", being brought back" : ""}`));
+    const list = document.createElement("ul");
+    list.append(...found);
+    const more = told.next ? " There are more than one look takes: the command goes through all of them." : "";
+    const said = element("p", `${told.looked_at} looked at, ${found.length} not as wanted.${more}`);
+    const done = Object.assign(element("button", "Done"), { type: "button", className: "main" });
+    done.dataset.reloads = "";
+    const answers = Object.assign(document.createElement("div"), { className: "answers" });
+    answers.append(done);
+    form.replaceChildren(element("h2", "What was found"), said, list, answers);
+  };
+
   // What is given this once stays until the dialog is closed.
   const give = async (form, name, told) => {
+    if (name === "drifted") return drift(form, told);
     const given = document.getElementById("given").content.cloneNode(true);
     const invite = name === "invite";
     given.querySelector("[data-secret]").textContent = told[name];
@@ -107,7 +124,7 @@
     button.setAttribute("aria-busy", "true");
     shows(problem, "");
     try {
-      const told = await send(form.dataset.path, bodyOf(form));
+      const told = await send(form.dataset.path, bodyOf(form), form.dataset.method);
       muster.say(`${button.textContent}: done.`);
       if (form.dataset.gives) {
         await give(form, form.dataset.gives, told);

@@ -14,7 +14,9 @@ pub struct Act {
     pub label: &'static str,
     /// What happens, in a sentence or two.
     pub effect: &'static str,
-    /// The path that it is sent to, by POST.
+    /// How it is sent: `POST`, or `PATCH` for a change of what there is.
+    pub method: &'static str,
+    /// The path that it is sent to.
     pub path: String,
     /// What is asked for.
     pub fields: Vec<Field>,
@@ -26,7 +28,7 @@ pub struct Act {
     pub gives: Gives,
 }
 
-/// What an answer gives, and nobody is given again.
+/// What an answer gives that is on no page afterwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Gives {
     /// Nothing that is not on the page afterwards.
@@ -35,6 +37,8 @@ pub enum Gives {
     Secret(&'static str),
     /// An invite. The page waits for whoever comes by it.
     Invite,
+    /// What is not as it is wanted in other systems.
+    Drift,
 }
 
 /// Something that an act says beside its path.
@@ -88,6 +92,7 @@ impl Gives {
             Self::Nothing => "",
             Self::Secret(name) => name,
             Self::Invite => "invite",
+            Self::Drift => "drifted",
         }
     }
 }
@@ -128,7 +133,7 @@ impl Act {
         } else {
             format!(" \\\n  -H 'content-type: application/json' -d '{}'", quoted(&Value::Object(body)))
         };
-        format!("curl --cacert ca.pem -H @token.header -X POST \\\n  {url}{}{data}", self.path)
+        format!("curl --cacert ca.pem -H @token.header -X {} \\\n  {url}{}{data}", self.method, self.path)
     }
 
     /// What is in the body whatever is filled in.
@@ -166,6 +171,7 @@ mod tests {
             path: "/v1/holds/hld_1/approve".to_owned(),
             fields: vec![Field::given("as", "it's same")],
             command: "hold approve hld_1 --as-same".to_owned(),
+            method: "POST",
             ends: false,
             gives: Gives::Nothing,
         }

@@ -33,6 +33,7 @@ pub const ASSETS: &[Asset] = assets! {
     "act.js": JS,
     "bulk.js": JS,
     "console.css": CSS,
+    "engage.js": JS,
     "htmx.min.js": JS,
     "hx-sse.min.js": JS,
     "icon.svg": SVG,

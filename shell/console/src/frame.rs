@@ -14,6 +14,8 @@ pub enum Place {
     Machines,
     /// How machines come in.
     Doors,
+    /// Software agents and what they are to do.
+    Registry,
     /// What was done.
     Audit,
     /// The deployment itself.
@@ -24,7 +26,8 @@ pub enum Place {
 
 impl Place {
     /// Everything that the navigation leads to.
-    pub const ALL: [Self; 5] = [Self::Desk, Self::Machines, Self::Doors, Self::Audit, Self::Settings];
+    pub const ALL: [Self; 6] =
+        [Self::Desk, Self::Machines, Self::Doors, Self::Registry, Self::Audit, Self::Settings];
 
     /// As people call it, where it is, and the key that leads there after `g`.
     fn told(self) -> (&'static str, &'static str, &'static str) {
@@ -32,6 +35,7 @@ impl Place {
             Self::Desk => ("Desk", "/", "d"),
             Self::Machines => ("Machines", "/machines", "m"),
             Self::Doors => ("Doors", "/doors", "o"),
+            Self::Registry => ("Registry", "/registry", "r"),
             Self::Audit => ("Audit", "/audit", "a"),
             Self::Settings => ("Settings", "/settings", "s"),
             Self::Nowhere => ("Muster", "/", ""),

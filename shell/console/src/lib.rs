@@ -14,6 +14,9 @@ mod qr;
 mod time;
 
 pub use frame::{Frame, Place, Who};
-pub use pages::{Audit, Deployment, Desk, Doors, Failure, Login, MachinePage, Machines, Settings};
+pub use pages::{
+    Access, AgentPage, Audit, Deployment, Desk, Doors, Failure, Login, MachinePage, Machines, Registry,
+    Settings,
+};
 pub use qr::qr;
 pub use time::{Moment, relative};

@@ -96,6 +96,9 @@ pub(crate) enum Command {
     /// Invites: address, CA pin and token in one paste.
     #[command(subcommand)]
     Invite(commands::invite::Invite),
+    /// Operators: the people who work here, and what each may do.
+    #[command(subcommand)]
+    Operator(commands::operator::Operator),
     /// API tokens.
     #[command(subcommand)]
     Token(commands::token::Token),

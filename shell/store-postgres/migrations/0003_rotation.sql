@@ -24,7 +24,6 @@ CREATE TABLE boots (
     key        bytea NOT NULL,
     boot       bytea NOT NULL,               -- the newest
     earlier    bytea,                        -- each with the time at which another one followed it
-    alarmed_at bigint,                       -- when it was last told that two hold the key
     PRIMARY KEY (tenant_id, key)
 );
 
@@ -55,3 +54,9 @@ CREATE TABLE reaper (
     due        bigint NOT NULL,
     fleet      bigint NOT NULL
 );
+
+-- Signs that a machine was copied, and its key apart from how it was let in.
+ALTER TABLE machines ADD COLUMN key_since bigint;        -- where its key is not the one it enrolled with
+ALTER TABLE machines ADD COLUMN alarmed_at bigint;       -- when a sign was told last
+ALTER TABLE machines ADD COLUMN alarm_cause text COLLATE "C";
+ALTER TABLE machines ADD COLUMN entered_grant bytea;      -- by which it came in, where it showed another one since

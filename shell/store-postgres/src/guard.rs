@@ -1,7 +1,7 @@
 //! What a decision reads, read under the locks of its owners: nobody changes it until the decision is committed.
 //!
 //! A lock is taken before its rows are read. Where only the reading tells the owner (a key names its machine), the row is
-//! read, its owner locked, and the row read again. What is never changed (sites, operators, tenants) needs no lock. What a
+//! read, its owner locked, and the row read again. What is never changed (sites, tenants) needs no lock. What a
 //! unique index guards (codes, secrets) has none either: who loses that race decides again.
 //!
 //! How full a site is is read without a lock, far from its limits; a plan that fills it near them decides again under one.
@@ -374,7 +374,22 @@ impl Reads for Guarded<'_> {
     }
 
     async fn operator(&mut self, tenant: TenantId, id: OperatorId) -> Answered<Option<Operator>> {
-        self.view.operator(tenant, id).await
+        under!(self, tenant, Owner::Operators, operator(tenant, id))
+    }
+
+    async fn live_access_of(
+        &mut self,
+        tenant: TenantId,
+        operator: OperatorId,
+        now: Timestamp,
+    ) -> Answered<Vec<AccessToken>> {
+        // Nobody is given another one while it is held who the operators are.
+        let found = under!(self, tenant, Owner::Operators, live_access_of(tenant, operator, now))?;
+        let mut live = Vec::new();
+        for token in found {
+            live.extend(self.access_token(tenant, token.id).await?.filter(|token| token.is_live(now)));
+        }
+        Ok(live)
     }
 
     async fn access_token(&mut self, tenant: TenantId, id: AccessTokenId) -> Answered<Option<AccessToken>> {

@@ -22,6 +22,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { sql: include_str!("../migrations/0001_start.sql"), compatible_from: 1 },
     Migration { sql: include_str!("../migrations/0002_compat.sql"), compatible_from: 1 },
     Migration { sql: include_str!("../migrations/0003_rotation.sql"), compatible_from: 1 },
+    Migration { sql: include_str!("../migrations/0004_people.sql"), compatible_from: 1 },
 ];
 
 /// The newest version of the schema that this code knows.

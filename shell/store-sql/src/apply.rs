@@ -78,7 +78,9 @@ fn of_tenant(change: &Change, tenant: TenantId) -> Result<(), StoreError> {
         Change::Credential(CredentialChange::Reserve(credential)) => credential.tenant,
         Change::Agent(AgentChange::Register(agent) | AgentChange::Update(agent)) => agent.tenant,
         Change::Agent(AgentChange::Engage(version)) => version.tenant,
-        Change::Access(AccessChange::CreateOperator(operator)) => operator.tenant,
+        Change::Access(AccessChange::CreateOperator(operator) | AccessChange::UpdateOperator(operator)) => {
+            operator.tenant
+        }
         Change::Access(AccessChange::CreateToken(token)) => token.tenant,
         Change::Account(AccountChange::Create(account) | AccountChange::Update(account)) => account.tenant,
         Change::Deployment(_)

@@ -132,6 +132,15 @@ impl<E: Dialect> Reads for View<E> {
     async fn operator(&mut self, tenant: TenantId, id: OperatorId) -> Answered<Option<Operator>> {
         access::operator(&mut self.0, tenant, id).await
     }
+    async fn live_access_of(
+        &mut self,
+        tenant: TenantId,
+        operator: OperatorId,
+        now: Timestamp,
+    ) -> Answered<Vec<AccessToken>> {
+        access::live_of(&mut self.0, tenant, operator, now).await
+    }
+
     async fn access_token(&mut self, tenant: TenantId, id: AccessTokenId) -> Answered<Option<AccessToken>> {
         access::token(&mut self.0, tenant, id).await
     }

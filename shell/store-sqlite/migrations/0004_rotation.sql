@@ -26,7 +26,6 @@ CREATE TABLE boots (
     key        BLOB NOT NULL,
     boot       BLOB NOT NULL,                -- the newest
     earlier    BLOB,                         -- each with the time at which another one followed it
-    alarmed_at INTEGER,                      -- when it was last told that two hold the key
     PRIMARY KEY (tenant_id, key)
 ) STRICT, WITHOUT ROWID;
 
@@ -57,5 +56,11 @@ CREATE TABLE reaper (
     due        INTEGER NOT NULL,
     fleet      INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+-- Signs that a machine was copied, and its key apart from how it was let in.
+ALTER TABLE machines ADD COLUMN key_since INTEGER;        -- where its key is not the one it enrolled with
+ALTER TABLE machines ADD COLUMN alarmed_at INTEGER;       -- when a sign was told last
+ALTER TABLE machines ADD COLUMN alarm_cause TEXT;
+ALTER TABLE machines ADD COLUMN entered_grant BLOB;      -- by which it came in, where it showed another one since
 
 PRAGMA user_version = 4;

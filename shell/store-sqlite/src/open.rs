@@ -15,11 +15,12 @@ use crate::failure::failed;
 /// Marks a file as ours: `MSTR`.
 const APPLICATION: i64 = 0x4d53_5452;
 /// Forward only. Each ends by setting `user_version` to its number.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("../migrations/0001_start.sql"),
     include_str!("../migrations/0002_deployment.sql"),
     include_str!("../migrations/0003_compat.sql"),
     include_str!("../migrations/0004_rotation.sql"),
+    include_str!("../migrations/0005_people.sql"),
 ];
 /// Up to this size a file is checked at every start; that takes a moment. A larger one is checked at the start only
 /// after it was not closed in good order, and then beside the work: reading it all would take longer than a start may,

@@ -149,6 +149,13 @@ pub trait Reads: Send {
     ) -> impl Answer<Option<EngagementVersion>>;
     /// An operator.
     fn operator(&mut self, tenant: TenantId, id: OperatorId) -> impl Answer<Option<Operator>>;
+    /// Tokens, sessions and login links of an operator that are good for something at this time, at most 1000.
+    fn live_access_of(
+        &mut self,
+        tenant: TenantId,
+        operator: OperatorId,
+        now: Timestamp,
+    ) -> impl Answer<Vec<AccessToken>>;
     /// A token of an operator.
     fn access_token(&mut self, tenant: TenantId, id: AccessTokenId) -> impl Answer<Option<AccessToken>>;
     /// An account in another system.

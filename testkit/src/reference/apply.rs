@@ -9,8 +9,8 @@ use muster_lifecycle::{
 };
 use muster_model::{
     Account, Credential, CredentialId, CredentialKind, CredentialState, Deployment, Grant, GrantId,
-    GrantKind, Hold, HoldId, HoldState, KeyStanding, Machine, MachineState, Minted, Site, SoftwareAgent,
-    Tenant, TenantId, Uses, Wanted,
+    GrantKind, Hold, HoldId, HoldState, KeyStanding, Machine, MachineState, Minted, Operator, Site,
+    SoftwareAgent, Tenant, TenantId, Uses, Wanted,
 };
 use muster_store::StoreError;
 
@@ -361,6 +361,13 @@ impl Tables {
         }
     }
 
+    /// No two operators of a tenant have one name, however it is written.
+    fn operator_fits(&self, tenant: TenantId, operator: &Operator, what: &'static str) -> Applied {
+        let mut others = self.operators.iter().filter(|((of, id), _)| *of == tenant && *id != operator.id);
+        let taken = others.any(|(_, other)| other.folded() == operator.folded());
+        holds(!taken, what, "its name is taken")
+    }
+
     /// No two tokens share a secret; what has ended stays ended.
     fn change_access(&mut self, tenant: TenantId, change: AccessChange) -> Applied {
         match change {
@@ -368,7 +375,17 @@ impl Tables {
                 let what = "create an operator";
                 holds(operator.tenant == tenant, what, "it is of another tenant")?;
                 holds(self.tenants.contains_key(&tenant), what, "there is no such tenant")?;
+                self.operator_fits(tenant, &operator, what)?;
                 add(&mut self.operators, (tenant, operator.id), operator.cut(), what)
+            }
+            AccessChange::UpdateOperator(operator) => {
+                let what = "change an operator";
+                holds(operator.tenant == tenant, what, "it is of another tenant")?;
+                self.operator_fits(tenant, &operator, what)?;
+                let row = known(&mut self.operators, &(tenant, operator.id), what)?;
+                let created_at = row.created_at;
+                *row = Operator { created_at, ..operator.cut() };
+                Ok(())
             }
             AccessChange::CreateToken(token) => {
                 let what = "create an access token";

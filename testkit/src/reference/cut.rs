@@ -3,7 +3,7 @@
 use muster_lifecycle::Remembered;
 use muster_lifecycle::fork::Boots;
 use muster_model::{
-    AccessToken, Account, Active, Binding, Ca, CaPhase, Credential, CredentialState, Delivery,
+    AccessToken, Account, Active, Alarm, Binding, Ca, CaPhase, Credential, CredentialState, Delivery,
     EngagementVersion, Grant, GrantState, Hold, HoldState, Lineage, Machine, MachineState, Minted, Operator,
     Pending, Retired, Site, SoftwareAgent, Suspended, Tenant, Timestamp, Uses,
 };
@@ -29,7 +29,7 @@ impl<T: Cut> Cut for Option<T> {
 impl Cut for Boots {
     fn cut(self) -> Self {
         let earlier = self.earlier.into_iter().map(|(boot, at)| (boot, at.cut())).collect();
-        Self { earlier, alarmed_at: self.alarmed_at.cut(), ..self }
+        Self { earlier, ..self }
     }
 }
 
@@ -126,6 +126,8 @@ impl Cut for Machine {
             state: self.state.cut(),
             created_at: self.created_at.cut(),
             enrolled_at: self.enrolled_at.cut(),
+            key_since: self.key_since.cut(),
+            alarm: self.alarm.map(|alarm| Alarm { at: alarm.at.cut(), ..alarm }),
             lineage: Lineage { at: self.lineage.at.cut(), ..self.lineage },
             ..self
         }
@@ -178,7 +180,7 @@ impl Cut for Credential {
 
 impl Cut for Operator {
     fn cut(self) -> Self {
-        Self { created_at: self.created_at.cut(), ..self }
+        Self { created_at: self.created_at.cut(), disabled_at: self.disabled_at.cut(), ..self }
     }
 }
 

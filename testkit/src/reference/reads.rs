@@ -225,6 +225,16 @@ impl Reads for Moment {
         Ok(self.tables.operators.get(&(tenant, id)).cloned())
     }
 
+    async fn live_access_of(
+        &mut self,
+        tenant: TenantId,
+        operator: OperatorId,
+        now: Timestamp,
+    ) -> Answered<Vec<AccessToken>> {
+        let live = |token: &&AccessToken| token.operator == operator && token.is_live(now);
+        Ok(of(&self.tables.tokens, tenant).filter(live).take(1000).cloned().collect())
+    }
+
     async fn access_token(&mut self, tenant: TenantId, id: AccessTokenId) -> Answered<Option<AccessToken>> {
         Ok(self.tables.tokens.get(&(tenant, id)).cloned())
     }
@@ -333,7 +343,7 @@ impl Unscoped for Moment {
     }
 
     async fn not_rotated_since(&mut self, at: Timestamp) -> Answered<u64> {
-        let is_older = |machine: &&Machine| machine.enrolled_at.is_none_or(|enrolled| enrolled < at.cut());
+        let is_older = |machine: &&Machine| machine.keyed_at().is_none_or(|since| since < at.cut());
         Ok(self.keyed().filter(is_older).count() as u64)
     }
 

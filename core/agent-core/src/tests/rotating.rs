@@ -108,7 +108,6 @@ fn a_failure_at_any_step_is_tried_again_from_that_step() {
     let verdicts = [
         Verdict::later("down"),
         Verdict::Disk { what: "full".into() },
-        Verdict::Suspended,
         Verdict::Untrusted { what: "tls".into() },
     ];
     for (step, failed, effect) in table {
@@ -193,6 +192,35 @@ fn a_server_that_does_not_rotate_is_asked_again_after_an_hour_or_so() {
         let effects = agent.step(Event::RotateFailed(verdict), &fresh(10));
         let [Effect::Wake { timer: Timer::Rotate, after }] = effects[..] else { panic!("{effects:?}") };
         assert!((2800..4400).contains(&after.as_secs()), "{after:?}");
+    }
+}
+
+#[test]
+fn keys_that_rest_are_asked_about_seldom_and_go_on_at_once_after_the_pause() {
+    for (step, failed) in [
+        (Step::Ask, Event::RotateFailed(Verdict::Suspended)),
+        (Step::Use, Event::NextClosed(Verdict::Suspended)),
+    ] {
+        let mut agent = at_step(Some(step));
+        for second in 10..20 {
+            let effects = agent.step(failed.clone(), &fresh(second));
+            let [Effect::Wake { timer: Timer::Rotate, after }] = effects[..] else { panic!("{effects:?}") };
+            assert!((2800..4400).contains(&after.as_secs()), "{after:?}");
+            assert_eq!(
+                state(&agent).rotation,
+                Rotation::BackingOff { step, attempt: 0 },
+                "no failure is counted"
+            );
+            agent.step(Event::Due(Timer::Rotate), &fresh(second));
+        }
+        ordered(&mut agent, 6, Order::Suspend);
+        agent.step(failed, &fresh(20));
+        let effects = agent.step(Event::Ordered { id: 7, order: Order::Resume }, &fresh(21));
+        let after = effects.iter().find_map(|effect| match effect {
+            Effect::Wake { timer: Timer::Rotate, after } => Some(*after),
+            _ => None,
+        });
+        assert!(after.is_some_and(|after| after.as_secs() < 5), "{effects:?}");
     }
 }
 

@@ -11,11 +11,44 @@ fn session() -> AccessToken {
     operator_token(OperatorRole::Viewer, AccessKind::Session)
 }
 
+/// Whose the tokens are.
+fn holder() -> Operator {
+    Operator {
+        id: OperatorId::from_bytes([1; 16]),
+        tenant: tenant_id(),
+        name: text("ada"),
+        role: OperatorRole::Admin,
+        created_at: ago(HOUR),
+        disabled_at: None,
+    }
+}
+
+#[test]
+fn a_token_or_session_is_worth_no_more_than_its_operator_and_one_who_is_disabled_gets_none() {
+    let viewer = Operator { role: OperatorRole::Viewer, ..holder() };
+    let made = create_token(session(), Some(&viewer), OperatorRole::Admin, &by_operator()).expect("made");
+    assert_eq!(made.outcome().role, OperatorRole::Viewer);
+    let wished = operator_token(OperatorRole::Operator, AccessKind::Session);
+    let opened = login(Some(link()), Some(&viewer), wished, &by_operator()).expect("the link is live");
+    assert_eq!(opened.outcome().role, OperatorRole::Viewer);
+    let gone = Operator { disabled_at: Some(now()), ..holder() };
+    let another = Operator { id: OperatorId::from_bytes([2; 16]), ..holder() };
+    for holder in [None, Some(&gone), Some(&another)] {
+        let opened = login(Some(link()), holder, session(), &by_operator());
+        assert_eq!(opened.err(), Some(Refusal::NotAuthenticated { cause: "operator_disabled" }));
+    }
+    let made = create_token(session(), Some(&gone), OperatorRole::Admin, &by_operator());
+    assert!(matches!(made, Err(Refusal::WrongState { state: "disabled", .. })));
+    let made = create_token(session(), None, OperatorRole::Admin, &by_operator());
+    assert_eq!(made.err(), Some(Refusal::NotFound { what: "operator" }));
+}
+
 #[test]
 fn nobody_hands_out_more_than_they_hold() {
     for maker in OperatorRole::ALL {
         for role in OperatorRole::ALL {
-            let made = create_token(operator_token(role, AccessKind::Api), maker, &by_operator());
+            let made =
+                create_token(operator_token(role, AccessKind::Api), Some(&holder()), maker, &by_operator());
             match role <= maker {
                 true => assert_eq!(rows(&made.expect("it holds as much")), ["token made"]),
                 false => assert_eq!(made.err(), Some(Refusal::Forbidden { action: "token.create" })),
@@ -26,11 +59,11 @@ fn nobody_hands_out_more_than_they_hold() {
 
 #[test]
 fn a_login_link_opens_one_session_and_is_spent_with_it() {
-    let plan = login(Some(link()), session(), &by_operator()).expect("the link is live");
+    let plan = login(Some(link()), Some(&holder()), session(), &by_operator()).expect("the link is live");
     assert_eq!(rows(&plan), ["token ended", "token made"]);
     assert_eq!(told(&plan), ("session.open", "login_link"));
     let spent = AccessToken { ended_at: Some(now()), ..link() };
-    let again = login(Some(spent), session(), &by_operator());
+    let again = login(Some(spent), Some(&holder()), session(), &by_operator());
     assert_eq!(again.err(), Some(Refusal::NotAuthenticated { cause: "login_link_not_live" }));
 }
 
@@ -39,7 +72,10 @@ fn only_a_live_login_link_logs_in() {
     let over = AccessToken { expires_at: now(), ..link() };
     let api = operator_token(OperatorRole::Admin, AccessKind::Api);
     for bad in [None, Some(over), Some(api), Some(session())] {
-        assert!(matches!(login(bad, session(), &by_operator()), Err(Refusal::NotAuthenticated { .. })));
+        assert!(matches!(
+            login(bad, Some(&holder()), session(), &by_operator()),
+            Err(Refusal::NotAuthenticated { .. })
+        ));
     }
 }
 
@@ -47,7 +83,7 @@ fn only_a_live_login_link_logs_in() {
 fn a_session_is_its_links_operator_and_never_worth_more() {
     let someone = OperatorId::from_bytes([9; 16]);
     let wished = AccessToken { operator: someone, ..operator_token(OperatorRole::Admin, AccessKind::Api) };
-    let plan = login(Some(link()), wished, &by_operator()).expect("the link is live");
+    let plan = login(Some(link()), Some(&holder()), wished, &by_operator()).expect("the link is live");
     let session = plan.outcome();
     assert_eq!((session.operator, session.role), (link().operator, OperatorRole::Operator));
     assert_eq!(session.kind, AccessKind::Session);
@@ -73,6 +109,7 @@ fn making_an_operator_is_told_with_its_role() {
         name: text("ada"),
         role: OperatorRole::Admin,
         created_at: now(),
+        disabled_at: None,
     };
     let plan = create_operator(operator, &by_operator());
     assert_eq!((rows(&plan), told(&plan)), (vec!["operator made".into()], ("operator.create", "admin")));

@@ -32,6 +32,7 @@ fn all_of_what_is_named_must_fit() {
         at: Some(ago(HOUR * 2)),
         source: Some([192, 0, 2, 9].into()),
         approved_by: Some(operator()),
+        grant: None,
     };
     let meant = Machine { lineage, labels: whole.labels.clone(), ..machine(1) };
     assert_eq!(whole.takes(&meant), Meant::Yes);
@@ -138,4 +139,12 @@ fn a_grant_ends_once() {
     let over = Grant { state: GrantState::Revoked(now()), ..grant(9) };
     assert!(end_grant(&selector, Some(over), None, &by_operator()).expect("it is there").is_unchanged());
     assert!(end_grant(&selector, None, None, &by_operator()).is_err());
+}
+
+#[test]
+fn who_came_in_by_a_grant_is_found_by_it_however_often_it_showed_another_one_since() {
+    let selector = Selector { grant: Some(grant_id(3)), ..Selector::default() };
+    let lineage = Lineage { grant: Some(grant_id(3)), ..Lineage::default() };
+    assert_eq!(selector.takes(&Machine { lineage, ..machine(1) }), Meant::Yes);
+    assert_eq!(selector.takes(&machine(1)), Meant::No);
 }

@@ -1,10 +1,11 @@
 //! The branches of the decision that let somebody in.
 
-use muster_model::{Claimant, GrantKind, HoldReason, Machine, Object, Refusal};
+use muster_model::{Claimant, Grant, GrantKind, HoldReason, Machine, Object, Refusal, Uses};
 
 use super::{Asked, Known, Outcome, Standing};
 use crate::credential;
 use crate::identity::{self, Newcomer};
+use crate::machine::at_liberty;
 use crate::plan::{Change, CredentialChange, GrantChange, Plan};
 
 /// Rows 1, 6 and 10: nobody here has this key or this hardware.
@@ -59,11 +60,19 @@ pub(super) fn again(asked: &Asked<'_>, known: Known) -> Result<Plan<Outcome>, Re
     }))
 }
 
-/// Row 4a: the machine's present key vouches for the new one.
+/// Row 4a: the machine's present key vouches for the new one. The grant that it shows opens the door, one for once is spent by
+/// it, and the one that the machine came in by stays noted: nothing of how it was let in is washed off.
 pub(super) fn rekey(asked: &Asked<'_>, known: Known) -> Result<Plan<Outcome>, Refusal> {
+    at_liberty(&known.machine)?;
     let now = asked.now();
     let state = known.machine.state.clone().enrolled(now)?;
-    let (machine, changes) = identity::take_over(known, state, &asked.request.claimant, asked.grant(), now);
+    let mut lineage = known.machine.lineage;
+    lineage.grant = lineage.grant.or(known.machine.grant).filter(|came_by| Some(*came_by) != asked.grant());
+    let known = Known { machine: Machine { lineage, ..known.machine }, ..known };
+    let (machine, mut changes) =
+        identity::take_over(known, state, &asked.request.claimant, asked.grant(), now);
+    let is_for_once = |grant: &Grant| matches!(grant.uses, Uses::Once(_));
+    changes.extend(asked.way.grant.as_ref().filter(|grant| is_for_once(grant)).and_then(|_| spend(asked)));
     Ok(enrolled(asked, machine, changes, "machine.rekey", "signed_by_previous_key"))
 }
 
@@ -74,6 +83,7 @@ pub(super) fn upgrade(
     known: Known,
     hardware: Option<&Known>,
 ) -> Result<Plan<Outcome>, Refusal> {
+    at_liberty(&known.machine)?;
     let now = asked.now();
     let state = known.machine.state.clone().enrolled(now)?;
     let claimant = &asked.request.claimant;

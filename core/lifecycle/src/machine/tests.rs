@@ -296,3 +296,23 @@ fn what_a_machine_says_of_itself_is_written_when_it_is_new_and_kept_when_it_is_n
     let gone = Machine { state: retired(), ..before };
     assert!(describe(facts(&gone), None, &says(&[("os", "x")]), &by_operator()).is_err());
 }
+
+#[test]
+fn q_07_revoking_a_certificate_takes_its_key_however_that_stands_and_leaves_the_present_one_at_work() {
+    for standing in [KeyStanding::Proposed, KeyStanding::Previous] {
+        let other = Machine { key: Some(key(2)), ..machine(1) };
+        let facts = Facts {
+            machine: Some(machine(1)),
+            keys: vec![
+                key_record(1, &machine(1), KeyStanding::Current),
+                key_record(2, &machine(1), standing),
+            ],
+            credentials: vec![certificate(100, &machine(1), HOUR), certificate(101, &other, HOUR)],
+            ..Facts::default()
+        };
+        let plan = revoke(facts, Some(credential_id(101)), None, &by_operator()).expect("it is open");
+        assert_eq!(rows(&plan), ["credential revoked", "key revoked", "machine active"]);
+        let ended = KeyChange::Standing { key: key(2), standing: KeyStanding::Revoked };
+        assert!(plan.changes().contains(&ended.into()));
+    }
+}

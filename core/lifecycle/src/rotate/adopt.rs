@@ -4,11 +4,12 @@
 //! Never takes what the database knows to be superseded or revoked, nor anything that is older than what it knows.
 
 use muster_model::{
-    Credential, CredentialId, CredentialKind, CredentialState, Deployment, KeyRecord, KeyStanding, Machine,
-    Minted, PublicKey, Refusal, Timestamp,
+    Credential, CredentialId, CredentialKind, CredentialState, Deployment, KeyFingerprint, KeyRecord,
+    KeyStanding, Machine, Minted, PublicKey, Refusal, Timestamp,
 };
 
 use super::{Facts, Ring, Turn, at_work, noted};
+use crate::machine::at_liberty;
 use crate::plan::{Change, Context, CredentialChange, KeyChange, MachineChange, Plan};
 
 /// A certificate whose chain to our roots was verified, and that is in no row.
@@ -20,25 +21,29 @@ pub struct Forgotten {
     pub der: Vec<u8>,
     /// The key that it is for.
     pub key: PublicKey,
+    /// The key in the durable slot of whoever shows it; `None` where it said nothing of it.
+    pub base: Option<KeyFingerprint>,
     /// Start of its life.
     pub not_before: Timestamp,
     /// End of its life.
     pub not_after: Timestamp,
 }
 
-/// Takes a forgotten certificate, and its key, for what they were. The key that the database knows keeps the right to
+/// Takes a forgotten certificate, and its key, for what they were. The key in the machine's durable slot keeps the right to
 /// recover, until the machine has named the adopted one as its base.
 ///
 /// # Errors
-/// [`Refusal::NotAuthenticated`] for one that was not issued in a stretch that was forgotten; [`Refusal::Superseded`] and
-/// [`Refusal::Revoked`] for a key that is known to be that.
+/// [`Refusal::NotAuthenticated`] for one that was not issued in a stretch that was forgotten, and as long as the key in the
+/// machine's durable slot is forgotten as well: that one is adopted first, for after a newer one it could not be.
+/// [`Refusal::Superseded`] and [`Refusal::Revoked`] for a key that is known to be that; [`Refusal::MachineSuspended`] while
+/// the machine's keys rest.
 pub fn adopt(
     facts: Facts,
     forgotten: &Forgotten,
     deployment: Option<&Deployment>,
     context: &Context,
 ) -> Result<Plan<Machine>, Refusal> {
-    let Facts { machine, keys, proposed: known, credentials } = facts;
+    let Facts { machine, keys, proposed: known, credentials, .. } = facts;
     let machine = at_work(machine)?;
     if !was_forgotten(forgotten, &credentials, deployment) {
         return Err(Refusal::NotAuthenticated { cause: "credential_unknown" });
@@ -47,7 +52,13 @@ pub fn adopt(
     let mut turn =
         Turn { machine, ring: Ring::new(keys), credentials, now: context.now, changes: Vec::new() };
     match known {
-        None => turn.succeed(forgotten),
+        None if !turn.stands_on(forgotten) => {
+            return Err(Refusal::NotAuthenticated { cause: "base_unknown" });
+        }
+        None => {
+            at_liberty(&turn.machine)?;
+            turn.succeed(forgotten);
+        }
         Some(KeyRecord { machine, .. }) if machine != turn.machine.id => {
             return Err(Refusal::IdentityMismatch);
         }
@@ -66,28 +77,35 @@ pub fn adopt(
 
 /// Whether it was issued after everything that is known of its machine, and before the older database was accepted.
 fn was_forgotten(forgotten: &Forgotten, known: &[Credential], deployment: Option<&Deployment>) -> bool {
-    let Some([.., _, present]) = deployment.map(|deployment| deployment.incarnations.as_slice()) else {
-        return false;
-    };
+    let Some(accepted_at) = deployment.and_then(Deployment::accepted_at) else { return false };
     let issued_at = forgotten.credential.drawn_at();
     let is_newer = known.iter().all(|credential| credential.id.drawn_at() < issued_at);
-    is_newer && issued_at < present.drawn_at()
+    is_newer && issued_at < accepted_at
 }
 
 impl Turn {
-    /// A key that is in no row takes the place of the current one.
+    /// Whether the key that its holder would wake up with is this one or one that counts.
+    fn stands_on(&self, forgotten: &Forgotten) -> bool {
+        let is_it = |base: KeyFingerprint| base == forgotten.key.fingerprint();
+        forgotten.base.is_none_or(|base| is_it(base) || self.ring.standing(base).is_some())
+    }
+
+    /// A key that is in no row takes the place of the current one. Of those that are known stays the one that the machine has
+    /// in its durable slot, however the day stood to it that the database was put back to.
     fn succeed(&mut self, forgotten: &Forgotten) {
-        for standing in [KeyStanding::Previous, KeyStanding::Proposed] {
-            if let Some(key) = self.ring.at(standing) {
-                self.stand(key, KeyStanding::Superseded);
-            }
+        let all = [KeyStanding::Previous, KeyStanding::Proposed, KeyStanding::Current];
+        let known = all.map(|standing| self.ring.at(standing));
+        let base = forgotten.base.or_else(|| self.ring.at(KeyStanding::Current));
+        // What makes room first: there is one place for a key before.
+        for key in known.into_iter().flatten().filter(|key| Some(*key) != base) {
+            self.stand(key, KeyStanding::Superseded);
         }
-        if let Some(before) = self.ring.at(KeyStanding::Current) {
-            self.stand(before, KeyStanding::Previous);
+        if let Some(base) = base.filter(|base| known.contains(&Some(*base))) {
+            self.stand(base, KeyStanding::Previous);
         }
         self.machine.generation += 1;
         self.machine.key = Some(forgotten.key.fingerprint());
-        self.machine.enrolled_at = Some(self.now);
+        self.machine.key_since = Some(self.now);
         let record = KeyRecord {
             key: forgotten.key.clone(),
             machine: self.machine.id,

@@ -31,6 +31,7 @@ fn forgotten(n: u8, issued_at: Timestamp) -> Forgotten {
         credential: drawn(issued_at),
         der: vec![n],
         key: public_key(n),
+        base: None,
         not_before: issued_at,
         not_after: issued_at + HOUR * 24,
     }
@@ -42,8 +43,10 @@ fn facts() -> Facts {
     Facts {
         keys: vec![key_record(1, &machine, KeyStanding::Current)],
         proposed: None,
+        used: None,
         credentials: vec![known],
         machine: Some(machine),
+        ..Facts::default()
     }
 }
 
@@ -73,6 +76,50 @@ fn a_certificate_of_a_known_key_is_adopted_without_touching_the_key() {
     assert_eq!(rows(&plan), ["credential reserved"]);
 }
 
+/// On the day of the backup the second key had been used once: the first one is still what the machine would wake up with.
+fn after_a_first_use() -> Facts {
+    let machine = Machine { key: Some(key(2)), generation: 2, ..machine(1) };
+    let previous = key_record(1, &machine, KeyStanding::Previous);
+    Facts { keys: vec![previous, key_record(2, &machine, KeyStanding::Current)], ..facts() }
+}
+
+fn adopted_upon(facts: Facts, n: u8, base: u8) -> Result<Plan<Machine>, Refusal> {
+    let forgotten = Forgotten { base: Some(key(base)), ..forgotten(n, ago(HOUR * 3)) };
+    adopt(facts, &forgotten, Some(&accepted(HOUR)), &by_operator())
+}
+
+fn stands(plan: &Plan<Machine>, n: u8) -> Option<KeyStanding> {
+    plan.changes().iter().find_map(|change| match change {
+        Change::Key(KeyChange::Standing { key: moved, standing }) if *moved == key(n) => Some(*standing),
+        _ => None,
+    })
+}
+
+#[test]
+fn q_08_the_key_in_the_durable_slot_keeps_its_right_whatever_the_older_day_made_of_it() {
+    let (previous, superseded) = (Some(KeyStanding::Previous), Some(KeyStanding::Superseded));
+    // It lost the second key, and made a third one.
+    let plan = adopted_upon(after_a_first_use(), 3, 1).expect("forgotten");
+    assert_eq!((stands(&plan, 1), stands(&plan, 2)), (None, superseded), "the first one is what it was");
+    let plan = adopted_upon(after_a_first_use(), 3, 2).expect("forgotten");
+    assert_eq!((stands(&plan, 1), stands(&plan, 2)), (superseded, previous));
+    let plan = adopted_upon(after_a_first_use(), 3, 3).expect("forgotten");
+    assert_eq!((stands(&plan, 1), stands(&plan, 2)), (superseded, superseded), "it is settled");
+    // One that was proposed on that day has long been used.
+    let mut proposed = facts();
+    proposed.keys.push(key_record(2, &machine(1), KeyStanding::Proposed));
+    let plan = adopted_upon(proposed, 3, 2).expect("forgotten");
+    assert_eq!((stands(&plan, 1), stands(&plan, 2)), (superseded, previous));
+}
+
+#[test]
+fn q_08_no_key_is_adopted_before_the_one_in_the_durable_slot() {
+    let told = adopted_upon(facts(), 3, 2);
+    assert_eq!(told.err(), Some(Refusal::NotAuthenticated { cause: "base_unknown" }));
+    let plan = adopted_upon(facts(), 2, 2).expect("that one shows itself");
+    assert_eq!(plan.outcome().key, Some(key(2)));
+}
+
 #[test]
 fn nothing_is_adopted_from_outside_of_the_forgotten_stretch() {
     let unknown = Some(Refusal::NotAuthenticated { cause: "credential_unknown" });
@@ -84,6 +131,18 @@ fn nothing_is_adopted_from_outside_of_the_forgotten_stretch() {
     for deployment in [None, Some(&never_put_back)] {
         let told = adopt(facts(), &forgotten(2, ago(HOUR * 3)), deployment, &by_operator());
         assert_eq!(told.err(), unknown);
+    }
+}
+
+#[test]
+fn while_somebody_looks_at_the_machine_no_forgotten_key_takes_its_place() {
+    for cause in [SuspendCause::Operator(None), SuspendCause::Quarantine] {
+        let paused = Some(Machine { state: suspended(cause), ..machine(1) });
+        let rests = Facts { machine: paused.clone(), ..facts() };
+        assert_eq!(adopted(rests, 2, ago(HOUR * 3)).err(), Some(Refusal::MachineSuspended));
+        let mut at_work = Facts { machine: paused, ..facts() };
+        at_work.proposed = Some(at_work.keys[0].clone());
+        assert_eq!(rows(&adopted(at_work, 1, ago(HOUR * 3)).expect("its key")), ["credential reserved"]);
     }
 }
 

@@ -11,6 +11,7 @@ use muster_model::{
 };
 
 use crate::enroll::{Facts, Fresh, Known, Outcome, Request, decide};
+use crate::fork::{OnCopy, Watch};
 use crate::plan::{
     AccessChange, AccountChange, AgentChange, Change, Context, CredentialChange, DeploymentChange,
     GrantChange, HoldChange, KeyChange, MachineChange, MemoryChange, Plan, SiteChange, TenantChange,
@@ -81,6 +82,11 @@ pub(crate) fn context(now: Timestamp, actor: Actor) -> Context {
     Context { tenant: tenant_id(), actor, source: None, now, entry: AuditId::from_bytes([7; 16]) }
 }
 
+/// What is done about a copy, by this policy.
+pub(crate) fn watch(on_copy: OnCopy) -> Watch {
+    Watch { on_copy, alarm: AuditId::from_bytes([8; 16]) }
+}
+
 pub(crate) fn by_operator() -> Context {
     context(now(), operator())
 }
@@ -144,6 +150,8 @@ pub(crate) fn machine(n: u8) -> Machine {
         state: active(),
         created_at: ago(HOUR * 2),
         enrolled_at: Some(ago(HOUR * 2)),
+        key_since: None,
+        alarm: None,
         lineage: Default::default(),
     }
 }
@@ -385,6 +393,7 @@ fn row(change: &Change) -> String {
         Change::Agent(AgentChange::Engage(version)) => format!("engagement {}", version.version),
         Change::Access(AccessChange::RotateToken { .. }) => "token rotated".into(),
         Change::Access(AccessChange::CreateOperator(_)) => "operator made".into(),
+        Change::Access(AccessChange::UpdateOperator(_)) => "operator changed".into(),
         Change::Access(AccessChange::CreateToken(_)) => "token made".into(),
         Change::Access(AccessChange::EndToken { .. }) => "token ended".into(),
         Change::Account(AccountChange::Create(_)) => "account made".into(),

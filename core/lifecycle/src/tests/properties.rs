@@ -16,7 +16,7 @@ use crate::enroll::{Outcome, Request};
 use crate::hold::Choice;
 
 const SEED: u64 = 7;
-const CASES: u32 = 64;
+const CASES: u32 = 320;
 const LENGTH: usize = 48;
 
 /// One act and the worlds around it.

@@ -5,23 +5,22 @@
 //! with the change, and nobody waits for it.
 
 mod decisions;
+mod engage;
 mod view;
 
 use muster_lifecycle::agent::{self, Engage, Engaged, NewAgent, NewBearer, Reach, Wish};
 use muster_model::engagement::Amendment;
 use muster_model::text::{Skill, Team};
 use muster_model::{
-    AgentRole, Engagement, MachineId, Nick, OperatorRole, Refusal, Scope, Secret, SecretKind, SoftwareAgent,
-    TenantId,
+    AgentRole, Engagement, Nick, OperatorRole, Refusal, Scope, Secret, SecretKind, SoftwareAgent,
 };
 use muster_store::{Lists, PageRequest, PresenceNote, Reads, Store};
-use muster_wire::engagement as wire;
 
 use crate::App;
 use crate::caller::{Caller, Origin};
 use crate::error::Error;
 use crate::ports::draw;
-use decisions::{AgentAct, FreeNick, RegisterAgent, RotateAgent, Serving, SetNew};
+use decisions::{AgentAct, RegisterAgent, RotateAgent, Serving};
 pub use view::{AgentSeen, RegisteredAgent};
 
 /// So many agents are read at a time.
@@ -260,109 +259,5 @@ impl<S: Store> App<S> {
                 return Ok(all);
             }
         }
-    }
-
-    /// The engagement of a machine in force, with both signatures.
-    ///
-    /// # Errors
-    /// [`Refusal::NotFound`]; [`Error::Malformed`] for an audience that cannot be.
-    pub async fn engagement(
-        &self,
-        machine: MachineId,
-        query: &wire::EngagementQuery,
-        origin: &Origin,
-    ) -> Result<wire::EngagedAgent, Error> {
-        let tenant = self.tenant_of(&origin.caller);
-        let mut reads = self.reader().await?;
-        if reads.machine(tenant, machine).await?.is_none() {
-            return Err(Refusal::NotFound { what: "machine" }.into());
-        }
-        let missing = Refusal::NotFound { what: "engagement" };
-        let agent = reads.software_agent(tenant, machine).await?.ok_or(missing.clone())?;
-        let version = reads.engagement(tenant, machine, agent.version).await?.ok_or(missing)?;
-        drop(reads);
-        self.signed(&agent, &version, query.audience.as_deref())
-    }
-
-    /// Sets the engagement of a machine: its first, or one version more.
-    ///
-    /// # Errors
-    /// [`Error::Malformed`], [`Refusal::NotFound`], [`Refusal::WrongKind`], [`Refusal::NameTaken`],
-    /// [`Refusal::NickBarred`].
-    pub async fn set_engagement(
-        &self,
-        machine: MachineId,
-        request: wire::SetEngagement,
-        origin: &Origin,
-    ) -> Result<wire::EngagedAgent, Error> {
-        let fields = wire::SetEngagementFields::try_from(request)?;
-        let tenant = self.tenant_of(&origin.caller);
-        let known = self.reader().await?.software_agent(tenant, machine).await?;
-        let engaged = match known {
-            Some(agent) => self.change_engagement(agent, fields, origin).await?,
-            None => self.first_engagement(tenant, machine, fields, origin).await?,
-        };
-        self.signed(&engaged.agent, &engaged.version, None)
-    }
-
-    async fn change_engagement(
-        &self,
-        agent: SoftwareAgent,
-        fields: wire::SetEngagementFields,
-        origin: &Origin,
-    ) -> Result<Engaged, Error> {
-        if fields.nick.as_ref().is_some_and(|nick| *nick != agent.nick) {
-            return Err(Error::field("nick", "cannot be changed: it is the agent's for ever"));
-        }
-        let reach = self.reach(&origin.caller);
-        let wish = Wish {
-            role: fields.role,
-            team: fields.team,
-            skills: fields.skills,
-            engagement: fields.engagement.map_or(Engage::Keep, Engage::Replace),
-        };
-        let decide = move |facts, context: &_| agent::change(facts, &wish, &reach, context);
-        self.settle(origin, AgentAct::new(self, agent.nick, origin, "agent.engage", decide)).await
-    }
-
-    async fn first_engagement(
-        &self,
-        tenant: TenantId,
-        machine: MachineId,
-        fields: wire::SetEngagementFields,
-        origin: &Origin,
-    ) -> Result<Engaged, Error> {
-        if self.reader().await?.machine(tenant, machine).await?.is_none() {
-            return Err(Refusal::NotFound { what: "machine" }.into());
-        }
-        let nick = fields.nick.ok_or_else(|| Error::field("nick", "is needed: the machine has none yet"))?;
-        let new = NewAgent {
-            machine,
-            nick,
-            role: fields.role.unwrap_or(AgentRole::Worker),
-            team: fields.team.flatten(),
-            skills: fields.skills.unwrap_or_default(),
-            engagement: fields.engagement.unwrap_or_default(),
-            credential: None,
-        };
-        self.settle(origin, SetNew { new, serving: self.serving(), context: self.context(origin) }).await
-    }
-
-    /// Allows the nick of an agent that was revoked to be registered again.
-    ///
-    /// # Errors
-    /// [`Error::Malformed`], [`Refusal::NotFound`], [`Refusal::WrongState`] while a living agent holds it.
-    pub async fn free_nick(
-        &self,
-        request: &wire::FreeNick,
-        origin: &Origin,
-    ) -> Result<wire::FreedNick, Error> {
-        let nick: Nick = request.nick.parse().map_err(|error| Error::field("nick", error))?;
-        let freed = self.settle(origin, FreeNick { nick, context: self.context(origin) }).await?;
-        Ok(wire::FreedNick {
-            nick: freed.nick.to_string(),
-            machine: freed.machine.to_string(),
-            freed_at: freed.freed_at.unwrap_or(self.now()),
-        })
     }
 }

@@ -21,6 +21,7 @@ impl<S: Store> App<S> {
     /// [`Error::Store`].
     pub async fn reaper(&self, origin: &Origin) -> Result<wire::Reaper, Error> {
         let tenant = self.tenant_of(&origin.caller);
+        let _turn = self.inner.reaper.asks.lock().await;
         let mut reads = self.reader().await?;
         let stretches = reads.watched().await?;
         let stop = reads.reaper_stop(tenant).await?;

@@ -215,7 +215,7 @@ async fn after_a_taint_a_certificate_is_good_for_nothing_and_its_key_gets_anothe
     world.caller_by(&again.credential, None).await.expect("by the new one");
     let next = renewed(&world, &device).await;
     assert_ne!(next.credential.id, first.credential.id);
-    let caller = world.caller_by(&next.credential, None).await.expect("by the new one");
+    let caller = world.caller_by(&next.credential, Some(&device)).await.expect("by the new one");
     assert_eq!(refusal(world.caller(&first).await), Refusal::CredentialExpired);
 
     let mut channel = world.app.channel_open(&caller).await.expect("a channel");

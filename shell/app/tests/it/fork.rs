@@ -132,8 +132,10 @@ async fn q_18_two_proposals_under_one_key_quarantine_the_machine_by_policy() {
     }
     assert_eq!(twins.state().await.0, "suspended");
     let entries = twins.world.audit().await;
-    let conflict = entries.iter().find(|entry| entry.reason == "conflict").expect("told");
-    assert_eq!(conflict.detail.get("state").map(String::as_str), Some("suspended"));
+    assert!(entries.iter().any(|entry| entry.reason == "conflict"));
+    let alarm = entries.iter().find(|entry| entry.action == "machine.forked").expect("told");
+    let said = ["cause", "state"].map(|name| alarm.detail.get(name).map(String::as_str));
+    assert_eq!(said, [Some("conflict"), Some("suspended")]);
 }
 
 #[tokio::test]

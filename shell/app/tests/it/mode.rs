@@ -3,11 +3,11 @@
 use muster_app::{App, Error, Mark, Mode, Right};
 use muster_issuer::MachineTemplate;
 use muster_model::{AuditId, CredentialId, EntryPlace, IncarnationId, MachineId, Refusal, SignedDuration};
-use muster_testkit::world::{Device, FaultyStore, World};
+use muster_testkit::world::{Device, FaultyStore, Signed, World};
 use muster_wire::grant::CreateGrant;
 use muster_wire::rotate::Slot;
 
-use crate::support::{from, hours, refusal};
+use crate::support::{from, hours, refusal, signed};
 
 fn seconds(seconds: i64) -> SignedDuration {
     SignedDuration::from_secs(seconds)
@@ -173,6 +173,24 @@ async fn a_machine_that_rotated_after_the_day_of_the_backup_comes_back_by_its_ne
     assert_eq!(before.right, Right::Rotation);
     let told: Vec<_> = world.audit().await.into_iter().filter(|entry| entry.action == "key.adopt").collect();
     assert_eq!((told.len(), told[0].reason.as_str()), (1, "restored"));
+}
+
+#[tokio::test]
+async fn q_06_a_nonce_of_before_the_older_database_was_accepted_is_not_good_after_it() {
+    let world = World::new().await;
+    let device = Device::new("web-1");
+    world.enroll(&device).await;
+    let path = "/v1/machines/self/renew";
+    // It may have been used: the database has forgotten it.
+    let before = signed(&world, &device, path);
+    world.clock.advance(seconds(5));
+    let seen = restored(&world).await;
+    world.app.accept_restore(None, &world.admin()).await.expect("accepted");
+    world.app.look(Some(&seen)).await.expect("a look");
+    world.clock.advance(seconds(5));
+    let shown = async |signed: &Signed| world.app.by_signature(&signed.call(), &world.stranger()).await;
+    assert_eq!(refusal(shown(&before).await), Refusal::NonceNeeded);
+    shown(&signed(&world, &device, path)).await.expect("a new one is");
 }
 
 #[tokio::test]

@@ -155,6 +155,34 @@ async fn i_5_a_key_before_the_present_one_that_was_away_for_too_long_enrolls_onc
 }
 
 #[tokio::test]
+async fn q_08_a_proposal_that_was_in_hand_while_its_key_asked_for_another_is_late() {
+    let machine = Machine::new().await;
+    let gate = machine.world.faults().gate("key.propose");
+    let (late, other) = tokio::join!(machine.rotate(0, 1), async {
+        gate.arrived().await;
+        // The machine has lost that key, and has made another one.
+        let other = machine.rotate(0, 2).await.expect("proposed");
+        machine.shows(&other, 0).await.expect("it works");
+        gate.open();
+        other
+    });
+    assert_eq!(refusal(late), Refusal::NonceNeeded);
+    machine.shows(&other, 2).await.expect("it is the present one as before");
+    assert_eq!(machine.generation().await, 2);
+    let reasons: Vec<String> = machine.told().await.into_iter().map(|(_, reason)| reason).collect();
+    assert_eq!(reasons, ["rotation", "first_use", "nonce_needed", "durable"], "no recovery, no conflict");
+}
+
+#[tokio::test]
+async fn q_08_a_rotation_is_signed_for_a_certificate_carries_no_order() {
+    let machine = Machine::new().await;
+    let caller = machine.shows(&machine.first.credential, 0).await.expect("known");
+    let told = machine.world.app.rotate(machine.request(0, 1), &caller, &from(caller)).await;
+    assert_eq!(refusal(told), Refusal::NonceNeeded);
+    assert_eq!(machine.told().await, []);
+}
+
+#[tokio::test]
 async fn two_proposals_under_one_key_are_told_as_a_conflict_and_the_newer_one_counts() {
     let machine = Machine::new().await;
     let one = machine.rotate(0, 1).await.expect("proposed");

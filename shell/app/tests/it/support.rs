@@ -48,7 +48,7 @@ pub(crate) fn from(caller: MachineCaller) -> Origin {
 }
 
 /// A request signed over a fresh nonce.
-pub(crate) fn signed(world: &World, device: &Device, path: &str) -> Signed {
+pub(crate) fn signed<S: muster_store::Store>(world: &World<S>, device: &Device, path: &str) -> Signed {
     device.signs(&world.app.nonce().nonce, "POST", path, b"")
 }
 

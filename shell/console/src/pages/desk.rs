@@ -149,6 +149,7 @@ fn acts(detail: &HoldDetail) -> Vec<Act> {
         path: format!("/v1/holds/{id}/reject"),
         fields: vec![Field::REASON],
         command: format!("hold reject {id}"),
+        method: "POST",
         ends: true,
         gives: Gives::Nothing,
     });
@@ -179,6 +180,7 @@ fn approve(id: &str, choice: Choice, only: bool) -> Act {
         path: format!("/v1/holds/{id}/approve"),
         fields: vec![Field::given("as", value)],
         command: format!("hold approve {id}{option}"),
+        method: "POST",
         ends: false,
         gives: Gives::Nothing,
     }

@@ -58,6 +58,7 @@ fn invite(sites: &[Site]) -> Act {
             Field::new("approval", "A person approves each of them", "--approve", Kind::Check),
         ],
         command: "invite create".to_owned(),
+        method: "POST",
         ends: false,
         gives: Gives::Invite,
     }
@@ -83,6 +84,7 @@ fn create() -> Act {
             Field::new("seats", "Most machines at once", "--seats", Kind::Number),
         ],
         command: "site create".to_owned(),
+        method: "POST",
         ends: false,
         gives: Gives::Nothing,
     }
@@ -106,6 +108,7 @@ fn rotate_key(site: &Site) -> Act {
         path: format!("/v1/sites/{code}/rotate-key"),
         fields: Vec::new(),
         command: format!("site rotate-key {code}"),
+        method: "POST",
         ends: site.enrollment_key.is_some(),
         gives: Gives::Secret("key"),
     }
@@ -120,6 +123,7 @@ fn revoke(grant: &Grant) -> Act {
         path: format!("/v1/grants/{id}/revoke"),
         fields: vec![Field::REASON],
         command: format!("grant revoke {id}"),
+        method: "POST",
         ends: true,
         gives: Gives::Nothing,
     }

@@ -36,6 +36,7 @@ fn act(machine: &Machine, verb: &'static str, label: &'static str, effect: &'sta
         path: format!("/v1/machines/{id}/{verb}"),
         fields: Vec::new(),
         command: format!("machine {verb} {id}"),
+        method: "POST",
         ends: false,
         gives: Gives::Nothing,
     }

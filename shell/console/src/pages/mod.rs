@@ -6,6 +6,7 @@ mod door;
 mod doors;
 mod machine;
 mod machines;
+mod registry;
 mod settings;
 
 pub use audit::Audit;
@@ -14,4 +15,5 @@ pub use door::{Failure, Login};
 pub use doors::Doors;
 pub use machine::MachinePage;
 pub use machines::Machines;
-pub use settings::{Deployment, Settings};
+pub use registry::{AgentPage, Registry};
+pub use settings::{Access, Deployment, Settings};

@@ -3,6 +3,7 @@
 use askama::Template;
 use muster_wire::access::Token;
 use muster_wire::ca::CaStatus;
+use muster_wire::operator::Operator;
 use muster_wire::reaper::Reaper;
 use muster_wire::replica::Replica;
 use muster_wire::status::Status;
@@ -16,10 +17,21 @@ use crate::frame::{Frame, Place};
 pub struct Settings {
     frame: Frame,
     place: Place,
+    add: Act,
+    operators: Vec<(Operator, Vec<Act>)>,
     create: Act,
     tokens: Vec<(Token, Option<Act>)>,
     deployment: Deployment,
     steps: Vec<Act>,
+}
+
+/// Who may do what: for admins, and nobody else is given any of it.
+#[derive(Debug, Default)]
+pub struct Access {
+    /// Operators.
+    pub operators: Vec<Operator>,
+    /// Their tokens and sessions.
+    pub tokens: Vec<Token>,
 }
 
 /// What a deployment says of itself.
@@ -38,18 +50,90 @@ pub struct Deployment {
 const LIVES: [(u32, &str); 4] = [(86_400, "1d"), (604_800, "7d"), (2_592_000, "30d"), (31_536_000, "365d")];
 
 impl Settings {
-    /// The settings. Tokens are for admins: nobody else is given any.
-    pub fn new(frame: Frame, tokens: Vec<Token>, deployment: Deployment) -> Self {
+    /// The settings.
+    pub fn new(frame: Frame, access: Access, deployment: Deployment) -> Self {
+        let Access { operators, tokens } = access;
+        let operators = operators.into_iter().map(|one| (one.clone(), acts(&one))).collect();
         let own = |token: &Token| token.state == "live";
         let tokens =
             tokens.into_iter().map(|token| (token.clone(), own(&token).then(|| end(&token)))).collect();
         let steps = deployment.ca.next.iter().filter_map(|step| self::step(step)).collect();
-        Self { frame, place: Place::Settings, create: create(), tokens, deployment, steps }
+        Self {
+            frame,
+            place: Place::Settings,
+            add: add(),
+            operators,
+            create: create(),
+            tokens,
+            deployment,
+            steps,
+        }
+    }
+}
+
+const ROLES: [&str; 3] = ["viewer", "operator", "admin"];
+
+/// The roles to choose from, this one first: it is what nothing chosen says.
+fn roles(first: &str) -> Kind {
+    let rest = ROLES.into_iter().filter(|role| *role != first);
+    Kind::Choice(std::iter::once(first).chain(rest).map(|role| (role.to_owned(), role.to_owned())).collect())
+}
+
+fn add() -> Act {
+    Act {
+        name: "add",
+        label: "Add an operator",
+        effect: "They get in by a login link, which you make for them once they are there.",
+        method: "POST",
+        path: "/v1/operators".to_owned(),
+        fields: vec![
+            Field::new("name", "Name", "", Kind::Text),
+            Field::new("role", "Role", "--role", roles("viewer")),
+        ],
+        command: "operator add".to_owned(),
+        ends: false,
+        gives: Gives::Nothing,
+    }
+}
+
+/// What may be done about an operator.
+fn acts(operator: &Operator) -> Vec<Act> {
+    let id = &operator.id;
+    let act = |name, label, effect| Act {
+        name,
+        label,
+        effect,
+        method: "POST",
+        path: format!("/v1/operators/{id}/{name}"),
+        fields: Vec::new(),
+        command: format!("operator {name} {id}"),
+        ends: false,
+        gives: Gives::Nothing,
+    };
+    let edit = Act {
+        method: "PATCH",
+        path: format!("/v1/operators/{id}"),
+        fields: vec![
+            Field::new("name", "Name, where it changes", "--name", Kind::Text),
+            Field::new("role", "Role", "--role", roles(&operator.role)),
+        ],
+        ..act("edit", "Change", "With another role, their sessions and login links end: they log in anew.")
+    };
+    let link = act("link", "Login link", "Whoever opens it first is in, once and soon. Not for yourself.");
+    let link = Act { gives: Gives::Secret("login_url"), ..link };
+    let disable = act(
+        "disable",
+        "Disable",
+        "Their sessions, API tokens and login links end at once, and the pages that they have open.",
+    );
+    let enable = act("enable", "Enable", "They may get in again. What they had stays ended.");
+    match operator.state.as_str() {
+        "enabled" => vec![edit, link, Act { ends: true, ..disable }],
+        _ => vec![edit, enable],
     }
 }
 
 fn create() -> Act {
-    let roles = ["viewer", "operator", "admin"].map(|role| (role.to_owned(), role.to_owned())).to_vec();
     Act {
         name: "create",
         label: "New API token",
@@ -57,10 +141,11 @@ fn create() -> Act {
         path: "/v1/tokens".to_owned(),
         fields: vec![
             Field::new("name", "What it is for", "", Kind::Text),
-            Field::new("role", "Role", "--role", Kind::Choice(roles)),
+            Field::new("role", "Role", "--role", roles("viewer")),
             Field::new("expires_in", "Good for", "--expires", Kind::Seconds(&LIVES)),
         ],
         command: "token create".to_owned(),
+        method: "POST",
         ends: false,
         gives: Gives::Secret("secret"),
     }
@@ -75,6 +160,7 @@ fn end(token: &Token) -> Act {
         path: format!("/v1/tokens/{id}/revoke"),
         fields: Vec::new(),
         command: format!("token revoke {id}"),
+        method: "POST",
         ends: true,
         gives: Gives::Nothing,
     }
@@ -112,6 +198,7 @@ fn step(name: &str) -> Option<Act> {
         path: format!("/v1/ca/{name}"),
         fields: Vec::new(),
         command: format!("ca {name}"),
+        method: "POST",
         ends,
         gives: Gives::Nothing,
     })

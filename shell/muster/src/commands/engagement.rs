@@ -6,17 +6,23 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use muster_app::Ports;
+use muster_client::collect;
 use muster_issuer::{EngagementClaims, ExpectedEngagement, files, verify_engagement};
 use muster_model::PayloadKey;
-use muster_wire::engagement::{EngagedAgent, EngagementQuery, FreeNick, FreedNick, SetEngagement};
+use muster_wire::ListQuery;
+use muster_wire::engagement::{
+    Difference, EngagedAgent, EngagementPreview, EngagementQuery, FreeNick, FreedNick, ListedAgent,
+    SetEngagement, WrittenEngagement, WrittenQuery,
+};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
+use super::lists::{Listed, Part, or_dash};
 use super::machine;
 use crate::compose::{SystemPorts, payload_key, unusable};
 use crate::context::Context;
 use crate::failure::{Exit, Failure, Result};
-use crate::output::{Human, details, relative};
+use crate::output::{Human, details, escape, relative, table};
 
 /// A JWS with a document of the largest size is smaller, and so is a JWKS.
 const MAX_FILE: u64 = 256 * 1024;
@@ -24,6 +30,9 @@ const MAX_FILE: u64 = 256 * 1024;
 /// Engagements of software agents.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Engagement {
+    /// List software agents.
+    #[command(visible_alias = "list")]
+    Ls(Ls),
     /// Show what a software agent is to do.
     Show(Show),
     /// Set what a software agent is to do.
@@ -38,6 +47,14 @@ pub(crate) enum Engagement {
     ExportKey(ExportKey),
 }
 
+/// Which software agents to list.
+#[derive(Debug, Args)]
+pub(crate) struct Ls {
+    /// How many.
+    #[command(flatten)]
+    part: Part,
+}
+
 /// Whose engagement.
 #[derive(Debug, Args)]
 pub(crate) struct Show {
@@ -50,6 +67,9 @@ pub(crate) struct Show {
     /// Print the JWS and nothing else.
     #[arg(long)]
     jws: bool,
+    /// This version as it was written, and what was different from the one before.
+    #[arg(long, value_name = "N", conflicts_with_all = ["audience", "jws"])]
+    version: Option<u32>,
 }
 
 /// What is to be set.
@@ -61,6 +81,9 @@ pub(crate) struct Set {
     /// A JSON file with what it is to do, and if wished its nick, role, team and skills; `-` is standard input.
     #[arg(long, value_name = "FILE")]
     file: PathBuf,
+    /// Check it and show what would change; change nothing.
+    #[arg(long)]
+    dry_run: bool,
 }
 
 /// What is to be checked.
@@ -121,15 +144,9 @@ struct Verified {
 /// Runs `muster engagement`.
 pub(crate) async fn run(context: &Context, verb: Engagement) -> Result {
     match verb {
+        Engagement::Ls(args) => ls(context, &args.part).await,
         Engagement::Show(args) => show(context, args).await,
-        Engagement::Set(args) => {
-            let text = read(&args.file)?;
-            let request: SetEngagement =
-                serde_json::from_str(&text).map_err(|error| unread(&args.file, &error))?;
-            let client = context.client().await?;
-            let machine = machine::resolve_agent(&client, args.machine).await?;
-            context.out.show(&client.set_engagement(&machine, &request).await?)
-        }
+        Engagement::Set(args) => set(context, args).await,
         Engagement::Verify(args) => verify(context, args).await,
         Engagement::Free(args) => {
             context.out.show(&context.client().await?.free_nick(&FreeNick { nick: args.nick }).await?)
@@ -139,9 +156,32 @@ pub(crate) async fn run(context: &Context, verb: Engagement) -> Result {
     }
 }
 
+async fn ls(context: &Context, part: &Part) -> Result {
+    let client = &context.client().await?;
+    let page = collect(part.most(), part.cursor.clone(), |cursor, limit| async move {
+        client.engagements(&ListQuery { cursor, limit: Some(limit), ..ListQuery::default() }).await
+    });
+    context.out.show(&page.await?)
+}
+
+async fn set(context: &Context, args: Set) -> Result {
+    let text = read(&args.file)?;
+    let request: SetEngagement = serde_json::from_str(&text).map_err(|error| unread(&args.file, &error))?;
+    let client = context.client().await?;
+    let machine = machine::resolve_agent(&client, args.machine).await?;
+    match args.dry_run {
+        true => context.out.show(&client.preview_engagement(&machine, &request).await?),
+        false => context.out.show(&client.set_engagement(&machine, &request).await?),
+    }
+}
+
 async fn show(context: &Context, args: Show) -> Result {
     let client = context.client().await?;
     let machine = machine::resolve_agent(&client, args.machine).await?;
+    if args.version.is_some() {
+        let query = WrittenQuery { version: args.version };
+        return context.out.show(&client.engagement_written(&machine, &query).await?);
+    }
     let shown = client.engagement(&machine, &EngagementQuery { audience: args.audience }).await?;
     match args.jws {
         true => context.out.text(&format!("{}\n", shown.jws)),
@@ -215,6 +255,65 @@ impl Human for EngagedAgent {
         ]);
         format!("{head}\n{engagement}")
     }
+}
+
+impl Listed for ListedAgent {
+    const EMPTY: &'static str = "No software agents. A machine of that kind becomes one by its first engagement:\n\n    muster engagement set MACHINE --file FILE";
+
+    fn table(items: &[Self], now: Timestamp) -> String {
+        let header = ["NICK", "ROLE", "TEAM", "STATE", "SEEN", "VERSION", "CHANNELS", "MACHINE"];
+        let seen = |agent: &Self| match (agent.online, agent.last_seen) {
+            (true, _) => "online".to_owned(),
+            (false, Some(at)) => relative(now, at),
+            (false, None) => "never".to_owned(),
+        };
+        table(
+            header,
+            items.iter().map(|agent| {
+                [
+                    agent.nick.clone(),
+                    agent.role.clone(),
+                    or_dash(agent.team.as_deref()),
+                    agent.state.clone(),
+                    seen(agent),
+                    agent.version.to_string(),
+                    agent.engagement.channels.join(" "),
+                    agent.machine.clone(),
+                ]
+            }),
+        )
+    }
+}
+
+impl Human for WrittenEngagement {
+    fn human(&self, now: Timestamp) -> String {
+        let engagement = serde_json::to_string_pretty(&self.engagement).unwrap_or_default();
+        let head = details([
+            ("version", self.version.to_string()),
+            ("by", self.author.clone()),
+            ("written", relative(now, self.at)),
+        ]);
+        format!("{head}\n{engagement}\n\n{}", differences(&self.differences))
+    }
+}
+
+impl Human for EngagementPreview {
+    fn human(&self, _: Timestamp) -> String {
+        if self.differences.is_empty() {
+            return format!("It is so already: version {}.", self.version);
+        }
+        format!("version {} would say:\n{}", self.version, differences(&self.differences))
+    }
+}
+
+/// As of a patch: what goes, then what comes.
+fn differences(parts: &[Difference]) -> String {
+    let line = |sign: char, path: &str, entry: &String| format!("{sign} {path}: {}", escape(entry));
+    let lines = parts.iter().flat_map(|part| {
+        let removed = part.removed.iter().map(|entry| line('-', &part.path, entry));
+        removed.chain(part.added.iter().map(|entry| line('+', &part.path, entry)))
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 impl Human for FreedNick {

@@ -21,6 +21,7 @@ mod lists;
 pub(crate) mod login_link;
 pub(crate) mod machine;
 pub(crate) mod man;
+pub(crate) mod operator;
 mod progress;
 pub(crate) mod provision;
 pub(crate) mod reaper;
@@ -80,6 +81,7 @@ fn run(context: &Context, command: Command) -> Result<ExitCode> {
         Command::Site(verb) => ask(context, site::run(context, verb))?,
         Command::Grant(verb) => ask(context, grant::run(context, verb))?,
         Command::Invite(verb) => ask(context, invite::run(context, verb))?,
+        Command::Operator(verb) => ask(context, operator::run(context, verb))?,
         Command::Token(verb) => ask(context, token::run(context, verb))?,
         Command::Caller(verb) => ask(context, caller::run(context, verb))?,
         Command::Audit(verb) => ask(context, audit::run(context, verb))?,

@@ -140,11 +140,24 @@ pub(super) fn facts(rotation: &Rotation, keys: &[MachineKey], now: Timestamp) ->
             "copied",
             rotation
                 .forked_at
-                .map(|at| format!("two hold its key, {}", relative(now, at)))
+                .map(|at| format!("{}, {}", shown_by(rotation.forked_by.as_deref()), relative(now, at)))
                 .unwrap_or_default(),
         ),
         ("ordered", rotation.ordered_at.map(|at| relative(now, at)).unwrap_or_default()),
         ("next key", waiting.map(|key| format!("{} (not used yet)", key.key)).unwrap_or_default()),
         ("key before", before.map(|key| format!("{} (may ask for a rotation)", key.key)).unwrap_or_default()),
     ])
+}
+
+/// What showed that a machine may have been copied, in words.
+fn shown_by(cause: Option<&str>) -> &'static str {
+    match cause {
+        Some("conflict") => "two next keys were asked for at once",
+        Some("base_skipped") => "a next key was used by somebody without the key before",
+        Some("recovery") => "the key before was used though the present one was at work",
+        Some("superseded_key") => "a key was shown whose place a newer one took",
+        Some("many_boots") => "more agents were started than one machine starts",
+        Some("boot_missing") => "its key was shown by something that is not its agent",
+        _ => "two hold its key",
+    }
 }

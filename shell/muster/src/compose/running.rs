@@ -210,7 +210,8 @@ impl Running {
     }
 
     fn serve(&mut self, listener: Listener, router: Router) {
-        let task = serve(listener, router, self.settings.clone(), self.draining());
+        let acceptance = self.app.acceptance().clone();
+        let task = serve(listener, router, acceptance, self.settings.clone(), self.draining());
         self.tasks.spawn(async move {
             let drained = task.await;
             if drained.cut > 0 {

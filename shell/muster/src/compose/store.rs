@@ -152,6 +152,7 @@ queries!(Reads {
     agent_by_nick(tenant: TenantId, nick: &Nick) -> Option<SoftwareAgent>;
     engagement(tenant: TenantId, machine: MachineId, version: u32) -> Option<EngagementVersion>;
     operator(tenant: TenantId, id: OperatorId) -> Option<Operator>;
+    live_access_of(tenant: TenantId, operator: OperatorId, now: Timestamp) -> Vec<AccessToken>;
     access_token(tenant: TenantId, id: AccessTokenId) -> Option<AccessToken>;
     account(tenant: TenantId, id: AccountId) -> Option<Account>;
     accounts_of_machine(tenant: TenantId, machine: MachineId) -> Vec<Account>;

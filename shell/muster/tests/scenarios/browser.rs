@@ -6,7 +6,8 @@
 //! 4. A collision is decided both ways.
 //! 5. A machine is suspended and resumed, and its agent obeys; its key is rotated.
 //! 6. Many are chosen and suspended at once, after it was told what ends by it.
-//! 7. A hundred payloads in what machines say of themselves: none runs.
+//! 7. An engagement is changed: what is wrong is told while it is written, and what would be different before anything is.
+//! 8. A hundred payloads in what machines say of themselves: none runs.
 //!
 //! Needs `MUSTER_TEST_CHROMIUM`, the path of a Chromium, and chromedriver.
 
@@ -125,6 +126,33 @@ fn a_machine_is_suspended_and_its_agent_obeys_and_its_key_is_rotated() {
     act("resume");
     assert_eq!(agent.standing(), "active");
     browser.until(".title", "active");
+}
+
+#[test]
+fn an_engagement_is_changed_after_it_was_told_what_would_be_different() {
+    let server = Server::up(&[]);
+    let Some(browser) = Browser::logged_in(&server) else { return };
+    let made = server.muster(&["machine", "create", "scout", "--kind", "software_agent"]);
+    let machine = text(&made["machine"]["id"]);
+    let file =
+        server.home().write("first.json", r##"{"nick":"scout","engagement":{"channels":["#a","#b"]}}"##);
+    server.muster(&["engagement", "set", &machine, "--file", file.to_str().expect("a plain name")]);
+    browser.open(&format!("{}/registry", server.url()));
+    browser.click("#agents a");
+    browser.until("h1", "scout");
+    let channels = "[name='engagement.channels']";
+    browser.fill(channels, "nohash");
+    browser.until("#engage .problem", "engagement.channels[0]");
+    assert!(browser.text(&format!("{channels}[aria-invalid]")).is_some(), "it is marked where it is wrong");
+    browser.fill(channels, "#b\n#c");
+    browser.until("#differs", "engagement.channels");
+    assert_eq!(browser.text("#differs del").as_deref(), Some("#a"));
+    assert_eq!(browser.text("#differs ins").as_deref(), Some("#c"));
+    assert_eq!(server.muster(&["engagement", "show", &machine])["version"], 1, "nothing is changed yet");
+    browser.click("#engage button[type='submit']");
+    browser.until(".timeline", "v2");
+    let set = server.muster(&["engagement", "show", &machine]);
+    assert_eq!((&set["version"], &set["engagement"]["channels"]), (&json!(2), &json!(["#b", "#c"])));
 }
 
 #[test]

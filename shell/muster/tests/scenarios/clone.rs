@@ -92,7 +92,7 @@ fn as_the_same_machine_the_new_key_takes_over_and_the_old_one_ends() {
     cloned.second.event("online");
     assert_eq!(cloned.second.machine(), cloned.id, "the same machine, with its history");
     assert_eq!(cloned.first.exit_code(), 22, "{}", cloned.first.log());
-    assert_eq!(cloned.first.status()["ended"]["ending"], "revoked");
+    assert_eq!(cloned.first.status()["ended"]["ending"], "superseded");
     let machine = eventually("it is online under the new key", SOON, || {
         Some(cloned.server.show(&cloned.id)).filter(|machine| machine["online"] == true)
     });

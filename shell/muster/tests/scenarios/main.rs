@@ -23,6 +23,7 @@ mod leaked_site_key;
 mod moving_database;
 mod nothing_shown;
 mod own_certificate;
+mod people;
 mod proofs;
 mod provision;
 mod real_clients;

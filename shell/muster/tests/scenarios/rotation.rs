@@ -64,7 +64,7 @@ fn a_key_is_rotated_again_and_again_and_a_copy_of_the_first_one_opens_nothing() 
     agent.start(&[]);
     agent.event("online");
     is_at_rest(&server, &agent, &machine);
-    assert_eq!((agent.machine(), server.show(&machine)["state"].clone()), (machine, "active".into()));
+    assert_eq!((agent.machine(), server.show(&machine)["state"].clone()), (machine.clone(), "active".into()));
     assert_ne!(kept(&agent), first);
     assert_eq!(
         agent.files().iter().filter(|name| name.starts_with("key-")).count(),
@@ -72,11 +72,14 @@ fn a_key_is_rotated_again_and_again_and_a_copy_of_the_first_one_opens_nothing() 
         "{:?}",
         agent.files()
     );
+    let alarm = || server.show(&machine)["rotation"]["forked_by"].clone();
+    assert_eq!(alarm(), serde_json::Value::Null, "its own rotations are no sign of a copy");
     let mut thief = thief;
     thief.home().write("muster.toml", NEVER);
     thief.start(&[]);
     assert_eq!(thief.exit_code(), 22, "{}", thief.log());
     assert_eq!(thief.status()["ended"]["ending"], "superseded");
+    assert_eq!(alarm(), "superseded_key");
     assert!(agent.is_running(), "the machine itself goes on");
 }
 

@@ -422,8 +422,28 @@ fn both_signatures_hold_and_one_of_them_cannot_be_forged_by_whoever_checks_it() 
         let set = server.home().path().join("set.json");
         std::fs::write(&set, r##"{"engagement":{"channels":["#a<b"],"data":{"ticket":7}}}"##)
             .expect("written");
-        let set =
-            server.muster(&["engagement", "set", "w-sig", "--file", set.to_str().expect("a plain name")]);
+        let file = set.to_str().expect("a plain name");
+        let would = server.muster(&["engagement", "set", "w-sig", "--file", file, "--dry-run"]);
+        assert_eq!(would["version"], 2);
+        let paths: Vec<&str> = would["differences"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(|one| one["path"].as_str().expect("a path"))
+            .collect();
+        let expected =
+            ["engagement.data.ticket", "engagement.permissions", "engagement.rate_limit.messages_per_second"];
+        assert_eq!(paths, expected);
+        let set = server.muster(&["engagement", "set", "w-sig", "--file", file]);
+        assert_eq!(
+            server.muster(&["engagement", "show", "w-sig", "--version", "2"])["differences"],
+            would["differences"]
+        );
+        let listed = server.muster(&["engagement", "ls"]);
+        assert_eq!(
+            (&listed["items"][0]["nick"], &listed["items"][0]["version"]),
+            (&json!("w-sig"), &json!(2))
+        );
         assert_eq!((&set["version"], &set["engagement"]["data"]), (&json!(2), &json!({ "ticket": 7 })));
 
         let (jws, keys) = (server.home().path().join("e.jws"), server.home().path().join("keys.json"));

@@ -149,7 +149,7 @@ fn about(entry: &AuditEntry, topics: &mut BTreeSet<String>) {
         Some("mch") => "machines",
         Some("hld") => "holds",
         Some("gnt") => "grants",
-        Some("tok") => "access",
+        Some("tok" | "usr") => "access",
         _ => return,
     };
     topics.insert(kind.to_owned());

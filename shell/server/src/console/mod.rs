@@ -24,6 +24,8 @@ pub(crate) fn mount<S: Store>(routes: Routes<S>) -> Routes<S> {
         .page("/machines", Read, pages::machines::<S>)
         .page("/machines/{machine}", Read, pages::machine::<S>)
         .page("/doors", Read, pages::doors::<S>)
+        .page("/registry", Read, pages::registry::<S>)
+        .page("/registry/{machine}", Read, pages::agent::<S>)
         .page("/audit", Read, pages::audit::<S>)
         .page("/settings", Read, pages::settings::<S>)
         .drawing("/qr", Read, pages::qr::<S>)

@@ -6,10 +6,13 @@ use axum::response::{IntoResponse, Response};
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use muster_app::{Action, Origin, Store};
-use muster_console::{Audit, Deployment, Desk, Doors, MachinePage, Machines, Settings};
+use muster_console::{
+    Access, AgentPage, Audit, Deployment, Desk, Doors, MachinePage, Machines, Registry, Settings,
+};
 use muster_model::{HoldId, MachineId};
 use muster_wire::ListQuery;
 use muster_wire::audit::AuditQuery;
+use muster_wire::engagement::{EngagementQuery, WrittenQuery};
 
 use super::frame::{Shown, frame};
 use crate::problem::Failure;
@@ -20,6 +23,12 @@ use crate::state::ServerState;
 const HOLDS: u32 = 100;
 /// Sites that a list offers to choose from.
 const SITES: u32 = 500;
+/// Operators of a tenant: there are no more.
+const OPERATORS: u32 = 1000;
+/// Accounts of one standing that are not as they are wanted.
+const ACCOUNTS: u32 = 100;
+/// Versions of an engagement that its page goes back.
+const VERSIONS: usize = 20;
 /// Entries of a machine's log on its page.
 const LOG: u32 = 50;
 
@@ -94,6 +103,42 @@ pub(super) async fn doors<S: Store>(
     Ok(Shown(Doors::new(frame, sites, grants)))
 }
 
+/// Software agents, and the accounts that have not come to be as they are wanted.
+pub(super) async fn registry<S: Store>(
+    State(state): State<ServerState<S>>,
+    Extension(origin): Extension<Origin>,
+    headers: HeaderMap,
+    Params(query): Params<ListQuery>,
+) -> Result<Shown<Registry>, Failure> {
+    let frame = frame(&state, &origin, &headers).await?;
+    let agents = state.app.software_agents(&said(query), &origin).await?;
+    let mut accounts = Vec::new();
+    for standing in ["conflict", "dead", "pending"] {
+        let query =
+            ListQuery { state: Some(standing.to_owned()), limit: Some(ACCOUNTS), ..ListQuery::default() };
+        accounts.extend(state.app.accounts(&query, &origin).await?.items);
+    }
+    Ok(Shown(Registry::new(frame, agents, accounts)))
+}
+
+/// One software agent.
+pub(super) async fn agent<S: Store>(
+    State(state): State<ServerState<S>>,
+    Extension(origin): Extension<Origin>,
+    headers: HeaderMap,
+    Named(machine): Named<MachineId>,
+) -> Result<Shown<AgentPage>, Failure> {
+    let frame = frame(&state, &origin, &headers).await?;
+    let agent = state.app.engagement(machine, &EngagementQuery::default(), &origin).await?;
+    let mut versions = Vec::new();
+    for version in (1..=agent.version).rev().take(VERSIONS) {
+        let query = WrittenQuery { version: Some(version) };
+        versions.push(state.app.engagement_written(machine, &query, &origin).await?);
+    }
+    let accounts = state.app.machine(machine, &origin).await?.accounts;
+    Ok(Shown(AgentPage::new(frame, agent, versions, accounts)))
+}
+
 /// What was done.
 pub(super) async fn audit<S: Store>(
     State(state): State<ServerState<S>>,
@@ -115,9 +160,13 @@ pub(super) async fn settings<S: Store>(
     headers: HeaderMap,
 ) -> Result<Shown<Settings>, Failure> {
     let frame = frame(&state, &origin, &headers).await?;
-    let tokens = match Action::Administer.permit(&origin.caller) {
-        Ok(()) => state.app.tokens(&ListQuery::default(), &origin).await?.items,
-        Err(_not_an_admin) => Vec::new(),
+    let access = match Action::Administer.permit(&origin.caller) {
+        Ok(()) => {
+            let most = ListQuery { limit: Some(OPERATORS), ..ListQuery::default() };
+            let operators = state.app.operators(&most, &origin).await?.items;
+            Access { operators, tokens: state.app.tokens(&ListQuery::default(), &origin).await?.items }
+        }
+        Err(_not_an_admin) => Access::default(),
     };
     let deployment = Deployment {
         status: state.app.status(&origin).await?,
@@ -125,7 +174,7 @@ pub(super) async fn settings<S: Store>(
         reaper: state.app.reaper(&origin).await?,
         replicas: state.app.replicas().await?,
     };
-    Ok(Shown(Settings::new(frame, tokens, deployment)))
+    Ok(Shown(Settings::new(frame, access, deployment)))
 }
 
 /// What is to be drawn.

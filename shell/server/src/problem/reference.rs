@@ -38,6 +38,7 @@ fn every_refusal() -> Vec<Refusal> {
         Refusal::ChoiceNeeded,
         Refusal::ChoiceUnavailable { choice: "" },
         Refusal::NameTaken { what: "" },
+        Refusal::LastAdmin,
         Refusal::AccountForeign,
         Refusal::Superseded,
         Refusal::RotationNeeded,

@@ -150,7 +150,7 @@ pub(super) fn refusal_row(refusal: &Refusal) -> Row {
             StatusCode::CONFLICT,
             Stop,
             "This cannot be done to the object as it stands.",
-            "Look at its state first: muster machine show, muster hold show, muster ca status.",
+            "Look at its state first: muster machine show, muster hold show, muster operator show, muster ca status.",
         ),
         Refusal::ChoiceNeeded => (
             StatusCode::CONFLICT,
@@ -169,6 +169,12 @@ pub(super) fn refusal_row(refusal: &Refusal) -> Row {
             Stop,
             "There is one of that name already.",
             "Choose another name, or use the one there is.",
+        ),
+        Refusal::LastAdmin => (
+            StatusCode::CONFLICT,
+            Stop,
+            "This is the last admin who is not disabled.",
+            "Make another operator an admin first: muster operator edit NAME --role admin.",
         ),
         Refusal::AccountForeign => (
             StatusCode::CONFLICT,

@@ -20,7 +20,7 @@ use super::wrap::AsPage;
 use super::{Entrance, Known};
 use crate::limits::{Source, read_body, source_of};
 use crate::problem::{Failure, Unreadable};
-use crate::serve::{Peer, Transport};
+use crate::serve::{Peer, Since, Transport};
 use crate::state::ServerState;
 
 /// Name of the browser session's cookie. The prefix makes browsers hold it to this host and to TLS (RFC 6265bis).
@@ -28,6 +28,9 @@ pub(crate) const COOKIE: &str = "__Host-muster-session";
 
 /// What a page of ours shows beside the cookie.
 const CSRF: &str = "muster-csrf";
+
+/// Where whoever has no certificate yet asks for one.
+const ENROLL: &str = "/v1/enroll";
 
 /// How existing clients show a session token.
 const HOST_TOKEN: &str = "x-host-token";
@@ -56,6 +59,11 @@ async fn admitted<S: Store>(
     let action = entrance.action;
     let (mut parts, body) = request.into_parts();
     let peer = parts.extensions.get::<Peer>().cloned().ok_or_else(no_peer)?;
+    if is_of_before(state, &parts, &peer) {
+        let mut response = Failure::from(Error::Restored).into_response();
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        return Err(Box::new(response));
+    }
     let source = counted(state, &peer, &parts.headers);
     let anonymous = Origin { caller: Caller::Anonymous, source };
     let (caller, body) = match action {
@@ -80,6 +88,14 @@ async fn admitted<S: Store>(
     }
     parts.extensions.insert(origin);
     Ok(Request::from_parts(parts, body))
+}
+
+/// Whether a machine asks for itself over a connection of before an older database was accepted. What is late there may be
+/// of before, too: a certificate that it leads to would be newer than what the machine has got since and the database forgot.
+fn is_of_before<S: Store>(state: &ServerState<S>, parts: &Parts, peer: &Peer) -> bool {
+    let is_machine = peer.certificate().is_some() || parts.uri.path() == ENROLL;
+    let since = parts.extensions.get::<Since>().filter(|_| is_machine);
+    since.is_some_and(|Since(accepted)| *accepted != state.app.acceptance().last())
 }
 
 /// The machine that shows a session token.
@@ -155,8 +171,8 @@ async fn authenticated<S: Store>(
             known => known,
         },
         Shown::Signature(header) => {
-            // A body is read for somebody who may be who they say, and for nobody else.
-            if let Err(error) = state.app.plausible(&header).await {
+            // A body is read for whoever has a nonce of ours, whatever key is named.
+            if let Err(error) = state.app.plausible(&header) {
                 return Err(failed(state, peer, anonymous, error).await);
             }
             let limits = &state.shared.config.body;

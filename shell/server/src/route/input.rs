@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use muster_app::Store;
 use muster_app::{Error, SiteRef};
-use muster_model::{AccessTokenId, AccountId, GrantId, HoldId, MachineId, Refusal, SiteCode};
+use muster_model::{AccessTokenId, AccountId, GrantId, HoldId, MachineId, OperatorId, Refusal, SiteCode};
 use muster_wire::{FieldError, FieldErrors};
 use serde::de::DeserializeOwned;
 
@@ -59,6 +59,7 @@ nouns! {
     AccountId = "account",
     HoldId = "hold",
     MachineId = "machine",
+    OperatorId = "operator",
     SiteCode = "site",
     SiteRef = "site",
 }

@@ -5,11 +5,58 @@ use axum::{Extension, Json};
 use muster_app::Origin;
 use muster_app::Store;
 use muster_model::MachineId;
-use muster_wire::engagement::{EngagedAgent, EngagementQuery, FreeNick, FreedNick, SetEngagement};
+use muster_wire::engagement::{
+    EngagedAgent, EngagementPreview, EngagementQuery, FreeNick, FreedNick, ListedAgent, SetEngagement,
+    WrittenEngagement, WrittenQuery,
+};
+use muster_wire::{ListQuery, Page};
 
 use crate::problem::Failure;
 use crate::route::{Body, Named, OptionalBody, Params};
 use crate::state::ServerState;
+
+/// List software agents with their engagements and accounts.
+#[utoipa::path(
+    get, path = "/v1/engagements", tag = "engagements", params(ListQuery),
+    responses((status = 200, body = Page<ListedAgent>), (status = "default", body = muster_wire::Problem))
+)]
+pub(super) async fn list<S: Store>(
+    State(state): State<ServerState<S>>,
+    Extension(origin): Extension<Origin>,
+    Params(query): Params<ListQuery>,
+) -> Result<Json<Page<ListedAgent>>, Failure> {
+    Ok(Json(state.app.software_agents(&query, &origin).await?))
+}
+
+/// Show one version of a machine's engagement as it was written, and what is different from the one before.
+#[utoipa::path(
+    get, path = "/v1/machines/{machine}/engagement/written", tag = "engagements",
+    params(("machine" = String, Path), WrittenQuery),
+    responses((status = 200, body = WrittenEngagement), (status = "default", body = muster_wire::Problem))
+)]
+pub(super) async fn written<S: Store>(
+    State(state): State<ServerState<S>>,
+    Extension(origin): Extension<Origin>,
+    Named(machine): Named<MachineId>,
+    Params(query): Params<WrittenQuery>,
+) -> Result<Json<WrittenEngagement>, Failure> {
+    Ok(Json(state.app.engagement_written(machine, &query, &origin).await?))
+}
+
+/// Check an engagement and show what setting it would change. Nothing is changed.
+#[utoipa::path(
+    post, path = "/v1/machines/{machine}/engagement/preview", tag = "engagements", params(("machine" = String, Path)),
+    request_body = SetEngagement,
+    responses((status = 200, body = EngagementPreview), (status = "default", body = muster_wire::Problem))
+)]
+pub(super) async fn preview<S: Store>(
+    State(state): State<ServerState<S>>,
+    Extension(origin): Extension<Origin>,
+    Named(machine): Named<MachineId>,
+    OptionalBody(request): OptionalBody<SetEngagement>,
+) -> Result<Json<EngagementPreview>, Failure> {
+    Ok(Json(state.app.preview_engagement(machine, request, &origin).await?))
+}
 
 /// Show the engagement of a machine, signed twice.
 #[utoipa::path(

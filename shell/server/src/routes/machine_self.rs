@@ -38,9 +38,8 @@ pub(super) async fn renew<S: Store>(
     Ok(Json(state.app.renew(origin.caller.machine()?, &origin).await?))
 }
 
-/// A certificate for the machine's next key. The key in its durable slot vouches for it, by a signed request or by the
-/// connection; the next one works from then on, and its first use makes it the present one. Safe to repeat with the same
-/// key.
+/// A certificate for the machine's next key. The key in its durable slot vouches for it, always by a signed request; the
+/// next one works from then on, and its first use makes it the present one. Safe to repeat with the same key.
 #[utoipa::path(
     post, path = "/v1/machines/self/rotate", tag = "machine", request_body = RotateRequest,
     responses((status = 200, body = Renewed), (status = "default", body = muster_wire::Problem))

@@ -12,6 +12,7 @@ mod grant;
 mod hold;
 mod machine;
 mod machine_self;
+mod operator;
 mod public;
 mod reaper;
 mod replica;
@@ -152,9 +153,16 @@ fn management<S: Store>(routes: Routes<S>) -> Routes<S> {
         .add::<audit::__path_list, _, _>(Read, audit::list::<S>)
 }
 
-/// Who may do what: operators' tokens, and those who may call machines.
+/// Who may do what: operators, their tokens, and those who may call machines.
 fn access<S: Store>(routes: Routes<S>) -> Routes<S> {
     routes
+        .add::<operator::__path_list, _, _>(Administer, operator::list::<S>)
+        .add::<operator::__path_create, _, _>(Administer, operator::create::<S>)
+        .add::<operator::__path_show, _, _>(Administer, operator::show::<S>)
+        .add::<operator::__path_edit, _, _>(Administer, operator::edit::<S>)
+        .add::<operator::__path_disable, _, _>(Administer, operator::disable::<S>)
+        .add::<operator::__path_enable, _, _>(Administer, operator::enable::<S>)
+        .add::<operator::__path_link, _, _>(Administer, operator::link::<S>)
         .add::<access::__path_list, _, _>(Administer, access::list::<S>)
         .add::<access::__path_create, _, _>(Administer, access::create::<S>)
         .add::<access::__path_revoke, _, _>(Administer, access::revoke::<S>)
@@ -181,7 +189,10 @@ fn sites<S: Store>(routes: Routes<S>) -> Routes<S> {
 /// What software agents are to do.
 fn engagements<S: Store>(routes: Routes<S>) -> Routes<S> {
     routes
+        .add::<engagement::__path_list, _, _>(Read, engagement::list::<S>)
         .add::<engagement::__path_show, _, _>(Read, engagement::show::<S>)
+        .add::<engagement::__path_written, _, _>(Read, engagement::written::<S>)
+        .add::<engagement::__path_preview, _, _>(Operate, engagement::preview::<S>)
         .add::<engagement::__path_set, _, _>(Operate, engagement::set::<S>)
         .add::<engagement::__path_free, _, _>(Operate, engagement::free::<S>)
 }

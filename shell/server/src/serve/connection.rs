@@ -14,6 +14,8 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use muster_app::Acceptance;
+use muster_model::IncarnationId;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep_until};
 use tower::ServiceExt;
@@ -41,10 +43,16 @@ pub(crate) struct HangUp;
 #[error("hung up on purpose")]
 struct HungUp;
 
+/// In every request: when an older database had last been accepted here as its connection was made. What it carries was not said
+/// before that, but may be late.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Since(pub(crate) Option<IncarnationId>);
+
 /// What all connections of a listener share.
 #[derive(Debug, Clone)]
 pub(super) struct Shared {
     pub(super) router: Router,
+    pub(super) acceptance: Acceptance,
     pub(super) settings: ServeSettings,
     pub(super) draining: Draining,
 }
@@ -56,7 +64,8 @@ where
 {
     let activity = Activity::new(&shared.settings);
     let io = TokioIo::new(Socket::new(stream, (!http2).then(|| activity.clone()), permit));
-    let service = service_fn(|request| answer(request, &peer, shared, &activity));
+    let since = Since(shared.acceptance.last());
+    let service = service_fn(|request| answer(request, &peer, since, shared, &activity));
     if http2 {
         let connection = http2_builder(&shared.settings).serve_connection(io, service);
         watch(connection, http2::Connection::graceful_shutdown, &activity, shared.draining.clone()).await
@@ -70,6 +79,7 @@ where
 fn answer(
     request: Request<Incoming>,
     peer: &Peer,
+    since: Since,
     shared: &Shared,
     activity: &Activity,
 ) -> impl Future<Output = Result<Response, HungUp>> + Send + 'static {
@@ -78,6 +88,7 @@ fn answer(
     let mut request = request.map(Body::new);
     request.extensions_mut().insert(peer.clone());
     request.extensions_mut().insert(shared.draining.clone());
+    request.extensions_mut().insert(since);
     let response = shared.router.clone().oneshot(request);
     async move {
         let Ok(response) = response.await;

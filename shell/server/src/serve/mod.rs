@@ -30,11 +30,12 @@ use std::time::Duration;
 
 use axum::Router;
 use metrics::gauge;
+use muster_app::Acceptance;
 use tokio::net::TcpStream;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 
-pub(crate) use connection::HangUp;
+pub(crate) use connection::{HangUp, Since};
 pub use listener::Listener;
 pub use own::{OwnCertificate, OwnCertificateError};
 pub use peer::{Peer, Transport};
@@ -61,11 +62,13 @@ pub struct Drained {
 
 /// Serves `router` on one listener until draining starts, then lets requests in flight finish for the drain time.
 ///
+/// Each connection keeps what `acceptance` says as it is made.
 /// Every request carries a [`Peer`] and a [`Draining`] in its extensions. Upgraded connections count as open
 /// until they close; they should watch `Draining`, because nobody can finish them from outside.
 pub async fn serve(
     listener: Listener,
     router: Router,
+    acceptance: Acceptance,
     settings: ServeSettings,
     draining: Draining,
 ) -> Drained {
@@ -73,7 +76,7 @@ pub async fn serve(
     let drain_timeout = settings.drain_timeout;
     let open = gauge!("muster_connections_open", "transport" => carrier.as_str());
     let admission = Admission::new(&settings, open);
-    let shared = Arc::new(Shared { router, settings, draining });
+    let shared = Arc::new(Shared { router, acceptance, settings, draining });
     let mut tasks = JoinSet::new();
     accept_until_draining(&listener, &shared, &admission, &mut tasks).await;
     // Closed before the drain, so that a client that comes now goes elsewhere.

@@ -203,3 +203,31 @@ async fn a_page_is_told_how_many_wait_when_one_more_asks() {
     let heard = stream.hears_of("waiting").await;
     assert!(heard.contains("data: 1"), "{heard}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn q_33_what_an_operator_has_open_ends_when_it_is_disabled_or_lowered() {
+    for act in ["disable", "edit"] {
+        let face = Face::new().await;
+        let app = &face.world.app;
+        let admin = face.world.admin();
+        let shown = browser(&face).await;
+        let mut stream = Stream::opened(&face, &shown).await;
+        look(&face.state).await;
+        let wish = serde_json::json!({"name": "ada", "role": "admin"});
+        let wish = serde_json::from_value(wish).expect("a request");
+        app.create_operator(wish, None, &admin).await.expect("another admin");
+        let began = tokio::time::Instant::now();
+        let first = face.world.founded.admin;
+        match act {
+            "disable" => app.disable_operator(first, &Default::default(), &admin).await.expect("disabled"),
+            _ => {
+                let wish = serde_json::json!({"role": "viewer"});
+                let wish = serde_json::from_value(wish).expect("a request");
+                app.edit_operator(first, wish, &admin).await.expect("lowered")
+            }
+        };
+        stream.hears_of("ended").await;
+        assert!(stream.hears().await.is_none(), "nothing comes after that");
+        assert!(began.elapsed().as_secs() <= 5, "{act}: {:?}", began.elapsed());
+    }
+}

@@ -125,6 +125,7 @@ fn the_table_of_problems() {
         "409 count_differs Stop",
         "409 idempotency_mismatch Stop",
         "409 key_taken Rotate",
+        "409 last_admin Stop",
         "409 name_taken Stop",
         "409 trust_behind Stop",
         "409 wrong_state Stop",

@@ -6,7 +6,7 @@ use muster_lifecycle::{
     AccessChange, AccountChange, Change, Context, CredentialChange, GrantChange, HoldChange, MachineChange,
     Plan, SiteChange, TenantChange,
 };
-use muster_model::{AccessTokenId, AccountId, GrantId, HoldId, MachineId, Refusal};
+use muster_model::{AccessTokenId, AccountId, GrantId, HoldId, MachineId, OperatorId, Refusal};
 use muster_store::{Decision, Reads, Store, StoreError, Unscoped};
 use muster_testkit::Kit;
 use muster_testkit::world::Device;
@@ -48,6 +48,7 @@ async fn of_another_tenant(face: &Face) -> Vec<(&'static str, String)> {
         ("hold", hold.id.to_string()),
         ("grant", grant.id.to_string()),
         ("token", token.id.to_string()),
+        ("operator", operator.id.to_string()),
         ("account", account.id.to_string()),
         ("site", site.code.to_string()),
     ];
@@ -73,6 +74,7 @@ fn unknown(noun: &str) -> String {
         "machine" => MachineId::new(5, [5; 10]).to_string(),
         "hold" => HoldId::new(5, [5; 10]).to_string(),
         "grant" => GrantId::new(5, [5; 10]).to_string(),
+        "operator" => OperatorId::new(5, [5; 10]).to_string(),
         "token" => AccessTokenId::new(5, [5; 10]).to_string(),
         "account" => AccountId::new(5, [5; 10]).to_string(),
         _ => "nowhere".to_owned(),
@@ -102,7 +104,8 @@ fn routes() -> Vec<(String, String, String)> {
 }
 
 async fn asked(face: &Face, method: &str, path: &str) -> Answer {
-    let request = if method == "GET" { get(path) } else { post(path, &json!({})) };
+    let mut request = if method == "GET" { get(path) } else { post(path, &json!({})) };
+    *request.method_mut() = method.parse().expect("a method");
     face.admin(request).await
 }
 

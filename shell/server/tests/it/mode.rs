@@ -30,7 +30,7 @@ async fn cut_off(stage: &Stage) -> Mark {
     mark
 }
 
-async fn restored(face: &Face) {
+pub(crate) async fn restored(face: &Face) {
     let app = &face.world.app;
     let mark = app.look(None).await.expect("a look");
     let newest = mark.newest.map(|place| EntryPlace { seq: place.seq + 30, id: AuditId::new(9, [9; 10]) });

@@ -4,7 +4,8 @@ use axum::body::Body;
 use http::{Method, Request, StatusCode};
 use muster_app::{Action, Caller, MachineCaller, OperatorCaller, Proof, Right};
 use muster_model::{
-    AccessTokenId, AccountId, CredentialId, GrantId, HoldId, MachineId, OperatorRole, Scope, TokenScope,
+    AccessTokenId, AccountId, CredentialId, GrantId, HoldId, MachineId, OperatorId, OperatorRole, Scope,
+    TokenScope,
 };
 use muster_server::Mounted;
 use muster_server::serve::Peer;
@@ -65,6 +66,7 @@ pub(crate) fn filled(path: &str) -> String {
         .replace("{hold}", &HoldId::new(1, [1; 10]).to_string())
         .replace("{grant}", &GrantId::new(1, [1; 10]).to_string())
         .replace("{token}", &AccessTokenId::new(1, [1; 10]).to_string())
+        .replace("{operator}", &OperatorId::new(1, [1; 10]).to_string())
         .replace("{account}", &AccountId::new(1, [1; 10]).to_string())
         .replace("{site}", "no-such-site")
         .replace("{tag}", "no-such-tag")
@@ -238,6 +240,7 @@ async fn bearer(face: &Face) -> Shown {
         proof,
         right: Right::Everything,
         slot: None,
+        nonce: None,
         expired: false,
         suspended: false,
     };

@@ -25,6 +25,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::face::Face;
+use crate::mode::restored;
 
 #[expect(clippy::disallowed_methods, reason = "the TLS library checks certificates by the real clock")]
 fn real_now() -> Timestamp {
@@ -57,7 +58,8 @@ impl Served {
         let address = socket.local_addr().expect("bound");
         let listener = Listener::tls(socket, configs);
         let settings = ServeSettings::default();
-        let task = tokio::spawn(serve(listener, face.router.clone(), settings, face.draining.clone()));
+        let (router, acceptance) = (face.router.clone(), face.world.app.acceptance().clone());
+        let task = tokio::spawn(serve(listener, router, acceptance, settings, face.draining.clone()));
         Self { face, address, task }
     }
 
@@ -149,6 +151,34 @@ async fn a_machine_is_known_by_the_certificate_of_its_connection() {
         (StatusCode::FORBIDDEN, &Value::from("revoked")),
         "Q-14: it is told so"
     );
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn q_08_what_a_machine_says_over_a_connection_of_before_a_restore_is_not_heard_and_it_connects_anew() {
+    let served = Served::new().await;
+    let device = Device::new("web-1");
+    let enrolled = served.face.world.enroll(&device).await;
+    let (mut kept, stranger) = (served.agent(&device, &enrolled).await, served.browser().await);
+    let request = b"GET /v1/machines/self HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    kept.write_all(request).await.expect("sent");
+    let mut first = [0; 12];
+    kept.read_exact(&mut first).await.expect("an answer");
+    assert_eq!(&first, b"HTTP/1.1 200", "as long as nothing was accepted");
+    let late = served.agent(&device, &enrolled).await;
+
+    restored(&served.face).await;
+    let world = &served.face.world;
+    world.app.accept_restore(None, &world.admin()).await.expect("accepted");
+    for (name, stream) in [("one that was used", kept), ("one whose request is late", late)] {
+        let request = "POST /v1/machines/self/renew HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n";
+        let answer = raw(stream, request.as_bytes()).await;
+        assert!(answer.contains("HTTP/1.1 503") && answer.contains("restored"), "{name}: {answer}");
+    }
+    let (status, _) = ask(stranger, "GET", "/v1/trust").await;
+    assert_eq!(status, StatusCode::OK, "what nobody is certified by goes on");
+    let (status, body) = ask(served.agent(&device, &enrolled).await, "POST", "/v1/machines/self/renew").await;
+    assert_eq!(status, StatusCode::OK, "{body}");
     served.stop().await;
 }
 

@@ -17,7 +17,7 @@ async fn an_empty_database_is_filled_by_creating_and_never_by_opening() {
     assert_eq!(probe(&settings).await.expect("an answer"), Found::Empty, "and it is empty still");
     let store = PostgresStore::create(settings.clone()).await.expect("a schema");
     store.check().await.expect("it answers");
-    assert_eq!(probe(&settings).await.expect("an answer"), Found::Muster { version: 3, deployment: None });
+    assert_eq!(probe(&settings).await.expect("an answer"), Found::Muster { version: 4, deployment: None });
     let refused = PostgresStore::create(settings).await;
     assert!(matches!(refused, Err(OpenError::Exists(_))), "{refused:?}");
 }
@@ -47,7 +47,7 @@ async fn code_of_before_works_on_a_schema_that_grew_and_not_on_one_that_lost_wha
     database.run_sql(
         "ALTER TABLE machines ADD COLUMN rack text; ALTER TABLE machines ADD COLUMN shelf bigint NOT NULL DEFAULT 7;
         CREATE TABLE racks (id bytea PRIMARY KEY);
-        UPDATE muster_schema SET version = 4, compatible_from = 1",
+        UPDATE muster_schema SET version = 5, compatible_from = 1",
     );
     let machine = kit.machine(&site);
     enroll(&store, &kit, &machine).await.expect("written");
@@ -58,11 +58,11 @@ async fn code_of_before_works_on_a_schema_that_grew_and_not_on_one_that_lost_wha
     assert!(has(&store, &machine).await);
     assert_eq!(
         probe(&settings(database.url())).await.expect("an answer"),
-        Found::Muster { version: 4, deployment: None }
+        Found::Muster { version: 5, deployment: None }
     );
-    database.run_sql("UPDATE muster_schema SET version = 5, compatible_from = 4");
+    database.run_sql("UPDATE muster_schema SET version = 6, compatible_from = 5");
     let refused = PostgresStore::open(settings(database.url())).await;
-    assert!(matches!(refused, Err(OpenError::Newer { found: 5, known: 3, .. })), "{refused:?}");
+    assert!(matches!(refused, Err(OpenError::Newer { found: 6, known: 4, .. })), "{refused:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

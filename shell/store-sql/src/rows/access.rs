@@ -57,13 +57,20 @@ fn scope(cells: &mut Cells<'_>) -> Parsed<Option<TokenScope>> {
 
 fn parse_operator(row: &dyn Row) -> Parsed<Operator> {
     let mut cells = Cells::of(&OPERATORS, row);
-    Ok(Operator {
+    let operator = Operator {
         id: cells.id("id", OperatorId::from_bytes)?,
         tenant: cells.id("tenant_id", TenantId::from_bytes)?,
         name: cells.text("name")?,
         role: cells.one_of("role", &OperatorRole::ALL, OperatorRole::as_str)?,
         created_at: cells.time("created_at")?,
-    })
+        disabled_at: cells.opt_time("disabled_at")?,
+    };
+    let folded: Option<Box<str>> = cells.get("folded")?;
+    match folded {
+        // A server of the version before knew of no folded names.
+        Some(folded) if *folded != *operator.folded() => Err(cells.broken("folded")),
+        Some(_) | None => Ok(operator),
+    }
 }
 
 pub(crate) async fn operator<E: Engine>(
@@ -71,13 +78,13 @@ pub(crate) async fn operator<E: Engine>(
     tenant: TenantId,
     id: OperatorId,
 ) -> Result<Option<Operator>, StoreError> {
-    const SQL: &str =
-        "SELECT id, tenant_id, name, role, created_at FROM operators WHERE tenant_id = ?1 AND id = ?2";
+    const SQL: &str = "SELECT id, tenant_id, name, role, created_at, disabled_at, folded FROM operators
+        WHERE tenant_id = ?1 AND id = ?2";
     sql::one(db, "read an operator", SQL, &values![tenant.as_bytes(), id.as_bytes()], parse_operator).await
 }
 
 pub(crate) async fn operators<E: Engine>(db: &mut E, tenant: TenantId) -> Result<Vec<Operator>, StoreError> {
-    const SQL: &str = "SELECT id, tenant_id, name, role, created_at FROM operators
+    const SQL: &str = "SELECT id, tenant_id, name, role, created_at, disabled_at, folded FROM operators
         WHERE tenant_id = ?1 ORDER BY id LIMIT 1000";
     sql::many(db, "read the operators", SQL, &values![tenant.as_bytes()], parse_operator).await
 }
@@ -97,6 +104,19 @@ pub(crate) async fn by_secret<E: Engine>(
 ) -> Result<Option<AccessToken>, StoreError> {
     const SQL: &str = select!("WHERE secret = ?1");
     sql::one(db, "read an access token by its secret", SQL, &values![&secret.0], parse).await
+}
+
+pub(crate) async fn live_of<E: Engine>(
+    db: &mut E,
+    tenant: TenantId,
+    operator: OperatorId,
+    now: Timestamp,
+) -> Result<Vec<AccessToken>, StoreError> {
+    const SQL: &str = select!(
+        "WHERE tenant_id = ?1 AND operator_id = ?2 AND ended_at IS NULL AND expires_at > ?3 ORDER BY id LIMIT 1000"
+    );
+    let values = values![tenant.as_bytes(), operator.as_bytes(), millis(now)];
+    sql::many(db, "read the live tokens of an operator", SQL, &values, parse).await
 }
 
 pub(crate) async fn page<E: Engine>(
@@ -123,6 +143,7 @@ pub(crate) async fn apply<E: Engine>(
         WHERE tenant_id = ?1 AND id = ?2 AND ended_at IS NULL";
     match change {
         AccessChange::CreateOperator(operator) => create_operator(db, operator).await,
+        AccessChange::UpdateOperator(operator) => update_operator(db, operator).await,
         AccessChange::CreateToken(token) => create_token(db, token).await,
         AccessChange::RotateToken { token, secret, hash } => {
             let values = values![tenant.as_bytes(), token.as_bytes(), &secret.0, &hash.0];
@@ -136,16 +157,34 @@ pub(crate) async fn apply<E: Engine>(
 }
 
 async fn create_operator<E: Engine>(db: &mut E, operator: &Operator) -> Result<(), StoreError> {
-    const SQL: &str =
-        "INSERT INTO operators (tenant_id, id, name, role, created_at) VALUES (?1, ?2, ?3, ?4, ?5)";
+    const SQL: &str = "INSERT INTO operators (tenant_id, id, name, folded, role, created_at, disabled_at)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    let folded = operator.folded();
     let values = values![
         operator.tenant.as_bytes(),
         operator.id.as_bytes(),
         operator.name.as_str(),
+        &folded,
         operator.role.as_str(),
         millis(operator.created_at),
+        operator.disabled_at.map(millis),
     ];
     sql::run_one(db, "create an operator", SQL, &values).await
+}
+
+async fn update_operator<E: Engine>(db: &mut E, operator: &Operator) -> Result<(), StoreError> {
+    const SQL: &str = "UPDATE operators SET name = ?3, folded = ?4, role = ?5, disabled_at = ?6
+        WHERE tenant_id = ?1 AND id = ?2";
+    let folded = operator.folded();
+    let values = values![
+        operator.tenant.as_bytes(),
+        operator.id.as_bytes(),
+        operator.name.as_str(),
+        &folded,
+        operator.role.as_str(),
+        operator.disabled_at.map(millis),
+    ];
+    sql::run_one(db, "change an operator", SQL, &values).await
 }
 
 async fn create_token<E: Engine>(db: &mut E, token: &AccessToken) -> Result<(), StoreError> {

@@ -145,6 +145,6 @@ pub(crate) async fn machines_behind<E: Engine>(
 
 /// How many machines have the key that they had at this time.
 pub(crate) async fn not_rotated_since<E: Engine>(db: &mut E, at: Timestamp) -> Result<u64, StoreError> {
-    const SQL: &str = keyed!("count(*)", "AND coalesce(m.enrolled_at, 0) < ?1");
+    const SQL: &str = keyed!("count(*)", "AND coalesce(m.key_since, m.enrolled_at, 0) < ?1");
     sql::count(db, "count whose key is an older one", SQL, &values![millis(at)]).await
 }

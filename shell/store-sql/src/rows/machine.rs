@@ -2,8 +2,8 @@
 
 use muster_lifecycle::MachineChange;
 use muster_model::{
-    Active, GrantId, HardwareId, Lineage, Machine, MachineId, MachineKind, MachineState, Pending, ReasonText,
-    RetireCause, Retired, SiteId, SuspendCause, Suspended, TenantId, Timestamp,
+    Active, Alarm, Evidence, GrantId, HardwareId, Lineage, Machine, MachineId, MachineKind, MachineState,
+    Pending, ReasonText, RetireCause, Retired, SiteId, SuspendCause, Suspended, TenantId, Timestamp,
 };
 use muster_store::StoreError;
 
@@ -23,7 +23,8 @@ macro_rules! machine_columns {
     () => {
         "m.id, m.tenant_id, m.site_id, m.name, m.hostname, m.kind, m.hardware_id, m.key, m.generation, m.role,
             m.labels, m.attributes, m.grant_id, m.state, m.state_since, m.state_cause, m.state_reason, m.readmit_until,
-            m.created_at, m.enrolled_at, m.entered_at, m.entered_from, m.approved_by"
+            m.created_at, m.enrolled_at, m.key_since, m.alarmed_at, m.alarm_cause, m.entered_at, m.entered_from,
+            m.approved_by, m.entered_grant"
     };
 }
 
@@ -55,12 +56,28 @@ pub(crate) fn cells(cells: &mut Cells<'_>) -> Parsed<Machine> {
         state: state(cells)?,
         created_at: cells.time("created_at")?,
         enrolled_at: cells.opt_time("enrolled_at")?,
+        key_since: cells.opt_time("key_since")?,
+        alarm: alarm(cells)?,
         lineage: Lineage {
             at: cells.opt_time("entered_at")?,
             source: cells.opt_address("entered_from")?,
             approved_by: cells.opt_actor("approved_by")?,
+            grant: cells.opt_id("entered_grant", GrantId::from_bytes)?,
         },
     })
+}
+
+fn alarm(cells: &mut Cells<'_>) -> Parsed<Option<Alarm>> {
+    let at = cells.opt_time("alarmed_at")?;
+    let cause: Option<Box<str>> = cells.get("alarm_cause")?;
+    match (at, cause) {
+        (None, None) => Ok(None),
+        (Some(at), Some(cause)) => {
+            let evidence = Evidence::ALL.into_iter().find(|evidence| evidence.as_str() == &*cause);
+            Ok(Some(Alarm { at, evidence: evidence.ok_or_else(|| cells.broken("alarm_cause"))? }))
+        }
+        (Some(_), None) | (None, Some(_)) => Err(cells.broken("alarm_cause")),
+    }
 }
 
 fn state(cells: &mut Cells<'_>) -> Parsed<MachineState> {
@@ -245,6 +262,10 @@ async fn write<E: Engine>(
         source.as_deref(),
         approved_by.as_deref(),
         readmit(&machine.state).map(millis),
+        machine.key_since.map(millis),
+        machine.alarm.map(|alarm| millis(alarm.at)),
+        machine.alarm.map(|alarm| alarm.evidence.as_str()),
+        machine.lineage.grant.as_ref().map(GrantId::as_bytes),
     ];
     sql::run_one(db, what, sql, &values).await
 }
@@ -253,8 +274,10 @@ async fn insert<E: Engine>(db: &mut E, machine: &Machine) -> Result<(), StoreErr
     const SQL: &str = "INSERT INTO machines
         (tenant_id, id, site_id, name, hostname, kind, hardware_id, key, generation, role, labels, attributes,
             grant_id, state, state_since, state_cause, state_reason, created_at, enrolled_at, entered_at,
-            entered_from, approved_by, readmit_until)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23)";
+            entered_from, approved_by, readmit_until, key_since, alarmed_at, alarm_cause,
+            entered_grant)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23,
+            ?24, ?25, ?26, ?27)";
     write(db, "create a machine", SQL, machine).await
 }
 
@@ -264,7 +287,8 @@ async fn update<E: Engine>(db: &mut E, machine: &Machine) -> Result<(), StoreErr
         "UPDATE machines SET site_id = ?3, name = ?4, hostname = ?5, kind = ?6, hardware_id = ?7,
         key = ?8, generation = ?9, role = ?10, labels = ?11, attributes = ?12, grant_id = ?13, state = ?14,
         state_since = ?15, state_cause = ?16, state_reason = ?17, created_at = ?18, enrolled_at = ?19,
-        entered_at = ?20, entered_from = ?21, approved_by = ?22, readmit_until = ?23
+        entered_at = ?20, entered_from = ?21, approved_by = ?22, readmit_until = ?23, key_since = ?24,
+        alarmed_at = ?25, alarm_cause = ?26, entered_grant = ?27
         WHERE tenant_id = ?1 AND id = ?2 AND generation <= ?9";
     write(db, "update a machine", SQL, machine).await
 }

@@ -51,11 +51,7 @@ fn parse_boots(row: &dyn Row) -> Parsed<Boots> {
     let mut cells = Cells::of(&BOOTS, row);
     let present = cells.get("boot")?;
     let earlier = followed(cells.get::<Option<Vec<u8>>>("earlier")?.as_deref().unwrap_or_default());
-    Ok(Boots {
-        present,
-        earlier: earlier.ok_or_else(|| cells.broken("earlier"))?,
-        alarmed_at: cells.opt_time("alarmed_at")?,
-    })
+    Ok(Boots { present, earlier: earlier.ok_or_else(|| cells.broken("earlier"))? })
 }
 
 /// Each is the boot, and the time at which another one followed it, in milliseconds.
@@ -106,7 +102,7 @@ pub(crate) async fn boots<E: Engine>(
     tenant: TenantId,
     key: KeyFingerprint,
 ) -> Result<Option<Boots>, StoreError> {
-    const SQL: &str = "SELECT boot, earlier, alarmed_at, key FROM boots WHERE tenant_id = ?1 AND key = ?2";
+    const SQL: &str = "SELECT boot, earlier, key FROM boots WHERE tenant_id = ?1 AND key = ?2";
     sql::one(db, "recall the lives of a key", SQL, &values![tenant.as_bytes(), &key.0], parse_boots).await
 }
 
@@ -121,10 +117,8 @@ pub(crate) async fn apply<E: Engine>(
         VALUES (?1, ?2, ?3, ?4, ?5, ?6)
         ON CONFLICT (tenant_id, key) DO UPDATE SET issued = excluded.issued, before_leap = excluded.before_leap,
             after_leap = excluded.after_leap, apart = excluded.apart";
-    const BOOTS: &str = "INSERT INTO boots (tenant_id, key, boot, earlier, alarmed_at)
-        VALUES (?1, ?2, ?3, ?4, ?5)
-        ON CONFLICT (tenant_id, key) DO UPDATE SET boot = excluded.boot, earlier = excluded.earlier,
-            alarmed_at = excluded.alarmed_at";
+    const BOOTS: &str = "INSERT INTO boots (tenant_id, key, boot, earlier) VALUES (?1, ?2, ?3, ?4)
+        ON CONFLICT (tenant_id, key) DO UPDATE SET boot = excluded.boot, earlier = excluded.earlier";
     match change {
         MemoryChange::Request(remembered) => {
             let Remembered { key, request, object, at } = remembered;
@@ -139,8 +133,7 @@ pub(crate) async fn apply<E: Engine>(
         }
         MemoryChange::Boots { key, boots } => {
             let earlier = lives_in_bytes(&boots.earlier);
-            let alarmed_at = boots.alarmed_at.map(millis);
-            let values = values![tenant.as_bytes(), &key.0, &boots.present, earlier.as_deref(), alarmed_at];
+            let values = values![tenant.as_bytes(), &key.0, &boots.present, earlier.as_deref()];
             sql::run_one(db, "remember a boot", BOOTS, &values).await
         }
     }

@@ -60,7 +60,7 @@ tables! {
     tenants (id Bytes, code Text, created_at Int) by (id);
     sites (tenant_id Bytes, id Bytes, code Text, approval Int, requests Int, reimage Text, seats Int, hold_cap Int,
         created_at Int) by (tenant_id, id);
-    operators (tenant_id Bytes, id Bytes, name Text, role Text, created_at Int) by (tenant_id, id);
+    operators (tenant_id Bytes, id Bytes, name Text, role Text, created_at Int, folded Text, disabled_at Int) by (tenant_id, id);
     access_tokens (tenant_id Bytes, id Bytes, operator_id Bytes, kind Text, name Text, role Text, secret Bytes,
         hash Bytes, created_at Int, expires_at Int, ended_at Int, scopes Text, team Text) by (tenant_id, id);
     grants (tenant_id Bytes, id Bytes, site_id Bytes, kind Text, version Int, fingerprint Bytes, machine_id Bytes,
@@ -70,7 +70,9 @@ tables! {
     machines (n Int, tenant_id Bytes, id Bytes, site_id Bytes, name Text, hostname Text, kind Text, hardware_id Text,
         key Bytes, generation Int, role Text, labels Text, attributes Text, grant_id Bytes, state Text,
         state_since Int, state_cause Text, state_reason Text, created_at Int, enrolled_at Int, entered_at Int,
-        entered_from Text, approved_by Text, readmit_until Int) by (n);
+        entered_from Text, approved_by Text, readmit_until Int, key_since Int, alarmed_at Int, alarm_cause Text,
+        entered_grant Bytes)
+        by (n);
     keys (fingerprint Bytes, tenant_id Bytes, algorithm Text, spki Bytes, machine_id Bytes, generation Int,
         standing Text, ordered_at Int) by (fingerprint, tenant_id);
     credentials (tenant_id Bytes, id Bytes, machine_id Bytes, generation Int, kind Text, key Bytes, secret Bytes,
@@ -90,7 +92,7 @@ tables! {
         created_at Int) by (tenant_id, id);
     remembered (tenant_id Bytes, key Bytes, request Bytes, object Text, at Int) by (tenant_id, key);
     nonces (tenant_id Bytes, key Bytes, issued Int, before_leap Int, after_leap Int, apart Bytes) by (tenant_id, key);
-    boots (tenant_id Bytes, key Bytes, boot Bytes, earlier Bytes, alarmed_at Int) by (tenant_id, key);
+    boots (tenant_id Bytes, key Bytes, boot Bytes, earlier Bytes) by (tenant_id, key);
     audit (seq Int, tenant_id Bytes, id Bytes, at Int, actor Text, action Text, object Text, reason Text, source Text,
         detail Text) by (seq);
     watched (began Int, until Int) by (began);

@@ -163,7 +163,7 @@ async fn a_database_of_the_first_version_is_brought_up_to_date_with_all_that_is_
     let version: i64 = Connection::open(&path)
         .and_then(|db| db.query_row("PRAGMA user_version", [], |row| row.get(0)))
         .expect("an answer");
-    assert_eq!(version, 4);
+    assert_eq!(version, 5);
     let store = SqliteStore::open(&path).expect("it opens again");
     let mut reads = store.reader().await.expect("a reader");
     let found = reads.deployment().await.expect("an answer").expect("the deployment");

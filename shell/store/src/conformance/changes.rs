@@ -361,7 +361,7 @@ pub async fn memory_reads_back_as_written<F: Fixture>(fixture: &F) {
     let (key, other) = (things.fingerprint(), things.fingerprint());
     let kept_apart = UsedNonces { last: 7, before: 5, since: 6, apart: vec![(1, 2), (8, 9)] };
     let earlier = vec![([1; 16], at(61)), ([7; 16], at(62))];
-    let forked = Boots { present: [2; 16], earlier, alarmed_at: Some(at(63)) };
+    let forked = Boots { present: [2; 16], earlier };
     let changes = [
         MemoryChange::Request(remembered.clone()),
         MemoryChange::Nonce { key, used: UsedNonces::first(0) },

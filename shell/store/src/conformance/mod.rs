@@ -12,6 +12,7 @@ mod impossible;
 mod listing;
 mod machines;
 mod once;
+mod operators;
 mod races;
 mod reaper;
 mod settling;
@@ -31,6 +32,7 @@ pub use impossible::*;
 pub use listing::*;
 pub use machines::*;
 pub use once::*;
+pub use operators::*;
 pub use races::*;
 pub use reaper::*;
 pub use settling::*;
@@ -135,6 +137,9 @@ macro_rules! conformance {
             what_was_freed_stays_so_and_a_version_never_falls
             a_token_that_ended_gets_no_other_secret
             many_callers_make_one_agent_of_one_nick
+            q_10_a_name_has_one_operator_however_it_is_written
+            what_an_operator_has_is_told_while_it_is_good
+            many_who_disable_each_other_leave_one_admin
             i_7_many_callers_spend_a_token_once
             many_callers_never_exceed_a_cap
             i_1_many_callers_make_one_machine_of_one_hardware

@@ -117,6 +117,7 @@ pub async fn what_is_not_there_is_not_changed<F: Fixture>(fixture: &F) {
         HoldChange::Decide { hold: things.id(), state: rejected }.into(),
         CredentialChange::State { credential: things.id(), state: CredentialState::Reserved }.into(),
         AccessChange::EndToken { token: things.id(), at: at(1) }.into(),
+        AccessChange::UpdateOperator(things.operator()).into(),
     ] {
         write_wrong(store, &things, vec![change]).await;
     }

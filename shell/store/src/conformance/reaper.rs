@@ -103,6 +103,8 @@ impl Fleet {
                     hardware_id: None,
                     key: None,
                     enrolled_at: enrolled.map(at),
+                    key_since: None,
+                    alarm: None,
                     lineage: Default::default(),
                     ..fleet.things.machine(&site)
                 };

@@ -6,13 +6,13 @@ use muster_lifecycle::{Change, MachineChange, SiteChange, TenantChange};
 use muster_model::engagement::{Draft, RateLimit};
 use muster_model::id::Draw;
 use muster_model::{
-    AccessKind, AccessToken, Account, Active, Actor, AgentRole, Attributes, AuditId, Binding, Claimant,
-    Credential, CredentialKind, CredentialState, Delivery, EndReason, Engagement, EngagementVersion, Entry,
-    Grant, GrantKind, GrantState, Hold, HoldReason, HoldState, KeyAlgorithm, KeyFingerprint, KeyRecord,
-    KeyStanding, Labels, Lineage, Machine, MachineKind, MachineState, Minted, Mishap, MishapKind, Object,
-    Operator, OperatorRole, Pending, Provenance, PublicKey, Reason, ReimagePolicy, RetireCause, Retired,
-    SecretHash, SecretId, Site, SoftwareAgent, SuspendCause, Suspended, Tenant, TenantId, Timestamp, Uses,
-    Verifier, Wanted,
+    AccessKind, AccessToken, Account, Active, Actor, AgentRole, Alarm, Attributes, AuditId, Binding,
+    Claimant, Credential, CredentialKind, CredentialState, Delivery, EndReason, Engagement,
+    EngagementVersion, Entry, Evidence, Grant, GrantKind, GrantState, Hold, HoldReason, HoldState,
+    KeyAlgorithm, KeyFingerprint, KeyRecord, KeyStanding, Labels, Lineage, Machine, MachineKind,
+    MachineState, Minted, Mishap, MishapKind, Object, Operator, OperatorRole, Pending, Provenance, PublicKey,
+    Reason, ReimagePolicy, RetireCause, Retired, SecretHash, SecretId, Site, SoftwareAgent, SuspendCause,
+    Suspended, Tenant, TenantId, Timestamp, Uses, Verifier, Wanted,
 };
 
 use super::decisions::write;
@@ -175,6 +175,8 @@ impl Things {
             state: MachineState::Active(Active { since: at(1) }),
             created_at: at(0),
             enrolled_at: None,
+            key_since: None,
+            alarm: None,
             lineage: Default::default(),
         }
     }
@@ -214,10 +216,13 @@ impl Things {
             attributes: attributes(),
             grant: Some(self.id()),
             enrolled_at: Some(at(7)),
+            key_since: Some(at(8)),
+            alarm: Some(Alarm { at: at(9), evidence: Evidence::BaseSkipped }),
             lineage: Lineage {
                 at: Some(at(7)),
                 source: Some(std::net::IpAddr::from([192, 0, 2, 7])),
                 approved_by: Some(Actor::Operator(self.id())),
+                grant: Some(self.id()),
             },
             ..self.machine(site)
         });
@@ -411,9 +416,10 @@ impl Things {
         Operator {
             id: self.id(),
             tenant: self.tenant,
-            name: text("Ada Lovelace"),
+            name: text(&format!("Ada Lovelace {}", self.count())),
             role: OperatorRole::Operator,
             created_at: at(0),
+            disabled_at: None,
         }
     }
 

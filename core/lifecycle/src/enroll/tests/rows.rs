@@ -219,7 +219,35 @@ fn row_4a_remembers_its_grant_so_that_the_retry_outlives_it() {
     let mut old = by_key(1);
     old.machine.grant = Some(grant_id(3));
     scene.facts.by_previous = Some(old);
-    assert_eq!(enrolled(&scene.plan()).0.grant, Some(grant_id(9)));
+    let rekeyed = enrolled(&scene.plan()).0.clone();
+    assert_eq!((rekeyed.grant, rekeyed.lineage.grant), (Some(grant_id(9)), Some(grant_id(3))));
+}
+
+#[test]
+fn row_4a_the_grant_that_a_machine_came_in_by_stays_noted_however_often_it_vouches_for_itself() {
+    let mut scene = Scene::new();
+    scene.grant().uses = Uses::Once(None);
+    let mut old = by_key(1);
+    old.machine.grant = Some(grant_id(4));
+    old.machine.lineage.grant = Some(grant_id(3));
+    scene.facts.by_previous = Some(old.clone());
+    let plan = scene.plan();
+    assert_eq!(enrolled(&plan).0.lineage.grant, Some(grant_id(3)));
+    assert!(rows(&plan).contains(&"grant drawn".to_owned()), "one for once is spent");
+    old.machine.lineage.grant = Some(grant_id(9));
+    scene.facts.by_previous = Some(old);
+    assert_eq!(enrolled(&scene.plan()).0.lineage.grant, None, "it is back at that one");
+}
+
+#[test]
+fn row_4a_vouches_for_nothing_while_somebody_is_to_look_which_of_two_it_is() {
+    for cause in [SuspendCause::Operator(None), SuspendCause::Quarantine] {
+        let mut scene = Scene::new();
+        let mut old = by_key(1);
+        old.machine.state = suspended(cause);
+        scene.facts.by_previous = Some(old);
+        assert_eq!(scene.decide().err(), Some(Refusal::MachineSuspended));
+    }
 }
 
 #[test]

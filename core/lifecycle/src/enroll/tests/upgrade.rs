@@ -2,6 +2,7 @@
 
 use muster_model::{
     Claim, CredentialState, EndReason, Entitlement, KeyStanding, Machine, Refusal, SignedDuration,
+    SuspendCause,
 };
 
 use crate::enroll::Known;
@@ -90,13 +91,22 @@ fn a_key_that_is_another_machine_does_not_become_this_one() {
 }
 
 #[test]
-fn hardware_that_another_machine_has_stays_with_it_and_a_pause_stays_a_pause() {
+fn hardware_that_another_machine_has_stays_with_it() {
     let mut scene = upgrading();
     shown(&mut scene).1.machine.hardware_id = None;
-    shown(&mut scene).1.machine.state = suspended(muster_model::SuspendCause::Operator(None));
     let scene = scene.on_hardware_of(known(machine(3), None));
     let plan = scene.plan();
-    let (machine, ..) = enrolled(&plan);
-    assert_eq!(machine.hardware_id, None);
-    assert_eq!(machine.state, suspended(muster_model::SuspendCause::Operator(None)));
+    assert_eq!(enrolled(&plan).0.hardware_id, None);
+}
+
+#[test]
+fn while_somebody_looks_at_the_machine_its_bearer_key_becomes_no_other_one() {
+    for cause in [SuspendCause::Operator(None), SuspendCause::Quarantine] {
+        let mut scene = upgrading();
+        shown(&mut scene).1.machine.state = suspended(cause);
+        assert_eq!(refused(&scene), Refusal::MachineSuspended);
+    }
+    let mut probed = upgrading();
+    shown(&mut probed).1.machine.state = suspended(SuspendCause::Probation);
+    assert_eq!(enrolled(&probed.plan()).0.state, suspended(SuspendCause::Probation));
 }

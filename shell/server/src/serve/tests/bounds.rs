@@ -137,7 +137,7 @@ async fn the_local_socket_knows_who_calls_and_has_its_mode_from_the_start() {
     assert_eq!(mode & 0o777, 0o600);
 
     let (_shutdown, draining) = shutdown();
-    tokio::spawn(serve(listener, router(), ServeSettings::default(), draining));
+    tokio::spawn(serve(listener, router(), Acceptance::default(), ServeSettings::default(), draining));
     let answer = ask(UnixStream::connect(&path).await.expect("connected")).await.expect("an answer");
     let (uid, gid) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
     assert!(answer.ends_with(&format!("unix {uid} {gid} {}", std::process::id())), "{answer}");

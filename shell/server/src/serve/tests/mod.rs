@@ -165,7 +165,7 @@ impl Running {
         let socket = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = socket.local_addr().expect("bound");
         let (shutdown, draining) = shutdown();
-        let served = tokio::spawn(serve(listener(socket), router, settings, draining));
+        let served = tokio::spawn(serve(listener(socket), router, Acceptance::default(), settings, draining));
         Self { address, shutdown, served }
     }
 

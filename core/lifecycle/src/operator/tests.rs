@@ -1,0 +1,176 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::tests::fixtures::*;
+
+fn id(n: u8) -> OperatorId {
+    OperatorId::from_bytes([n; 16])
+}
+
+fn one(n: u8, name: &str, role: OperatorRole) -> Operator {
+    let disabled_at = None;
+    Operator { id: id(n), tenant: tenant_id(), name: text(name), role, created_at: ago(DAY), disabled_at }
+}
+
+fn disabled(operator: Operator) -> Operator {
+    Operator { disabled_at: Some(ago(HOUR)), ..operator }
+}
+
+fn two() -> [Operator; 2] {
+    [one(1, "ada", OperatorRole::Admin), one(2, "Ben", OperatorRole::Operator)]
+}
+
+fn live() -> [AccessToken; 3] {
+    AccessKind::ALL.map(|kind| operator_token(OperatorRole::Operator, kind))
+}
+
+fn to(role: OperatorRole) -> Edit {
+    Edit { role: Some(role), ..Edit::default() }
+}
+
+fn called(name: &str) -> Edit {
+    Edit { name: Some(text(name)), ..Edit::default() }
+}
+
+#[test]
+fn q_10_no_two_operators_have_names_that_people_take_for_one() {
+    for name in ["ADA", "\u{ff21}da", "ada"] {
+        let refused = create(one(3, name, OperatorRole::Viewer), &two(), &by_operator());
+        assert_eq!(refused.err(), Some(Refusal::NameTaken { what: "operator" }), "{name}");
+        let refused = edit(id(2), &called(name), &two(), &[], &by_operator());
+        assert_eq!(refused.err(), Some(Refusal::NameTaken { what: "operator" }), "{name}");
+    }
+    let made = create(one(3, "eve", OperatorRole::Viewer), &two(), &by_operator()).expect("free");
+    assert_eq!((rows(&made), told(&made)), (vec!["operator made".into()], ("operator.create", "viewer")));
+    let own = edit(id(2), &called("BEN"), &two(), &[], &by_operator()).expect("its own name");
+    assert_eq!(own.outcome().operator.name.as_str(), "BEN");
+}
+
+#[test]
+fn there_is_a_most_of_operators() {
+    let many: Vec<Operator> = (0..MOST)
+        .map(|n| Operator { name: text(&format!("n{n}")), ..one(9, "x", OperatorRole::Viewer) })
+        .collect();
+    let made = |others: &[Operator]| create(one(3, "eve", OperatorRole::Viewer), others, &by_operator());
+    assert!(made(&many[1..]).is_ok());
+    assert!(matches!(made(&many), Err(Refusal::WrongState { state: "full", .. })));
+}
+
+#[test]
+fn q_33_with_its_role_an_operators_sessions_and_links_end_and_its_api_tokens_stay() {
+    for role in [OperatorRole::Viewer, OperatorRole::Admin] {
+        let plan = edit(id(2), &to(role), &two(), &live(), &by_operator()).expect("moved");
+        assert_eq!(rows(&plan), ["operator changed", "token ended", "token ended"]);
+        assert_eq!(told(&plan), ("operator.edit", role.as_str()));
+        let ended: Vec<AccessKind> = plan.outcome().ended.iter().map(|token| token.kind).collect();
+        assert_eq!(ended, [AccessKind::Login, AccessKind::Session]);
+        assert_eq!(plan.outcome().operator.role, role);
+    }
+    let renamed = edit(id(2), &called("bob"), &two(), &live(), &by_operator()).expect("renamed");
+    assert_eq!(rows(&renamed), ["operator changed"]);
+    let same = edit(id(2), &to(OperatorRole::Operator), &two(), &live(), &by_operator()).expect("as it was");
+    assert!(same.is_unchanged());
+}
+
+#[test]
+fn q_33_with_an_operator_who_is_disabled_everything_it_had_ends() {
+    let plan = disable(id(2), &two(), &live(), &by_operator()).expect("disabled");
+    assert_eq!(rows(&plan), ["operator changed", "token ended", "token ended", "token ended"]);
+    assert_eq!(told(&plan), ("operator.disable", "operator"));
+    let after = [two()[0].clone(), plan.outcome().operator.clone()];
+    assert!(!after[1].is_enabled());
+    assert!(disable(id(2), &after, &live(), &by_operator()).expect("again").is_unchanged());
+    let back = enable(id(2), &after, &live()[..1], &by_operator()).expect("enabled");
+    assert_eq!(rows(&back), ["operator changed", "token ended"], "nothing comes back");
+    assert!(back.outcome().operator.is_enabled());
+    assert!(enable(id(2), &two(), &live(), &by_operator()).expect("it is").is_unchanged());
+}
+
+#[test]
+fn the_last_admin_who_is_not_disabled_stays_one() {
+    let alone = two();
+    let another = [two()[0].clone(), disabled(one(2, "Ben", OperatorRole::Admin))];
+    for operators in [&alone, &another] {
+        for role in [OperatorRole::Viewer, OperatorRole::Operator] {
+            let lowered = edit(id(1), &to(role), operators, &[], &by_operator());
+            assert_eq!(lowered.err(), Some(Refusal::LastAdmin));
+        }
+        let gone = disable(id(1), operators, &[], &by_operator());
+        assert_eq!(gone.err(), Some(Refusal::LastAdmin));
+        assert!(edit(id(1), &called("Ada L."), operators, &[], &by_operator()).is_ok(), "but may be renamed");
+    }
+    let shared = [two()[0].clone(), one(2, "Ben", OperatorRole::Admin)];
+    assert!(disable(id(1), &shared, &[], &by_operator()).is_ok());
+    assert!(edit(id(1), &to(OperatorRole::Viewer), &shared, &[], &by_operator()).is_ok());
+}
+
+#[test]
+fn who_is_not_there_is_not_changed() {
+    let missing = Some(Refusal::NotFound { what: "operator" });
+    assert_eq!(edit(id(7), &called("x"), &two(), &[], &by_operator()).err(), missing);
+    assert_eq!(disable(id(7), &two(), &[], &by_operator()).err(), missing);
+    assert_eq!(enable(id(7), &two(), &[], &by_operator()).err(), missing);
+}
+
+#[derive(Debug, Clone)]
+enum Act {
+    Create(u8, usize),
+    Edit(u8, Option<u8>, Option<usize>),
+    Disable(u8),
+    Enable(u8),
+}
+
+const NAMES: [&str; 6] = ["ada", "ADA", "ben", "eve", "\u{ff25}ve", "zoe"];
+
+fn act() -> impl Strategy<Value = Act> {
+    let (who, name, role) = (1..6u8, 0..NAMES.len() as u8, 0..OperatorRole::ALL.len());
+    prop_oneof![
+        (name.clone(), role.clone()).prop_map(|(name, role)| Act::Create(name, role)),
+        (who.clone(), proptest::option::of(name), proptest::option::of(role))
+            .prop_map(|(who, name, role)| Act::Edit(who, name, role)),
+        who.clone().prop_map(Act::Disable),
+        who.prop_map(Act::Enable),
+    ]
+}
+
+fn play(operators: &mut Vec<Operator>, act: &Act) {
+    let context = by_operator();
+    let name = |n: u8| text::<DisplayName>(NAMES[usize::from(n)]);
+    let changed = match *act {
+        Act::Create(n, role) => {
+            let next = u8::try_from(operators.len() + 1).expect("a few");
+            let made = create(one(next, NAMES[usize::from(n)], OperatorRole::ALL[role]), operators, &context);
+            operators.extend(made.ok().map(|plan| plan.outcome().clone()));
+            return;
+        }
+        Act::Edit(who, n, role) => {
+            let wish = Edit { name: n.map(name), role: role.map(|role| OperatorRole::ALL[role]) };
+            edit(id(who), &wish, operators, &[], &context)
+        }
+        Act::Disable(who) => disable(id(who), operators, &[], &context),
+        Act::Enable(who) => enable(id(who), operators, &[], &context),
+    };
+    if let Ok(plan) = changed {
+        let after = plan.outcome().operator.clone();
+        let row = operators.iter_mut().find(|row| row.id == after.id).expect("it was there");
+        *row = after;
+    }
+}
+
+proptest! {
+    #[test]
+    fn in_every_history_an_admin_is_left_and_no_name_is_given_twice(
+        acts in proptest::collection::vec(act(), 0..40),
+    ) {
+        let mut operators = vec![one(1, "ada", OperatorRole::Admin)];
+        for act in &acts {
+            play(&mut operators, act);
+            let administers = |one: &Operator| one.is_enabled() && one.role == OperatorRole::Admin;
+            prop_assert!(operators.iter().any(administers), "{act:?}");
+            let mut names: Vec<String> = operators.iter().map(Operator::folded).collect();
+            names.sort_unstable();
+            names.dedup();
+            prop_assert_eq!(names.len(), operators.len());
+        }
+    }
+}

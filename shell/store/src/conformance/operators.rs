@@ -1,0 +1,116 @@
+//! Operators who come and go: each under a name of its own, and what one has is found while it is good for something.
+
+use std::sync::Arc;
+
+use muster_lifecycle::operator::{self, Changed};
+use muster_lifecycle::{AccessChange, Context, Plan};
+use muster_model::{AccessKind, AccessToken, Actor, Operator, OperatorId, OperatorRole, Refusal};
+
+use super::Fixture;
+use super::decisions::{write, write_wrong};
+use super::races::all;
+use super::things::{Things, at, text};
+use crate::{Decision, Reads, SettleError, Store, StoreError, Unscoped};
+
+fn named(things: &Things, name: &str) -> Operator {
+    Operator { name: text(name), ..things.operator() }
+}
+
+fn made(operator: &Operator) -> muster_lifecycle::Change {
+    AccessChange::CreateOperator(operator.clone()).into()
+}
+
+fn updated(operator: Operator) -> muster_lifecycle::Change {
+    AccessChange::UpdateOperator(operator).into()
+}
+
+/// A name is one name however it is written, and another one in another tenant.
+pub async fn q_10_a_name_has_one_operator_however_it_is_written<F: Fixture>(fixture: &F) {
+    let store = fixture.store();
+    let (things, _) = Things::in_store(store, 1).await;
+    let (others, _) = Things::in_store(store, 2).await;
+    let (ada, ben) = (named(&things, "Zo\u{eb}"), named(&things, "ben"));
+    write(store, &things, vec![made(&ada), made(&ben)]).await;
+    for alike in ["zo\u{eb}", "ZOE\u{308}", "\u{ff3a}o\u{eb}"] {
+        write_wrong(store, &things, vec![made(&named(&things, alike))]).await;
+        write_wrong(store, &things, vec![updated(Operator { name: text(alike), ..ben.clone() })]).await;
+    }
+    write(store, &others, vec![made(&named(&others, "zo\u{eb}"))]).await;
+    write(store, &things, vec![updated(Operator { name: text("zoe\u{308}"), ..ada.clone() })]).await;
+    write_wrong(store, &others, vec![updated(Operator { tenant: others.tenant, ..ada })]).await;
+}
+
+/// What is told of an operator changes, and what it has is told while it is good for something.
+pub async fn what_an_operator_has_is_told_while_it_is_good<F: Fixture>(fixture: &F) {
+    let store = fixture.store();
+    let (things, _) = Things::in_store(store, 1).await;
+    let (ada, ben) = (named(&things, "ada"), named(&things, "ben"));
+    let live = AccessKind::ALL.map(|kind| things.token(&ada, kind));
+    let over = AccessToken { expires_at: at(1), ..things.token(&ada, AccessKind::Session) };
+    let ended = things.token(&ada, AccessKind::Api);
+    let theirs = things.token(&ben, AccessKind::Api);
+    let tokens = live.iter().chain([&over, &ended, &theirs]);
+    let mut changes = vec![made(&ada), made(&ben)];
+    changes.extend(tokens.map(|token| AccessChange::CreateToken(token.clone()).into()));
+    changes.push(AccessChange::EndToken { token: ended.id, at: at(0) }.into());
+    write(store, &things, changes).await;
+    let after =
+        Operator { name: text("Ada L."), role: OperatorRole::Viewer, disabled_at: Some(at(7)), ..ada };
+    write(store, &things, vec![updated(after.clone())]).await;
+    let mut reads = store.reader().await.expect("a reader");
+    assert_eq!(reads.operator(things.tenant, after.id).await.expect("an answer"), Some(after.clone()));
+    assert_eq!(reads.live_access_of(things.tenant, after.id, at(1)).await.expect("an answer"), live);
+    assert_eq!(reads.live_access_of(things.tenant, ben.id, at(1)).await.expect("an answer"), [theirs]);
+    assert_eq!(reads.live_access_of(things.tenant, things.id(), at(1)).await.expect("an answer"), []);
+}
+
+struct Disable {
+    id: OperatorId,
+    context: Context,
+}
+
+impl Decision for Disable {
+    const NAME: &'static str = "test.disable";
+    type Facts = (Vec<Operator>, Vec<AccessToken>);
+    type Outcome = Changed;
+
+    async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<Self::Facts, StoreError> {
+        let tenant = self.context.tenant;
+        Ok((reads.operators(tenant).await?, reads.live_access_of(tenant, self.id, self.context.now).await?))
+    }
+
+    fn decide(&self, (operators, live): Self::Facts) -> Result<Plan<Changed>, Refusal> {
+        operator::disable(self.id, &operators, &live, &self.context)
+    }
+}
+
+/// Many admins who disable each other at once leave one.
+pub async fn many_who_disable_each_other_leave_one_admin<F: Fixture>(fixture: &F) {
+    let store = fixture.store();
+    let (things, _) = Things::in_store(store, 1).await;
+    let things = Arc::new(things);
+    let admins: Vec<Operator> =
+        (0..8).map(|_| Operator { role: OperatorRole::Admin, ..things.operator() }).collect();
+    write(store, &things, admins.iter().map(made).collect()).await;
+    let turn = std::sync::atomic::AtomicUsize::new(0);
+    let ids: Vec<OperatorId> = admins.iter().map(|admin| admin.id).collect();
+    let results = all(store, &things, |store, things| {
+        let id = ids[turn.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % ids.len()];
+        let context = Context {
+            tenant: things.tenant,
+            actor: Actor::System,
+            source: None,
+            now: at(1),
+            entry: things.id(),
+        };
+        Box::pin(async move { store.settle(Disable { id, context }).await })
+    })
+    .await;
+    for result in &results {
+        let fine = matches!(result, Ok(_) | Err(SettleError::Refused(Refusal::LastAdmin)));
+        assert!(fine, "{result:?}");
+    }
+    let mut reads = store.reader().await.expect("a reader");
+    let left = reads.operators(things.tenant).await.expect("an answer");
+    assert_eq!(left.iter().filter(|one| one.is_enabled()).count(), 1);
+}
