@@ -76,12 +76,12 @@ pub(crate) fn nonce(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(text) else { return };
     let nonces = Nonces::new(Pepper::new([7; 32]));
     let now = Timestamp::from_second(i64::from(u32::from_be_bytes(*now))).expect("in range");
-    let issued = nonces.issue(now, 7);
-    assert!(nonces.place(&issued, now).is_some(), "its own");
-    if let Some(place) = nonces.place(text, now) {
+    let issued = nonces.issue(now, 7, None);
+    assert!(nonces.place(&issued, now, None).is_some(), "its own");
+    if let Some(place) = nonces.place(text, now, None) {
         // Nobody but who has the pepper makes one: it is one that was given out.
         let at = Timestamp::from_millisecond((place >> 20) as i64).expect("a time");
-        assert_eq!(nonces.issue(at, place as u32), text);
+        assert_eq!(nonces.issue(at, place as u32, None), text);
     }
 }
 

@@ -10,6 +10,7 @@ pub mod downstream;
 pub mod ergo;
 mod ids;
 mod listener;
+mod port;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 pub mod proxy;
@@ -23,4 +24,5 @@ pub mod world;
 
 pub use clock::FixedClock;
 pub use ids::{Ids, counted_bytes};
+pub use port::free_address;
 pub use things::{Kit, at, public_key, secret_pair};

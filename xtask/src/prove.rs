@@ -67,7 +67,7 @@ const KINDS: &[Kind] = &[
     },
     Kind {
         word: "kill-agent",
-        what: "an agent killed, or its disk failing, at each system call of enrolling and of renewing",
+        what: "an agent killed, or its disk failing, at each system call of enrolling, renewing, rotating and recovering",
         needs: Some("MUSTER_TEST_STRACE"),
         by: By::Scenario("proofs::killed_agent"),
     },

@@ -105,13 +105,13 @@ impl World {
         let Some(machine) = moment.machine_by_id(id) else {
             return Some("is at work and unknown".to_owned());
         };
-        if machine.key != Some(key) && !self.is_rotating(host) {
-            return Some(format!("is at work and {id} has another key"));
-        }
-        if !machine.keys_rest()
-            && let Some(stuck) = self.is_stuck(host)
-        {
-            return Some(stuck);
+        if !machine.keys_rest() {
+            if machine.key != Some(key) && !self.is_rotating(host) {
+                return Some(format!("is at work and {id} has another key"));
+            }
+            if let Some(stuck) = self.is_stuck(host) {
+                return Some(stuck);
+            }
         }
         let paused = match &machine.state {
             MachineState::Active(_) => Standing::Active,

@@ -8,8 +8,9 @@ use muster_lifecycle::nonce::{self, UsedNonces};
 use muster_lifecycle::rotate::Right;
 use muster_lifecycle::{Context, MemoryChange, Plan};
 use muster_model::{
-    AccessKind, Credential, CredentialState, Deployment, EndReason, KeyFingerprint, KeyRecord, KeyStanding,
-    Machine, MachineState, Object, Operator, PublicKey, Refusal, Secret, SecretKind, TenantId, Timestamp,
+    AccessKind, Credential, CredentialState, Deployment, EndReason, IncarnationId, KeyFingerprint, KeyRecord,
+    KeyStanding, Machine, MachineState, Object, Operator, PublicKey, Refusal, Secret, SecretKind, TenantId,
+    Timestamp,
 };
 use muster_store::{Decision, Reads, Store, StoreError, Unscoped};
 use muster_wire::rotate::Slot;
@@ -38,6 +39,8 @@ pub struct Verified {
     pub key: KeyFingerprint,
     /// The place of the nonce it used.
     pub nonce: u64,
+    /// The incarnation under which that was given out.
+    pub under: Option<IncarnationId>,
 }
 
 impl<S: Store> App<S> {
@@ -111,7 +114,7 @@ impl<S: Store> App<S> {
     /// # Errors
     /// [`Refusal::NonceNeeded`].
     pub fn plausible(&self, header: &SignedHeader) -> Result<(), Error> {
-        let place = self.inner.nonces.place(&header.statement.nonce, self.now());
+        let place = self.inner.nonces.place(&header.statement.nonce, self.now(), self.incarnation());
         place.map(drop).ok_or(Refusal::NonceNeeded.into())
     }
 
@@ -152,19 +155,24 @@ impl<S: Store> App<S> {
     /// [`Refusal::NonceNeeded`], [`Refusal::NotAuthenticated`].
     pub fn verify(&self, call: &SignedCall<'_>, key: &PublicKey) -> Result<Verified, Refusal> {
         let statement = &call.header.statement;
-        let nonce = self.inner.nonces.place(&statement.nonce, self.now()).ok_or(Refusal::NonceNeeded)?;
+        let under = self.incarnation();
+        let place = self.inner.nonces.place(&statement.nonce, self.now(), under);
+        let nonce = place.ok_or(Refusal::NonceNeeded)?;
         let input = statement.signing_input(&call.request);
         if statement.key != key.fingerprint() || !verify_signature(key, &input, &call.header.signature) {
             return Err(Refusal::NotAuthenticated { cause: "signature_wrong" });
         }
-        Ok(Verified { key: statement.key, nonce })
+        Ok(Verified { key: statement.key, nonce, under })
     }
 
     /// A nonce for one signed request.
     pub fn nonce(&self) -> muster_wire::trust::Nonce {
         let now = self.now();
         let random = u32::from_be_bytes(self.inner.ports.random());
-        muster_wire::trust::Nonce { nonce: self.inner.nonces.issue(now, random), server_time: now }
+        muster_wire::trust::Nonce {
+            nonce: self.inner.nonces.issue(now, random, self.incarnation()),
+            server_time: now,
+        }
     }
 
     async fn use_nonce(
@@ -353,10 +361,12 @@ impl Decision for UseNonce {
     }
 
     fn decide(&self, (known, deployment): Self::Facts) -> Result<Plan<()>, Refusal> {
-        let Verified { key, nonce } = self.verified;
-        // A database that was put back has forgotten which were used before that.
-        let accepted_at = deployment.as_ref().and_then(Deployment::accepted_at);
-        if accepted_at.is_some_and(|at| nonce < Nonces::first_of(at)) {
+        let Verified { key, nonce, under } = self.verified;
+        // A database that was put back has forgotten which were used before that. This server may not have noticed yet;
+        // before it has looked at all, it has given out none.
+        let is_of = |there: &Deployment| under.is_none_or(|under| under == there.incarnation());
+        let is_of_now = |there: &Deployment| there.gap.is_none() && is_of(there);
+        if !deployment.as_ref().is_none_or(is_of_now) {
             return Err(Refusal::NonceNeeded);
         }
         let used = match known {

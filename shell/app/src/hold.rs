@@ -125,7 +125,7 @@ impl<S: Store> App<S> {
     ) -> Result<EnrollAnswer, Error> {
         self.may_change()?;
         let origin = Origin { caller: Caller::Anonymous, source };
-        if self.inner.nonces.place(&call.header.statement.nonce, self.now()).is_none() {
+        if self.plausible(call.header).is_err() {
             return Err(self.refuse(&origin, "hold.collect", Refusal::NonceNeeded).await);
         }
         let hold = self.reader().await?.hold_anywhere(id).await?;

@@ -182,6 +182,11 @@ impl Watch {
         self.lock().mark
     }
 
+    /// The present incarnation, as far as this server knows.
+    fn incarnation(&self) -> Option<IncarnationId> {
+        self.acceptance.last().or_else(|| self.mark().map(|mark| mark.incarnation))
+    }
+
     fn lock(&self) -> MutexGuard<'_, Seen> {
         // All fields are written at once.
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
@@ -201,6 +206,11 @@ impl<S: Store> App<S> {
     /// What this server may do now.
     pub fn mode(&self) -> Mode {
         self.inner.watch.mode(self.now())
+    }
+
+    /// The present incarnation, as far as this server knows; nothing before its first look.
+    pub fn incarnation(&self) -> Option<IncarnationId> {
+        self.inner.watch.incarnation()
     }
 
     /// When an older database is accepted here: what was asked before that is answered no more.

@@ -1,8 +1,7 @@
 //! One PostgreSQL: made, started, stopped, killed, copied as a standby, promoted.
 
 use std::fs;
-use std::io;
-use std::net::TcpListener;
+
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -12,6 +11,7 @@ use tempfile::TempDir;
 
 use super::programs::{User, programs};
 use super::{missing, wire};
+use crate::free_address;
 
 /// What every server runs with. Commits are durable, as they must be where a test kills the server.
 const OPTIONS: [&str; 9] = [
@@ -285,7 +285,7 @@ impl Files {
         fs::set_permissions(directory.join("data"), fs::Permissions::from_mode(0o700)).expect("it is ours");
         fs::write(directory.join("log"), "").expect("it is ours");
         user.own(&directory.join("log"));
-        let port = free_port().expect("a port");
+        let port = free_address().port();
         Self { directory: directory.to_owned(), port, programs, user, settings: Vec::new() }
     }
 
@@ -330,8 +330,4 @@ impl Files {
         let children = children.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?));
         std::iter::once(first).chain(children).collect()
     }
-}
-
-fn free_port() -> io::Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }

@@ -6,11 +6,11 @@
 //! 3. A pause takes it offline, and it comes back once it is resumed.
 //! 4. It is retired, forgets who it was, and asks anew under another name.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use muster_testkit::free_address;
 use serde_json::{Value, json};
 
 use crate::support::{Home, Program, SOON, Server, eventually, skipped, text};
@@ -37,12 +37,6 @@ fn studio_worker() -> Option<PathBuf> {
         assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
     }
     Some(program)
-}
-
-/// A port that is free now: the worker keeps the address that it was told, over a start of the server.
-fn free_address() -> String {
-    let socket = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
-    socket.local_addr().expect("bound").to_string()
 }
 
 /// The program in a home of its own, with nothing of this process's environment but the search path.
@@ -87,7 +81,7 @@ fn is_online(server: &Server, worker: &str, online: bool, limit: Duration) {
 #[test]
 fn the_real_studio_worker_lives_from_its_request_to_its_end() {
     let Some(program) = studio_worker() else { return };
-    let mut server = Server::up(&["--compat-listen", &free_address()]);
+    let mut server = Server::up(&["--compat-listen", &free_address().to_string()]);
     let home = Home::new();
     configured(&program, &home, &format!("{}/behind/a/prefix", server.told("compat_url")));
     let mut daemon = Program::start("studio-worker", &mut command(&program, &home, &["run"]));

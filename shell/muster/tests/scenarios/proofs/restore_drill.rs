@@ -16,7 +16,7 @@ use muster_testkit::postgres::{Database, query};
 use serde_json::Value;
 
 use super::{Tally, size};
-use crate::support::{Agent, Device, Http, SOON, Server, Stopwatch, database, eventually, text};
+use crate::support::{Agent, Device, Http, SOON, Server, Stopwatch, database, eventually, text, within};
 
 /// How long an agent may take that has asked in vain while nobody had accepted.
 const BACK: Duration = Duration::from_secs(120);
@@ -215,6 +215,8 @@ fn returns(drill: &Drill, gap: &[Guest], newcomer: &mut Agent) {
         drill
             .hold(again.status == 201, format!("a machine of the gap does not come again: {}", again.text()));
     }
+    // It asks as seldom by now as the one that renewed.
+    within(BACK, || (!newcomer.is_running()).then_some(()));
     drill.hold(newcomer.exit_code() == 22, format!("its agent goes on: {}", newcomer.log()));
     let kept = newcomer.files().iter().any(|file| file.starts_with("key-a.pem.retired-"));
     drill.hold(kept, format!("its key is not kept aside: {:?}", newcomer.files()));

@@ -102,9 +102,18 @@ impl Agent {
 
     /// Starts `muster agent run`, with further arguments.
     pub(crate) fn start(&mut self, args: &[&str]) {
+        self.program = Some(Program::start("an agent", &mut self.running(args)));
+    }
+
+    /// Starts `muster agent run` as another command has it run.
+    pub(crate) fn start_under(&mut self, around: impl FnOnce(&Command) -> Command) {
+        self.program = Some(Program::start("an agent", &mut around(&self.running(&[]))));
+    }
+
+    fn running(&self, args: &[&str]) -> Command {
         let mut command = self.command(&["agent", "run", "--output", "json", "--hooks-dir"]);
         command.arg(self.home.path().join("hooks")).args(args);
-        self.program = Some(Program::start("an agent", &mut command));
+        command
     }
 
     /// Starts any command that stays.

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
+use muster_testkit::free_address;
 use muster_wire::invite::Invite;
 use rustix::process::Signal;
 use serde_json::Value;
@@ -50,7 +51,7 @@ impl Server {
         if !args.iter().any(|arg| arg == "--hardware-id") {
             args.extend(["--hardware-id".into(), "none".into()]);
         }
-        let (program, ready) = start(home.path(), &dir, "127.0.0.1:0", &args);
+        let (program, ready) = start(home.path(), &dir, &free_address().to_string(), &args);
         Self { program, home, dir, args, ready }
     }
 
@@ -58,7 +59,7 @@ impl Server {
     pub(crate) fn serve(home: Home, dir: PathBuf, config: &str) -> Self {
         home.write("muster.toml", config);
         let args = vec!["serve".to_owned()];
-        let (program, ready) = start(home.path(), &dir, "127.0.0.1:0", &args);
+        let (program, ready) = start(home.path(), &dir, &free_address().to_string(), &args);
         Self { program, home, dir, args, ready }
     }
 
@@ -191,9 +192,10 @@ impl Server {
         (program.exit_code(), program.log())
     }
 
-    /// Starts it again in the same directory, at an address that the system picks.
+    /// Starts it again in the same directory, at another address.
     pub(crate) fn start_anywhere(&mut self) {
-        (self.program, self.ready) = start(self.home.path(), &self.dir, "127.0.0.1:0", &self.args);
+        (self.program, self.ready) =
+            start(self.home.path(), &self.dir, &free_address().to_string(), &self.args);
     }
 }
 

@@ -105,7 +105,26 @@ pub(crate) fn attached(strace: &Path, pid: u32, log: &Path, blow: Option<(&Call,
     if let Some((call, blow)) = blow {
         command.args(["-e", &format!("trace={}", call.name), "-e", &blow.injection(call)]);
     }
-    let program = Program::start("strace", &mut command);
+    following(&mut command)
+}
+
+/// The same command, followed by a strace that is not its parent: the process that starts is the program itself.
+pub(crate) fn started(strace: &Path, command: &Command, log: &Path, blow: Option<(&Call, Blow)>) -> Command {
+    let Some((call, blow)) = blow else { return around(strace, command, log, &["-D"]) };
+    let only = format!("trace={}", call.name);
+    around(strace, command, log, &["-D", "-e", &only, "-e", &blow.injection(call)])
+}
+
+/// Follows the first thread of a program that runs, and has it wait for a while at each call of this name.
+pub(crate) fn slowed(strace: &Path, pid: u32, log: &Path, call: &str) -> Program {
+    let mut command = Command::new(strace);
+    command.args(["-s", "0", "-o"]).arg(log).args(["-p", &pid.to_string(), "-e", &format!("trace={call}")]);
+    command.args(["-e", &format!("inject={call}:delay_enter=200000")]);
+    following(&mut command)
+}
+
+fn following(command: &mut Command) -> Program {
+    let program = Program::start("strace", command);
     eventually("strace follows", SOON, || program.log().contains("attached").then_some(()));
     program
 }

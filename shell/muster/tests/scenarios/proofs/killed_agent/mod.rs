@@ -1,21 +1,21 @@
 //! An agent is killed, or its disk fails, at one system call after the other.
 //!
-//! 1. A machine enrolls, or renews, and every system call of it is written down.
+//! 1. A machine enrolls, renews or rotates its key, and every system call of it is written down.
 //! 2. For each call another machine does the same and is killed as it enters that call; then it is started again.
 //! 3. For each call on the agent's own directory, that call fails: a broken, full or read-only disk, a missing right, a
 //!    write that wrote nothing. The agent ends with the code and the message of that, or goes on by itself.
-//! 4. Whatever happened, in the end there is one machine with one key, and its token let in nobody else.
+//! 4. Whatever happened, in the end there is one machine with one key, its token let in nobody else, and nobody suspects it.
+
+mod ordered;
+mod recovery;
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io::ErrorKind;
 use std::path::Path;
 use std::process::Output;
-use std::time::Duration;
 
 use super::{Dice, Tally, size};
-use crate::support::strace::{Blow, Call, Seen, attached, hit, seen, strace, struck, traced};
-use crate::support::{Agent, SOON, Server, text, within};
+use crate::support::strace::{Blow, Call, Seen, hit, seen, strace, struck, traced};
+use crate::support::{Agent, Server, text};
 
 /// What a disk can say, by the call it says it to.
 const TROUBLES: [(&str, &[Blow]); 8] = [
@@ -30,8 +30,6 @@ const TROUBLES: [(&str, &[Blow]); 8] = [
 ];
 /// A permission that is missing, a store that cannot be read, a disk that cannot be written.
 const CODES: [i32; 3] = [11, 12, 14];
-/// An agent goes on by itself within this time; its first pause is at most a second.
-const BY_ITSELF: Duration = Duration::from_secs(10);
 
 /// One call, and what happens there.
 type Case = (Call, Blow);
@@ -150,108 +148,4 @@ fn one_machine_each(tally: &Tally, server: &Server, cases: usize) {
     tally.hold(machines.len() == cases + 2, format!("{} machines of {cases} cases", machines.len()));
     let holds = server.list(&["hold", "ls"]);
     tally.hold(holds.is_empty(), format!("somebody waits: {holds:?}"));
-}
-
-/// A renewal, watched from the order to the news of it.
-struct Renewal<'a> {
-    server: &'a Server,
-    strace: &'a Path,
-    tally: &'a Tally,
-}
-
-impl Renewal<'_> {
-    fn order(&self, agent: &Agent) {
-        self.server.muster(&["machine", "renew", &agent.machine()]);
-    }
-
-    /// Has the renewal struck. Gives the call that it was struck at.
-    fn struck(&self, agent: &mut Agent, case: &Case) -> Option<String> {
-        let log = agent.home().path().join("trace");
-        let mut follower = attached(self.strace, agent.pid(), &log, Some((&case.0, case.1)));
-        let known = agent.events().len();
-        self.order(agent);
-        let limit = if case.1 == Blow::Kill { SOON } else { BY_ITSELF };
-        let mut renewed = false;
-        within(limit, || {
-            renewed = renewed || agent.event_within("renewed", Duration::from_millis(1)).is_some();
-            (renewed || !agent.is_running()).then_some(())
-        });
-        let at = hit(&log);
-        if case.1 != Blow::Kill {
-            self.tally.hold(agent.is_running(), format!("{case:?} ended it: {}", agent.log()));
-            self.tally.hold(renewed, format!("{case:?}: no renewal by itself: {}", agent.log()));
-            // What cost the renewal an attempt is told. A status file that was not written comes with the next change.
-            let told: Vec<String> = agent.events()[known..].iter().map(ToString::to_string).collect();
-            let told = told.join("\n");
-            if told.contains("trouble") && at.as_ref().is_some_and(|call| is_about(call, agent)) {
-                tells(self.tally, case, &agent.dir(), &told);
-            }
-        }
-        // It goes with what it follows, or is told to.
-        if follower.is_running() {
-            follower.signal(rustix::process::Signal::INT);
-        }
-        follower.exit_code();
-        at
-    }
-
-    /// Whatever happened: the same machine, by the same key, that can renew.
-    fn goes_on(&self, agent: &mut Agent, id: &str, case: &Case) {
-        if agent.is_running() {
-            agent.stop();
-        }
-        agent.start(&[]);
-        let online = agent.event_within("online", SOON).is_some();
-        self.tally.hold(online, format!("{case:?}, and then it is not online: {}", agent.log()));
-        if !online {
-            return;
-        }
-        self.order(agent);
-        let renewed = agent.event_within("renewed", SOON).is_some();
-        self.tally.hold(renewed, format!("{case:?}, and then it does not renew: {}", agent.log()));
-        let machine = self.server.show(id);
-        let is_same = agent.machine() == id && machine["generation"] == 1 && machine["state"] == "active";
-        self.tally.hold(is_same, format!("{case:?}: {machine}"));
-        let credentials = machine["credentials"].as_array().cloned().unwrap_or_default();
-        let live = credentials.iter().filter(|credential| credential["state"] == "issued").count();
-        self.tally.hold((1..=2).contains(&live), format!("{case:?}: {live} credentials"));
-    }
-}
-
-#[test]
-fn i_15_an_agent_that_is_struck_at_any_call_of_a_renewal_stays_the_machine_it_is() {
-    let Some(strace) = strace() else { return };
-    let server = Server::up(&[]);
-    let mut agent = Agent::online(&server.invite());
-    let id = agent.machine();
-    let draft = Tally::new("kill-agent-renew", 0);
-    let log = agent.home().path().join("trace");
-    let mut follower = attached(&strace, agent.pid(), &log, None);
-    server.muster(&["machine", "renew", &id]);
-    agent.event("renewed");
-    follower.end(rustix::process::Signal::INT);
-    let calls = seen(&log, &agent.dir());
-    assert!(calls.iter().filter(|seen| seen.is_inside).count() > 20, "it sees the agent's files");
-
-    let cases = cases(&calls, draft.seed, 25);
-    let tally = Tally { goal: cases.len() as u64, ..draft };
-    let renewal = Renewal { server: &server, strace: &strace, tally: &tally };
-    let (mut struck_at, mut inside_at) = (0_u64, 0_u64);
-    for case in &cases {
-        match fs::remove_file(&log) {
-            Err(error) if error.kind() != ErrorKind::NotFound => panic!("{}: {error}", log.display()),
-            _gone => {}
-        }
-        let at = renewal.struck(&mut agent, case);
-        struck_at += u64::from(at.is_some());
-        inside_at += u64::from(at.is_some_and(|call| is_about(&call, &agent)));
-        renewal.goes_on(&mut agent, &id, case);
-        tally.did(1);
-    }
-    let machines = server.list(&["machine", "ls"]).len();
-    tally.hold(machines == 2, format!("{machines} machines"));
-    tally.figure("calls", calls.len());
-    most_are_struck(&tally, struck_at);
-    tally.figure("struck_in_the_directory", inside_at);
-    tally.tell();
 }
