@@ -98,6 +98,10 @@ fn back_off(running: &mut Running, step: Step, verdict: &Verdict, fresh: &Fresh)
     };
     let mut effects = set_clock(verdict);
     effects.push(wake(Timer::Rotate, backoff(attempt, fresh.jitter, retry_after)));
+    if *verdict == Verdict::Suspended && !running.is_up() {
+        // A key that may only vouch opens no channel: nothing else will tell it of the pause.
+        effects.extend(stand(running, Standing::Suspended, None, fresh));
+    }
     effects
 }
 

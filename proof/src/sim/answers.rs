@@ -90,7 +90,7 @@ impl World {
     }
 
     /// A base that has arrived at the present key ends the one before, unless the store was in the way, or is an older one,
-    /// or the keys rest.
+    /// or the keys rest, or this was the first use: one that names itself keeps the key that vouched (0041).
     fn check_settled(&mut self, request: u64, call: &Call) {
         let Some(identity) = self.identity_in(call) else { return };
         let in_the_way = {
@@ -102,6 +102,11 @@ impl World {
         }
         let moment = self.store.snapshot();
         if moment.machine_by_id(identity.machine).is_some_and(Machine::keys_rest) {
+            return;
+        }
+        let (since, id) = (self.requests[&request].since, identity.machine.to_string());
+        let is_first = |entry: &AuditRecord| entry.action == "key.activate" && entry.object == id;
+        if moment.audit_after(since).any(is_first) {
             return;
         }
         let before = moment.keys().find(|(_, record)| {

@@ -127,7 +127,9 @@ impl World {
         if self.live_machines(&moment, host) > 1 {
             return Some("is several machines (I-1)".to_owned());
         }
-        (!up).then(|| "has no channel".to_owned())
+        // A key that may only vouch opens none, and vouches for nothing while the keys rest.
+        let may_only_vouch = machine.keys_rest() && machine.key != Some(key);
+        (!up && !may_only_vouch).then(|| "has no channel".to_owned())
     }
 
     fn rotation_of(&self, host: usize) -> Option<Rotation> {

@@ -91,6 +91,8 @@ pub(super) struct Request {
     pub(super) kind: Kind,
     pub(super) call: Call,
     pub(super) tries: u32,
+    /// The place of the newest audit entry when it was asked.
+    pub(super) since: u64,
     /// Whether its answer is lost on the way.
     pub(super) answer_lost: bool,
 }

@@ -130,7 +130,7 @@ impl World {
         self.tell(|_| format!("an operator: {wish:?}"));
         let request = self.number();
         let call = Call::Operator(wish);
-        let asked = Request { host: None, by: None, kind, call, tries, answer_lost: false };
+        let asked = Request { host: None, by: None, kind, call, tries, since: 0, answer_lost: false };
         self.requests.insert(request, asked);
         self.after(30 * SECOND, Happening::Timeout { request });
         self.post(request);
@@ -239,7 +239,7 @@ impl World {
         }
         let request = self.number();
         let (host, kind) = (Some((0, u64::MAX)), Kind::Other);
-        let asked = Request { host, by: None, kind, call, tries: 0, answer_lost: true };
+        let asked = Request { host, by: None, kind, call, tries: 0, since: 0, answer_lost: true };
         self.requests.insert(request, asked);
         self.catch_up(seat);
         self.serve(seat, request);

@@ -35,7 +35,9 @@ impl World {
         let request = self.number();
         let epoch = self.hosts[host].epoch;
         let by = self.hosts[host].device().map(|device| device.fingerprint());
-        let asked = Request { host: Some((host, epoch)), by, kind, call, tries: 0, answer_lost: false };
+        let since = self.store.snapshot().told();
+        let asked =
+            Request { host: Some((host, epoch)), by, kind, call, tries: 0, since, answer_lost: false };
         self.requests.insert(request, asked);
         self.after(PATIENCE, Happening::Timeout { request });
         match self.is_out_of_time(host) {

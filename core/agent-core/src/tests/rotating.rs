@@ -225,6 +225,17 @@ fn keys_that_rest_are_asked_about_seldom_and_go_on_at_once_after_the_pause() {
 }
 
 #[test]
+fn a_machine_without_a_channel_hears_of_a_pause_as_it_asks_for_a_rotation() {
+    let mut agent = Agent::enrolled(life(0), Standing::Active, keys(None));
+    agent.step(Event::Started, &fresh(1));
+    agent.step(Event::ChannelClosed(told("rotation_needed")), &fresh(2));
+    let effects = agent.step(Event::RotateFailed(Verdict::Suspended), &fresh(3));
+    assert!(effects.contains(&Effect::Remember(Standing::Suspended)), "{effects:?}");
+    let hook = Effect::Hook { hook: Hook::Suspended, acknowledge: None };
+    assert!(effects.contains(&hook), "its workload pauses: {effects:?}");
+}
+
+#[test]
 fn a_next_key_that_will_never_be_one_is_abandoned_and_one_that_is_not_known_is_proposed_again() {
     for code in ["revoked", "superseded", "rotation_needed"] {
         let mut agent = at_step(Some(Step::Use));

@@ -18,6 +18,8 @@ const OF_ONE: usize = 8;
 
 /// An agent goes on by itself within this time; its first pause is at most a second.
 const BY_ITSELF: Duration = Duration::from_secs(10);
+/// Who tells nothing for so long has told everything.
+const QUIET: Duration = Duration::from_millis(100);
 
 /// What an agent is ordered to do while it is watched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +67,8 @@ impl Watched<'_> {
     /// Has the act struck. Gives the call that it was struck at.
     fn struck(&self, agent: &mut Agent, case: &Case) -> Option<String> {
         let log = agent.home().path().join("trace");
+        // What it has still to tell of the case before.
+        while agent.event_within(self.act.done(), QUIET).is_some() {}
         let mut follower = attached(self.strace, agent.pid(), &log, Some((&case.0, case.1)));
         let known = agent.events().len();
         self.act.order(self.server, agent);
