@@ -68,6 +68,7 @@ impl World {
         self.hub.lock().dice.fill(&mut seed);
         let seed = self.hosts[host].disk.key(slot).unwrap_or(seed);
         let device = Arc::new(Device::seeded(seed, &self.hosts[host].name));
+        self.hosts[host].disk.remove(ROTATION);
         if self.plant() != Some(Plant::NextKeyNotWritten) {
             self.write(host, Step::MakeNext, slot.key_file(), Content::Key(seed))?;
         }

@@ -33,6 +33,10 @@ impl Store {
                 present.key.successor().map_err(no_key)?
             }
         };
+        // A note that a start passed over would be taken for this key's proposal by the next one.
+        if self.dir.exists(ROTATION) {
+            self.dir.remove(ROTATION)?;
+        }
         // Once more where it is there already: what an fsync failed for is not durable.
         self.dir.write(slot.key_file(), &key.to_pem())?;
         self.dir.remove(slot.certificate_file())?;

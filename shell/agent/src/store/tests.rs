@@ -1,12 +1,14 @@
 //! A damaged store stops the agent with path, reason and fix; it never leads to a new enrollment.
 
 use std::os::unix::fs::PermissionsExt;
+use std::panic::AssertUnwindSafe;
 
 use muster_agent_core::{Life, Standing};
 use muster_model::KeyAlgorithm;
 use muster_wire::enroll::{CredentialForm, EnrollRequest, EnrolledMachine};
 use muster_wire::trust::Trust;
 
+use super::fuse::{self, Fuse};
 use super::records::{PendingHold, VERSION};
 use super::*;
 
@@ -113,6 +115,23 @@ fn a_crash_before_the_identity_is_written_leaves_the_enrollment_pending_with_its
     std::fs::remove_file(store.path().join("identity.json")).expect("removed");
     let Ok(Found::Pending(_, same)) = store.load() else { panic!("it is pending again") };
     assert_eq!(same.fingerprint(), key.fingerprint());
+}
+
+#[test]
+fn a_note_of_a_rotation_that_is_no_more_is_never_taken_for_the_proposal_of_another_key() {
+    let (_temp, store, _) = enrolled();
+    let Ok(Found::Enrolled(found)) = store.load() else { panic!("it is enrolled") };
+    store.begin_rotation(&found.present, at(2)).expect("begun");
+    // Its key is lost, and its note is passed over.
+    std::fs::remove_file(store.path().join("key-b.pem")).expect("removed");
+    fuse::set(Fuse::After(1));
+    let killed = std::panic::catch_unwind(AssertUnwindSafe(|| store.begin_rotation(&found.present, at(3))));
+    assert!(
+        killed.is_err() && store.path().join("key-b.pem").exists(),
+        "killed once the next key is written"
+    );
+    let Ok(Found::Enrolled(found)) = store.load() else { panic!("it is enrolled") };
+    assert!(found.spare.is_some() && found.note.is_none(), "the key was never spoken of");
 }
 
 #[test]
