@@ -17,7 +17,7 @@ use crate::state::{Channel, Ending, Renewal, Rotation, Running, Standing, State,
 /// How long one of renewal and rotation waits before it looks whether the other is done.
 pub(crate) const OTHER_FIRST: Duration = Duration::from_secs(5);
 /// A server that does not rotate, or not as long as a pause lasts, is asked again after this many seconds.
-const SELDOM: u32 = MAX_RETRY_AFTER.as_secs() as u32;
+pub(crate) const SELDOM: u32 = MAX_RETRY_AFTER.as_secs() as u32;
 
 impl Running {
     /// Whether a request of a rotation is under way that must not meet a renewal.
@@ -91,17 +91,13 @@ fn back_off(running: &mut Running, step: Step, verdict: &Verdict, fresh: &Fresh)
     let next = if *verdict == Verdict::Suspended { 0 } else { attempt.saturating_add(1) };
     running.rotation = Rotation::BackingOff { step, attempt: next };
     let retry_after = match verdict {
-        Verdict::Suspended => Some(SELDOM),
         // Asked again now and then: the server may be an older one that is replaced, or change its mind.
         Verdict::Gone | Verdict::Refused { .. } if step == Step::Ask => Some(SELDOM),
-        _ => verdict.retry_after(),
+        _ => running::seldom_where_paused(verdict),
     };
     let mut effects = set_clock(verdict);
     effects.push(wake(Timer::Rotate, backoff(attempt, fresh.jitter, retry_after)));
-    if *verdict == Verdict::Suspended && !running.is_up() {
-        // A key that may only vouch opens no channel: nothing else will tell it of the pause.
-        effects.extend(stand(running, Standing::Suspended, None, fresh));
-    }
+    effects.extend(running::hear_of_pause(running, verdict, fresh));
     effects
 }
 

@@ -181,13 +181,27 @@ fn renew_failed(running: &mut Running, verdict: &Verdict, fresh: &Fresh) -> Vec<
         _ => {
             running.renewal = Renewal::BackingOff { attempt: next };
             let mut effects = set_clock(verdict);
-            effects.push(wake(Timer::Renew, backoff(attempt, fresh.jitter, verdict.retry_after())));
+            effects.push(wake(Timer::Renew, backoff(attempt, fresh.jitter, seldom_where_paused(verdict))));
+            effects.extend(hear_of_pause(running, verdict, fresh));
             if *verdict == Verdict::RotationNeeded {
                 effects.extend(rotating::needed(running));
             }
             effects
         }
     }
+}
+
+/// After how long the server is asked again: a pause is not over in a moment.
+pub(crate) fn seldom_where_paused(verdict: &Verdict) -> Option<u32> {
+    if *verdict == Verdict::Suspended { Some(rotating::SELDOM) } else { verdict.retry_after() }
+}
+
+/// Whoever may open no channel is told of a pause by nothing else than what it asks for.
+pub(crate) fn hear_of_pause(running: &mut Running, verdict: &Verdict, fresh: &Fresh) -> Vec<Effect> {
+    if *verdict != Verdict::Suspended || running.is_up() {
+        return Vec::new();
+    }
+    stand(running, Standing::Suspended, None, fresh)
 }
 
 pub(crate) fn set_clock(verdict: &Verdict) -> Vec<Effect> {

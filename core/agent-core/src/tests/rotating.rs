@@ -225,14 +225,23 @@ fn keys_that_rest_are_asked_about_seldom_and_go_on_at_once_after_the_pause() {
 }
 
 #[test]
-fn a_machine_without_a_channel_hears_of_a_pause_as_it_asks_for_a_rotation() {
-    let mut agent = Agent::enrolled(life(0), Standing::Active, keys(None));
-    agent.step(Event::Started, &fresh(1));
-    agent.step(Event::ChannelClosed(told("rotation_needed")), &fresh(2));
-    let effects = agent.step(Event::RotateFailed(Verdict::Suspended), &fresh(3));
-    assert!(effects.contains(&Effect::Remember(Standing::Suspended)), "{effects:?}");
-    let hook = Effect::Hook { hook: Hook::Suspended, acknowledge: None };
-    assert!(effects.contains(&hook), "its workload pauses: {effects:?}");
+fn a_machine_without_a_channel_hears_of_a_pause_as_it_asks_for_a_rotation_or_a_renewal() {
+    let closed = Event::ChannelClosed(told("rotation_needed"));
+    let by_signature = Event::ChannelClosed(Verdict::CertificateRefused);
+    for (before, asked) in [
+        (closed, Event::RotateFailed(Verdict::Suspended)),
+        (by_signature, Event::RenewFailed(Verdict::Suspended)),
+    ] {
+        let mut agent = Agent::enrolled(life(0), Standing::Active, keys(None));
+        agent.step(Event::Started, &fresh(1));
+        agent.step(before, &fresh(2));
+        let effects = agent.step(asked, &fresh(3));
+        assert!(effects.contains(&Effect::Remember(Standing::Suspended)), "{effects:?}");
+        let hook = Effect::Hook { hook: Hook::Suspended, acknowledge: None };
+        assert!(effects.contains(&hook), "its workload pauses: {effects:?}");
+        let seldom = |effect: &Effect| matches!(effect, Effect::Wake { after, .. } if after.as_secs() > 2800);
+        assert!(effects.iter().any(seldom), "{effects:?}");
+    }
 }
 
 #[test]
