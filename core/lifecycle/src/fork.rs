@@ -23,8 +23,10 @@ use crate::plan::{Context, MachineChange, MemoryChange, Plan};
 pub const LATE: SignedDuration = SignedDuration::from_secs(60);
 /// How often one alarm is told again while it lasts.
 pub const AGAIN: SignedDuration = SignedDuration::from_hours(1);
-/// Earlier boots that are remembered. More than these within an hour are a sign of their own.
+/// Earlier boots that are remembered. More than these within a day are a sign of their own: a machine may be silent as long as its
+/// certificate is good, and its life must not have been pushed out meanwhile without a word.
 pub const MOST: usize = 64;
+const REMEMBERED: SignedDuration = SignedDuration::from_hours(24);
 /// Boots that are written within a minute: whoever begins more lives than this is heard, and costs no write.
 pub const WRITTEN: usize = 6;
 
@@ -77,7 +79,7 @@ pub enum Heard {
     Known,
     /// An agent was started.
     Began(Boots),
-    /// More were started within an hour than are remembered.
+    /// More were started within a day than are remembered.
     Crowded(Boots),
     /// There are two, as this shows.
     Forked(Evidence),
@@ -162,7 +164,7 @@ impl Boots {
         let mut earlier = self.earlier.clone();
         earlier.push((self.present, now));
         let surplus = earlier.len().saturating_sub(MOST);
-        let is_crowded = earlier.drain(..surplus).any(|(_, at)| within(at, AGAIN));
+        let is_crowded = earlier.drain(..surplus).any(|(_, at)| within(at, REMEMBERED));
         let boots = Self { present, earlier };
         if is_crowded { Heard::Crowded(boots) } else { Heard::Began(boots) }
     }
@@ -193,15 +195,17 @@ pub fn hear(facts: Facts, said: Said, watch: &Watch, context: &Context) -> Plan<
     raise(plan, sign, machine, &accounts, watch, context)
 }
 
-/// A key is shown whose place a newer one of its machine took: somebody has an old image of it, or took the machine over.
-pub fn superseded(
+/// A key is shown that counts no more, because a newer one of its machine does: somebody has an old image of it, or took the
+/// machine over.
+pub fn outlived(
     machine: Option<Machine>,
     key: KeyFingerprint,
+    evidence: Evidence,
     watch: &Watch,
     context: &Context,
 ) -> Plan<()> {
     let Some(machine) = machine else { return Plan::unchanged(()) };
-    let sign = Sign { evidence: Evidence::SupersededKey, key, is_present: false };
+    let sign = Sign { evidence, key, is_present: false };
     raise(Plan::unchanged(()), sign, machine, &[], watch, context)
 }
 

@@ -18,7 +18,7 @@
 
 mod adopt;
 
-pub use adopt::{Forgotten, adopt};
+pub use adopt::{Forgotten, adopt, is_shut_out};
 
 use muster_model::{
     Account, Credential, CredentialId, CredentialKind, Deployment, EndReason, Entry, Evidence,

@@ -28,6 +28,8 @@ pub enum Evidence {
     Recovery,
     /// A key was shown whose place a newer one took.
     SupersededKey,
+    /// A key of ours was shown that no row knows, older than what the database that was put back knows by now.
+    ForgottenKey,
     /// More lives than an agent begins.
     ManyBoots,
     /// A key that had named a life was shown without one.
@@ -36,13 +38,14 @@ pub enum Evidence {
 
 impl Evidence {
     /// Every one.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::EarlierBoot,
         Self::Counter,
         Self::Conflict,
         Self::BaseSkipped,
         Self::Recovery,
         Self::SupersededKey,
+        Self::ForgottenKey,
         Self::ManyBoots,
         Self::BootMissing,
     ];
@@ -56,17 +59,20 @@ impl Evidence {
             Self::BaseSkipped => "base_skipped",
             Self::Recovery => "recovery",
             Self::SupersededKey => "superseded_key",
+            Self::ForgottenKey => "forgotten_key",
             Self::ManyBoots => "many_boots",
             Self::BootMissing => "boot_missing",
         }
     }
 
     /// Whether it shows that two hold one key at this moment. What an old image of a disk can bring about by itself does not:
-    /// whoever finds one could stop a machine by it.
+    /// whoever finds one could stop a machine by it; nor does an agent that its supervisor starts all the time.
     pub fn shows_two(self) -> bool {
         match self {
-            Self::EarlierBoot | Self::Counter | Self::Conflict | Self::BaseSkipped => true,
-            Self::Recovery | Self::SupersededKey | Self::ManyBoots | Self::BootMissing => false,
+            Self::EarlierBoot | Self::Counter | Self::Conflict | Self::BaseSkipped | Self::BootMissing => {
+                true
+            }
+            Self::Recovery | Self::SupersededKey | Self::ForgottenKey | Self::ManyBoots => false,
         }
     }
 }

@@ -121,8 +121,8 @@ pub struct Rotation {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub forked_at: Option<Timestamp>,
-    /// What showed it: `earlier_boot`, `counter`, `conflict`, `base_skipped`, `recovery`, `superseded_key`, `many_boots` or
-    /// `boot_missing`.
+    /// What showed it: `earlier_boot`, `counter`, `conflict`, `base_skipped`, `recovery`, `superseded_key`,
+    /// `forgotten_key`, `many_boots` or `boot_missing`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forked_by: Option<String>,
     /// When an operator asked for the next one, where it has not come yet.

@@ -3,15 +3,17 @@
 //! Heard where a machine opens its channel, renews and rotates. Only the start of an agent is written, and an alarm.
 //! Whatever was told of a copy is counted and logged where it was committed, whoever found it.
 
-use muster_lifecycle::fork::{self, Boots, Facts, Heard, Said, Watch};
+use muster_lifecycle::fork::{self, Boots, Evidence, Facts, Heard, Said, Watch};
+use muster_lifecycle::rotate::{self, Forgotten};
 use muster_lifecycle::{Context, Plan};
-use muster_model::{Entry, KeyFingerprint, Machine, MachineId, Object, Refusal, TenantId};
+use muster_model::{Deployment, Entry, KeyFingerprint, Machine, MachineId, Object, Refusal, TenantId};
 use muster_store::{Decision, Reads, Store, StoreError, Unscoped};
 
 use crate::App;
 use crate::caller::MachineCaller;
 use crate::error::Error;
 use crate::ports::draw;
+use crate::rotate::facts;
 
 /// What was told of copies in a transaction goes into the log and the figures.
 pub(crate) fn follow(entries: &[Entry]) {
@@ -54,9 +56,20 @@ impl<S: Store> App<S> {
     /// A key was proved whose place a newer one of its machine took. Worth no more than what is said to it anyway.
     pub(crate) async fn superseded_shown(&self, tenant: TenantId, machine: MachineId, key: KeyFingerprint) {
         let (_, context) = self.by_itself(tenant, machine);
-        let shown = ShowSuperseded { machine, key, watch: self.watch(), context };
-        if let Err(error) = self.settle_news(shown).await {
-            tracing::warn!(%machine, %error, "that a superseded key was shown is told later");
+        self.told_later(ShowSuperseded { machine, key, watch: self.watch(), context }).await;
+    }
+
+    /// A certificate of ours was refused that is in no row. Worth no more than that, either.
+    pub(crate) async fn forgotten_shown(&self, tenant: TenantId, machine: MachineId, forgotten: Forgotten) {
+        let (_, context) = self.by_itself(tenant, machine);
+        self.told_later(ShowForgotten { machine, forgotten, watch: self.watch(), context }).await;
+    }
+
+    /// What cannot be told now shows again.
+    async fn told_later<D: Decision<Outcome = ()>>(&self, sign: D) {
+        let machine = sign.object();
+        if let Err(error) = self.settle_news(sign).await {
+            tracing::warn!(%machine, %error, "that a key was shown which counts no more is told later");
         }
     }
 
@@ -124,6 +137,37 @@ impl Decision for ShowSuperseded {
     }
 
     fn decide(&self, machine: Option<Machine>) -> Result<Plan<()>, Refusal> {
-        Ok(fork::superseded(machine, self.key, &self.watch, &self.context))
+        Ok(fork::outlived(machine, self.key, Evidence::SupersededKey, &self.watch, &self.context))
+    }
+}
+
+struct ShowForgotten {
+    machine: MachineId,
+    forgotten: Forgotten,
+    watch: Watch,
+    context: Context,
+}
+
+impl Decision for ShowForgotten {
+    const NAME: &'static str = "machine.forked";
+    type Facts = (rotate::Facts, Option<Deployment>);
+    type Outcome = ();
+
+    fn object(&self) -> Object {
+        Object::Machine(self.machine)
+    }
+
+    async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<Self::Facts, StoreError> {
+        let key = self.forgotten.key.fingerprint();
+        let facts = facts(reads, self.context.tenant, self.machine, Some(key)).await?;
+        Ok((facts, reads.deployment().await?))
+    }
+
+    fn decide(&self, (facts, deployment): Self::Facts) -> Result<Plan<()>, Refusal> {
+        if !rotate::is_shut_out(&facts, &self.forgotten, deployment.as_ref()) {
+            return Ok(Plan::unchanged(()));
+        }
+        let key = self.forgotten.key.fingerprint();
+        Ok(fork::outlived(facts.machine, key, Evidence::ForgottenKey, &self.watch, &self.context))
     }
 }

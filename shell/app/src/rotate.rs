@@ -121,7 +121,10 @@ impl<S: Store> App<S> {
         let decision = Adopt { machine: identity.machine, forgotten, context };
         self.may_change()?;
         // Whoever is refused is told so, and noted, where everybody is who shows something that does not hold.
-        self.rehearse(&decision).await?;
+        if let Err(error) = self.rehearse(&decision).await {
+            self.forgotten_shown(identity.tenant, identity.machine, decision.forgotten).await;
+            return Err(error);
+        }
         self.settle(&origin, decision).await.map(drop)
     }
 
@@ -150,7 +153,7 @@ impl<S: Store> App<S> {
 
 /// Everything that decides about the keys of a machine. The machine comes first: where a store locks what is read, its
 /// lock covers its keys.
-async fn facts<R: Reads + Unscoped>(
+pub(crate) async fn facts<R: Reads + Unscoped>(
     reads: &mut R,
     tenant: TenantId,
     machine: MachineId,

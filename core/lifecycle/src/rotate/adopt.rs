@@ -75,6 +75,19 @@ pub fn adopt(
     Ok(Plan::new(turn.machine, turn.changes, entry))
 }
 
+/// Whether the certificate is of a forgotten stretch, and for a key that is in no row, but not newer than what is known of
+/// its machine: whoever spoke first after the older database was accepted has shut this one out, and it may be the owner.
+pub fn is_shut_out(facts: &Facts, forgotten: &Forgotten, deployment: Option<&Deployment>) -> bool {
+    let is_at_work = at_work(facts.machine.clone()).is_ok();
+    let before = deployment
+        .and_then(Deployment::accepted_at)
+        .is_some_and(|accepted_at| forgotten.credential.drawn_at() < accepted_at);
+    is_at_work
+        && before
+        && facts.proposed.is_none()
+        && !was_forgotten(forgotten, &facts.credentials, deployment)
+}
+
 /// Whether it was issued after everything that is known of its machine, and before the older database was accepted.
 fn was_forgotten(forgotten: &Forgotten, known: &[Credential], deployment: Option<&Deployment>) -> bool {
     let Some(accepted_at) = deployment.and_then(Deployment::accepted_at) else { return false };

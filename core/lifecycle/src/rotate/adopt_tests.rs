@@ -135,6 +135,22 @@ fn nothing_is_adopted_from_outside_of_the_forgotten_stretch() {
 }
 
 #[test]
+fn q_18_a_key_of_the_forgotten_stretch_that_came_too_late_is_a_sign() {
+    let is_shut_out =
+        |facts: &Facts, issued_at| super::is_shut_out(facts, &forgotten(2, issued_at), Some(&accepted(HOUR)));
+    assert!(!is_shut_out(&facts(), ago(HOUR * 3)), "it is adopted");
+    // Somebody who had an older key has rotated it, or renewed by it, since the older database was accepted.
+    let mut spoke_first = facts();
+    spoke_first.credentials.push(Credential { id: drawn(ago(HOUR / 2)), ..facts().credentials[0].clone() });
+    assert!(is_shut_out(&spoke_first, ago(HOUR * 3)));
+    assert!(!is_shut_out(&spoke_first, ago(HOUR / 2)), "of no forgotten stretch");
+    let known = Facts { proposed: Some(key_record(2, &machine(1), KeyStanding::Superseded)), ..spoke_first };
+    assert!(!is_shut_out(&known, ago(HOUR * 3)), "what is said of a known key is told as that");
+    let ended = Facts { machine: Some(Machine { state: retired(), ..machine(1) }), ..known };
+    assert!(!is_shut_out(&Facts { proposed: None, ..ended }, ago(HOUR * 3)));
+}
+
+#[test]
 fn while_somebody_looks_at_the_machine_no_forgotten_key_takes_its_place() {
     for cause in [SuspendCause::Operator(None), SuspendCause::Quarantine] {
         let paused = Some(Machine { state: suspended(cause), ..machine(1) });

@@ -176,6 +176,42 @@ async fn a_machine_that_rotated_after_the_day_of_the_backup_comes_back_by_its_ne
 }
 
 #[tokio::test]
+async fn q_18_where_an_older_key_speaks_first_after_a_restore_the_owner_who_is_shut_out_is_told_of() {
+    let world = World::new().await;
+    let (old, new) = (Device::new("web-1"), Device::new("web-1-next"));
+    let enrolled = world.enroll(&old).await;
+    world.clock.advance(hours(1));
+    let now = world.clock.now();
+    let template = MachineTemplate {
+        serial: CredentialId::new(u64::try_from(now.as_millisecond()).expect("after 1970"), [9; 10]),
+        tenant: world.founded.tenant,
+        machine: enrolled.machine.id.parse().expect("an identifier"),
+        not_before: now,
+        not_after: now + hours(24),
+    };
+    let certificate = world.app.authority().issue(&new.public(), &template).expect("a certificate");
+    world.clock.advance(hours(15));
+    let seen = restored(&world).await;
+    world.app.accept_restore(None, &world.admin()).await.expect("accepted");
+    world.app.look(Some(&seen)).await.expect("a look");
+    world.clock.advance(seconds(5));
+    // Somebody has an image of the older key.
+    let thief = world.caller(&enrolled).await.expect("the older key counts again");
+    world.app.renew(&thief, &from(thief)).await.expect("renewed");
+
+    let slot = Slot { base: new.fingerprint(), boot: [1; 16], counter: 1 };
+    for _ in 0..3 {
+        let told = refusal(world.app.by_certificate(&certificate, Some(&slot)).await);
+        assert_eq!(told, Refusal::NotAuthenticated { cause: "credential_unknown" });
+    }
+    let machine = world.machine(&enrolled.machine.id).await;
+    let causes: Vec<_> = world.audit().await.into_iter().filter(|it| it.action == "machine.forked").collect();
+    assert_eq!(causes.len(), 1, "once an hour");
+    assert_eq!(machine.rotation.expect("it has a key").forked_by.as_deref(), Some("forgotten_key"));
+    assert_eq!(machine.machine.state, "active", "whoever finds an old disk stops no machine by it");
+}
+
+#[tokio::test]
 async fn q_06_a_nonce_of_before_the_older_database_was_accepted_is_not_good_after_it() {
     let world = World::new().await;
     let device = Device::new("web-1");

@@ -156,6 +156,7 @@ fn shown_by(cause: Option<&str>) -> &'static str {
         Some("base_skipped") => "a next key was used by somebody without the key before",
         Some("recovery") => "the key before was used though the present one was at work",
         Some("superseded_key") => "a key was shown whose place a newer one took",
+        Some("forgotten_key") => "a key was shown that an older database forgot, after a newer one",
         Some("many_boots") => "more agents were started than one machine starts",
         Some("boot_missing") => "its key was shown by something that is not its agent",
         _ => "two hold its key",
