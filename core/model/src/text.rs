@@ -48,11 +48,13 @@ fn bounded(text: &str, max: usize, allowed: fn(char) -> bool) -> Result<String, 
     }
 }
 
-/// Whether a character may be shown to a person as it is: no control, format, bidi or line separator character.
+/// Whether a character may be shown to a person as it is: no control, format, bidi or line separator character, and none of the
+/// letters that show nothing (Unicode: `Default_Ignorable_Code_Point`).
 pub fn is_printable(c: char) -> bool {
     !(c.is_control()
         || matches!(c,
-            '\u{00ad}' | '\u{061c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            '\u{00ad}' | '\u{034f}' | '\u{061c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+            | '\u{3164}' | '\u{ffa0}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
             | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
             | '\u{e0000}'..='\u{e0fff}'))
 }
@@ -209,7 +211,10 @@ mod tests {
 
     #[test]
     fn q_26_control_and_bidi_characters_are_refused() {
-        for c in ['\r', '\n', '\u{1b}', '\u{2028}', '\u{202e}', '\0', '\u{7f}', '\u{9b}', '\u{200b}'] {
+        for c in [
+            '\r', '\n', '\u{1b}', '\u{2028}', '\u{202e}', '\0', '\u{7f}', '\u{9b}', '\u{200b}', '\u{3164}',
+            '\u{34f}',
+        ] {
             let text = format!("a{c}b");
             assert_eq!(text.parse::<Hostname>(), Err(TextError::Character { found: c }), "{text:?}");
             assert!(Attributes::new([("os", text.as_str())]).is_err());
