@@ -106,7 +106,8 @@ impl Named {
             | Change::Access(
                 AccessChange::CreateOperator(_)
                 | AccessChange::UpdateOperator(_)
-                | AccessChange::EndToken { .. },
+                | AccessChange::EndToken { .. }
+                | AccessChange::EndAllOf { .. },
             )
             | Change::Grant(
                 GrantChange::Create(_)

@@ -1,7 +1,8 @@
 //! Operators, their tokens and their sessions.
 
 use muster_model::{
-    AccessKind, AccessToken, Object, Operator, OperatorRole, Refusal, SecretHash, SecretId, TokenScope,
+    AccessKind, AccessToken, Object, Operator, OperatorRole, Refusal, SecretHash, SecretId, Timestamp,
+    TokenScope,
 };
 
 use crate::plan::{AccessChange, Context, Plan};
@@ -40,6 +41,20 @@ pub fn create_token(
         entry.detail.extend(team.as_ref().map(|team| ("team", team.to_string())));
     }
     Ok(Plan::new(token.clone(), vec![AccessChange::CreateToken(token).into()], entry))
+}
+
+/// What whoever shows a token or a session may do by it, at this time.
+///
+/// # Errors
+/// [`Refusal::NotAuthenticated`] where it has ended, or whose it is is disabled.
+pub fn worth(token: &AccessToken, holder: &Operator, now: Timestamp) -> Result<OperatorRole, Refusal> {
+    if !token.is_live(now) {
+        return Err(Refusal::NotAuthenticated { cause: "secret_ended" });
+    }
+    if !holder.is_enabled() {
+        return Err(Refusal::NotAuthenticated { cause: "operator_disabled" });
+    }
+    Ok(token.role.min(holder.role))
 }
 
 /// Spends a login link on a session. Whose it is and what it may do, the link says.

@@ -4,7 +4,7 @@
 //! had ends in the same plan; a session is not carried over a change of what it may do.
 
 use muster_model::text::DisplayName;
-use muster_model::{AccessKind, AccessToken, Object, Operator, OperatorId, OperatorRole, Refusal};
+use muster_model::{AccessKind, Object, Operator, OperatorId, OperatorRole, Refusal};
 
 use crate::access;
 use crate::plan::{AccessChange, Change, Context, Plan};
@@ -27,7 +27,39 @@ pub struct Changed {
     /// The operator.
     pub operator: Operator,
     /// Its tokens, sessions and login links that ended.
-    pub ended: Vec<AccessToken>,
+    pub ended: Live,
+}
+
+/// How many an operator has that are good for something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Live {
+    /// API tokens.
+    pub tokens: u64,
+    /// Login links.
+    pub links: u64,
+    /// Browser sessions.
+    pub sessions: u64,
+}
+
+impl Live {
+    /// How many of a kind.
+    pub fn of(&mut self, kind: AccessKind) -> &mut u64 {
+        match kind {
+            AccessKind::Api => &mut self.tokens,
+            AccessKind::Login => &mut self.links,
+            AccessKind::Session => &mut self.sessions,
+        }
+    }
+
+    /// Those of these kinds alone.
+    fn only(mut self, kinds: &[AccessKind]) -> Self {
+        AccessKind::ALL.into_iter().filter(|kind| !kinds.contains(kind)).for_each(|kind| *self.of(kind) = 0);
+        self
+    }
+
+    fn all(self) -> u64 {
+        self.tokens + self.links + self.sessions
+    }
 }
 
 /// Makes an operator.
@@ -51,7 +83,7 @@ pub fn edit(
     id: OperatorId,
     wish: &Edit,
     operators: &[Operator],
-    live: &[AccessToken],
+    live: Live,
     context: &Context,
 ) -> Result<Plan<Changed>, Refusal> {
     let before = known(id, operators)?;
@@ -66,7 +98,8 @@ pub fn edit(
     name_is_free(&after, operators)?;
     an_admin_stays(before, &after, operators)?;
     let is_moved = after.role != before.role;
-    let ending = live.iter().filter(|token| is_moved && token.kind != AccessKind::Api).cloned().collect();
+    let ending: &'static [AccessKind] =
+        if is_moved { &[AccessKind::Login, AccessKind::Session] } else { &[] };
     let mut entry = context.entry("operator.edit", Object::Operator(id), after.role.as_str());
     entry.detail = vec![("name", after.name.to_string())];
     if after.name != before.name {
@@ -75,7 +108,7 @@ pub fn edit(
     if is_moved {
         entry.detail.push(("role_before", before.role.as_str().to_owned()));
     }
-    Ok(changed(after, ending, entry, context))
+    Ok(changed(after, live.only(ending), ending, entry, context))
 }
 
 /// Ends whatever an operator may do, with all its tokens, sessions and login links.
@@ -85,7 +118,7 @@ pub fn edit(
 pub fn disable(
     id: OperatorId,
     operators: &[Operator],
-    live: &[AccessToken],
+    live: Live,
     context: &Context,
 ) -> Result<Plan<Changed>, Refusal> {
     let before = known(id, operators)?;
@@ -96,7 +129,7 @@ pub fn disable(
     an_admin_stays(before, &after, operators)?;
     let mut entry = context.entry("operator.disable", Object::Operator(id), after.role.as_str());
     entry.detail = vec![("name", after.name.to_string())];
-    Ok(changed(after, live.to_vec(), entry, context))
+    Ok(changed(after, live, &AccessKind::ALL, entry, context))
 }
 
 /// Lets an operator who was disabled do again what its role may. Nothing that it had before comes back.
@@ -106,7 +139,7 @@ pub fn disable(
 pub fn enable(
     id: OperatorId,
     operators: &[Operator],
-    live: &[AccessToken],
+    live: Live,
     context: &Context,
 ) -> Result<Plan<Changed>, Refusal> {
     let before = known(id, operators)?;
@@ -116,7 +149,7 @@ pub fn enable(
     let after = Operator { disabled_at: None, ..before.clone() };
     let mut entry = context.entry("operator.enable", Object::Operator(id), after.role.as_str());
     entry.detail = vec![("name", after.name.to_string())];
-    Ok(changed(after, live.to_vec(), entry, context))
+    Ok(changed(after, live, &AccessKind::ALL, entry, context))
 }
 
 fn known(id: OperatorId, operators: &[Operator]) -> Result<&Operator, Refusal> {
@@ -142,20 +175,20 @@ fn an_admin_stays(before: &Operator, after: &Operator, operators: &[Operator]) -
 }
 
 fn unchanged(operator: Operator) -> Plan<Changed> {
-    Plan::unchanged(Changed { operator, ended: Vec::new() })
+    Plan::unchanged(Changed { operator, ended: Live::default() })
 }
 
 fn changed(
     operator: Operator,
-    ended: Vec<AccessToken>,
+    ended: Live,
+    kinds: &'static [AccessKind],
     mut entry: muster_model::Entry,
     context: &Context,
 ) -> Plan<Changed> {
-    let end = |token: &AccessToken| Change::from(AccessChange::EndToken { token: token.id, at: context.now });
-    let mut changes = vec![AccessChange::UpdateOperator(operator.clone()).into()];
-    changes.extend(ended.iter().map(end));
-    if !ended.is_empty() {
-        entry.detail.push(("ended", ended.len().to_string()));
+    let mut changes: Vec<Change> = vec![AccessChange::UpdateOperator(operator.clone()).into()];
+    if ended.all() > 0 {
+        changes.push(AccessChange::EndAllOf { operator: operator.id, kinds, at: context.now }.into());
+        entry.detail.push(("ended", ended.all().to_string()));
     }
     Plan::new(Changed { operator, ended }, changes, entry)
 }

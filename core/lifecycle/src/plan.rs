@@ -6,10 +6,10 @@ use crate::fork::Boots;
 use crate::nonce::UsedNonces;
 use crate::reap::Stop;
 use muster_model::{
-    AccessToken, AccessTokenId, Account, Ca, Credential, CredentialId, CredentialState, DeploymentId,
-    EngagementVersion, Entry, Gap, Grant, GrantId, GrantState, Hold, HoldId, HoldState, IncarnationId,
-    KeyFingerprint, KeyRecord, KeyStanding, Machine, MachineId, Operator, SecretHash, SecretId, Site,
-    SoftwareAgent, Tenant, TenantId, Timestamp, Uses,
+    AccessKind, AccessToken, AccessTokenId, Account, Ca, Credential, CredentialId, CredentialState,
+    DeploymentId, EngagementVersion, Entry, Gap, Grant, GrantId, GrantState, Hold, HoldId, HoldState,
+    IncarnationId, KeyFingerprint, KeyRecord, KeyStanding, Machine, MachineId, Operator, OperatorId,
+    SecretHash, SecretId, Site, SoftwareAgent, Tenant, TenantId, Timestamp, Uses,
 };
 
 /// What a decision answers.
@@ -250,6 +250,15 @@ pub enum AccessChange {
     EndToken {
         /// Which.
         token: AccessTokenId,
+        /// When.
+        at: Timestamp,
+    },
+    /// Whatever of these kinds an operator has ended, however many there are.
+    EndAllOf {
+        /// Whose.
+        operator: OperatorId,
+        /// Which kinds.
+        kinds: &'static [AccessKind],
         /// When.
         at: Timestamp,
     },

@@ -1,8 +1,8 @@
 //! Operators: people and scripts that use the management API.
 
 use jiff::Timestamp;
-use muster_model::OperatorRole;
 use muster_model::text::DisplayName;
+use muster_model::{OperatorId, OperatorRole};
 use serde::{Deserialize, Serialize};
 
 use crate::{FieldErrors, Fields};
@@ -97,12 +97,21 @@ pub struct EditOperatorFields {
     pub dry_run: bool,
 }
 
+/// A name that is none of the identifiers: an operator is found by either.
+fn named(fields: &mut Fields, name: &str) -> Option<DisplayName> {
+    if name.trim().parse::<OperatorId>().is_ok() {
+        fields.wrong("name", "is an identifier");
+        return None;
+    }
+    fields.parse("name", name)
+}
+
 impl TryFrom<CreateOperator> for CreateOperatorFields {
     type Error = FieldErrors;
 
     fn try_from(request: CreateOperator) -> Result<Self, FieldErrors> {
         let mut fields = Fields::new();
-        let name = fields.parse("name", &request.name);
+        let name = named(&mut fields, &request.name);
         let role = fields.parse_opt("role", request.role.as_deref()).unwrap_or(OperatorRole::Viewer);
         fields.finish(name.map(|name| Self { name, role }))
     }
@@ -113,7 +122,7 @@ impl TryFrom<EditOperator> for EditOperatorFields {
 
     fn try_from(request: EditOperator) -> Result<Self, FieldErrors> {
         let mut fields = Fields::new();
-        let name = fields.parse_opt("name", request.name.as_deref());
+        let name = request.name.as_deref().and_then(|name| named(&mut fields, name));
         let role = fields.parse_opt("role", request.role.as_deref());
         fields.finish(Some(Self { name, role, dry_run: request.dry_run }))
     }

@@ -5,7 +5,7 @@ use muster_lifecycle::{Context, Plan, Remembered, access};
 use muster_model::text::DisplayName;
 use muster_model::{
     AccessKind, AccessToken, AccessTokenId, Object, Operator, OperatorId, OperatorRole, Refusal, Secret,
-    SecretHash, SecretKind, SignedDuration,
+    SecretHash, SecretKind, SignedDuration, TenantId,
 };
 use muster_store::{Decision, Lists, Reads, Store, StoreError, Unscoped};
 use muster_wire::access as wire;
@@ -23,7 +23,8 @@ impl<S: Store> App<S> {
     /// Makes an API token.
     ///
     /// # Errors
-    /// [`Error::Malformed`], [`Refusal::Forbidden`] for a role above the maker's, [`Refusal::IdempotencyMismatch`].
+    /// [`Error::Malformed`]; [`Refusal::Forbidden`] for a role above the maker's, and for one that is not confined made by one
+    /// that is; [`Refusal::IdempotencyMismatch`].
     pub async fn create_token(
         &self,
         request: wire::CreateToken,
@@ -38,6 +39,7 @@ impl<S: Store> App<S> {
             let (token, secret) = self.create_confined_token(wished, idempotency_key, origin).await?;
             return Ok(wire::CreatedToken { token: views::token(&token, self.now()), secret });
         }
+        self.unconfined(origin, CreateToken::NAME).await?;
         let maker = origin.caller.operator()?;
         let holder = self.acting(origin).await?;
         let mark = self.mark(origin, idempotency_key, &asked);
@@ -253,6 +255,12 @@ impl Decision for EndToken {
 }
 
 impl Caller {
+    /// What an operator has shown, and as what it was let in by it. On the server's own host nothing is shown.
+    pub(crate) fn shown(&self) -> Option<(TenantId, AccessTokenId, OperatorRole)> {
+        let Self::Operator(operator) = self else { return None };
+        operator.token.map(|token| (operator.tenant, token, operator.role))
+    }
+
     /// Whether this caller is an operator by a token that is not confined: those are handed to programs.
     pub(crate) fn is_person(&self) -> bool {
         matches!(self, Self::Operator(operator) if operator.scope.is_none())

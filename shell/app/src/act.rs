@@ -1,9 +1,10 @@
 //! What every use case that writes has in common: its context, its mark, its secrets, settling and what follows.
 
 use muster_lifecycle::repeat::Mark;
-use muster_lifecycle::{Context, Plan, Remembered};
+use muster_lifecycle::{Context, Plan, Remembered, access};
 use muster_model::{
-    Entry, Reason, Refusal, Secret, SecretForm, SecretId, SecretKind, SiteCode, TenantId, Timestamp,
+    AccessToken, AccessTokenId, Entry, Operator, OperatorRole, Reason, Refusal, Secret, SecretForm, SecretId,
+    SecretKind, SiteCode, TenantId, Timestamp,
 };
 use muster_store::{Decision, Fence, Reads, SettleError, Store, StoreError, Unscoped};
 
@@ -59,7 +60,9 @@ impl<S: Store> App<S> {
         let action = decision.action();
         let known = origin.caller.is_person();
         let entry = known.then(|| self.context(origin).entry(action, decision.object(), ""));
-        match self.settle_and_follow(Witnessed { decision, entry }).await {
+        let by =
+            origin.caller.shown().map(|(tenant, shown, role)| By { tenant, shown, role, now: self.now() });
+        match self.settle_and_follow(Witnessed { decision, by, entry }).await {
             Ok(outcome) => Ok(outcome),
             Err(SettleError::Refused(refusal)) if known => {
                 count(&refusal);
@@ -188,22 +191,51 @@ pub(crate) async fn recalled<R: Reads + Unscoped>(
     Ok(is_taken.then(forgotten))
 }
 
-/// A decision of somebody who has shown who they are: its refusal is told by this entry.
+/// By what an operator acts, and as what it was let in.
+struct By {
+    tenant: TenantId,
+    shown: AccessTokenId,
+    role: OperatorRole,
+    now: Timestamp,
+}
+
+impl By {
+    /// Whether it is worth as much still. It may have ended while the body of the request was on its way.
+    fn holds(&self, shown: Option<&(AccessToken, Operator)>, action: &'static str) -> Result<(), Refusal> {
+        let (token, operator) = shown.ok_or(Refusal::NotAuthenticated { cause: "secret_ended" })?;
+        match access::worth(token, operator, self.now)? < self.role {
+            true => Err(Refusal::Forbidden { action }),
+            false => Ok(()),
+        }
+    }
+}
+
+/// A decision of somebody who has shown who they are: whether that counts is asked again where it is decided, and its refusal
+/// is told by this entry.
 struct Witnessed<D> {
     decision: D,
+    by: Option<By>,
     entry: Option<Entry>,
 }
 
 impl<D: Decision> Decision for Witnessed<D> {
     const NAME: &'static str = D::NAME;
-    type Facts = D::Facts;
+    type Facts = (D::Facts, Option<(AccessToken, Operator)>);
     type Outcome = D::Outcome;
 
-    async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<D::Facts, StoreError> {
-        self.decision.load(reads).await
+    async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<Self::Facts, StoreError> {
+        let facts = self.decision.load(reads).await?;
+        let shown = match &self.by {
+            Some(by) => reads.acting_by(by.tenant, by.shown).await?,
+            None => None,
+        };
+        Ok((facts, shown))
     }
 
-    fn decide(&self, facts: D::Facts) -> Result<Plan<D::Outcome>, Refusal> {
+    fn decide(&self, (facts, shown): Self::Facts) -> Result<Plan<D::Outcome>, Refusal> {
+        if let Some(by) = &self.by {
+            by.holds(shown.as_ref(), D::NAME)?;
+        }
         self.decision.decide(facts)
     }
 

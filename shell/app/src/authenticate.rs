@@ -6,11 +6,10 @@
 use muster_issuer::{MachineIdentity, verify_signature};
 use muster_lifecycle::nonce::{self, UsedNonces};
 use muster_lifecycle::rotate::Right;
-use muster_lifecycle::{Context, MemoryChange, Plan};
+use muster_lifecycle::{Context, MemoryChange, Plan, access};
 use muster_model::{
     AccessKind, Credential, CredentialState, Deployment, EndReason, IncarnationId, KeyFingerprint, KeyRecord,
-    KeyStanding, Machine, MachineState, Object, Operator, PublicKey, Refusal, Secret, SecretKind, TenantId,
-    Timestamp,
+    KeyStanding, Machine, MachineState, Object, PublicKey, Refusal, Secret, SecretKind, TenantId, Timestamp,
 };
 use muster_store::{Decision, Reads, Store, StoreError, Unscoped};
 use muster_wire::rotate::Slot;
@@ -209,16 +208,14 @@ impl<S: Store> App<S> {
         let token = reads.access_by_secret(secret.id()).await?;
         let token = token.filter(|token| token.hash == presented && token.kind != AccessKind::Login);
         let token = token.ok_or(Refusal::NotAuthenticated { cause: "secret_wrong" })?;
-        if !token.is_live(self.now()) {
-            return Err(Refusal::NotAuthenticated { cause: "secret_ended" }.into());
-        }
-        let operator = reads.operator(token.tenant, token.operator).await?.filter(Operator::is_enabled);
+        let operator = reads.operator(token.tenant, token.operator).await?;
         let operator = operator.ok_or(Refusal::NotAuthenticated { cause: "operator_disabled" })?;
+        let role = access::worth(&token, &operator, self.now())?;
         Ok(Caller::Operator(OperatorCaller {
             tenant: token.tenant,
             operator: token.operator,
             token: Some(token.id),
-            role: token.role.min(operator.role),
+            role,
             local: false,
             scope: token.scope,
         }))

@@ -1,11 +1,9 @@
 //! Operators: made, changed, disabled, and let in by a link.
 
-use muster_lifecycle::operator::{self, Changed, Edit};
+use muster_lifecycle::operator::{self, Changed, Edit, Live};
 use muster_lifecycle::repeat::{self, Mark};
 use muster_lifecycle::{Context, Plan, Remembered};
-use muster_model::{
-    AccessKind, AccessToken, Object, Operator, OperatorId, OperatorRole, Refusal, SecretKind,
-};
+use muster_model::{AccessKind, Object, Operator, OperatorId, OperatorRole, Refusal, SecretKind};
 use muster_store::{Decision, Reads, Store, StoreError, Unscoped};
 use muster_wire::operator as wire;
 use muster_wire::{ListQuery, Page};
@@ -21,13 +19,15 @@ impl<S: Store> App<S> {
     /// Makes an operator.
     ///
     /// # Errors
-    /// [`Error::Malformed`], [`Refusal::NameTaken`], [`Refusal::IdempotencyMismatch`].
+    /// [`Error::Malformed`], [`Refusal::NameTaken`], [`Refusal::IdempotencyMismatch`], [`Refusal::Forbidden`] for a confined
+    /// token, here as below.
     pub async fn create_operator(
         &self,
         request: wire::CreateOperator,
         idempotency_key: Option<&str>,
         origin: &Origin,
     ) -> Result<wire::Operator, Error> {
+        self.unconfined(origin, CreateOperator::NAME).await?;
         let mark = self.mark(origin, idempotency_key, &format!("operator.create {request:?}"));
         let wire::CreateOperatorFields { name, role } = request.try_into()?;
         let context = self.context(origin);
@@ -44,9 +44,18 @@ impl<S: Store> App<S> {
     pub async fn operators(&self, query: &ListQuery, origin: &Origin) -> Result<Page<wire::Operator>, Error> {
         let binding = self.binding("operators", query, origin);
         let page = binding.page(query.cursor.as_deref(), query.limit)?;
+        let is_enabled = query.state.as_deref().map(standing).transpose()?;
+        let word = query.search.as_deref().map(str::to_lowercase);
+        if query.site.is_some() {
+            return Err(Error::field("site", "is not for operators: they are of no site"));
+        }
         // There are few: a page is cut from all of them.
         let all = self.reader().await?.operators(self.tenant_of(&origin.caller)).await?;
-        let is_on = |one: &&Operator| page.after.is_none_or(|after| *one.id.as_bytes() < after);
+        let is_on = |one: &&Operator| {
+            page.after.is_none_or(|after| *one.id.as_bytes() < after)
+                && is_enabled.is_none_or(|wanted| one.is_enabled() == wanted)
+                && word.as_ref().is_none_or(|word| one.name.as_str().to_lowercase().contains(word))
+        };
         let mut rest = all.iter().rev().filter(is_on).peekable();
         let most = usize::try_from(page.limit).unwrap_or(usize::MAX);
         let shown: Vec<&Operator> = rest.by_ref().take(most).collect();
@@ -111,6 +120,7 @@ impl<S: Store> App<S> {
         dry_run: bool,
         origin: &Origin,
     ) -> Result<wire::ChangedOperator, Error> {
+        self.unconfined(origin, act.name()).await?;
         let context = self.context(origin);
         let changed = match act {
             Act::Edit(edit) => {
@@ -126,12 +136,11 @@ impl<S: Store> App<S> {
                     .await
             }
         }?;
-        let ended = |kind| changed.ended.iter().filter(|token| token.kind == kind).count() as u64;
         Ok(wire::ChangedOperator {
             operator: view(&changed.operator),
-            sessions: ended(AccessKind::Session),
-            tokens: ended(AccessKind::Api),
-            links: ended(AccessKind::Login),
+            sessions: changed.ended.sessions,
+            tokens: changed.ended.tokens,
+            links: changed.ended.links,
             dry_run,
         })
     }
@@ -151,14 +160,23 @@ impl<S: Store> App<S> {
     /// [`Refusal::Forbidden`] for one's own, but on the server's own host: it would outlive what its maker has shown; and
     /// for a token that is confined. [`Refusal::NotFound`], [`Refusal::WrongState`] for one who is disabled.
     pub async fn operator_link(&self, id: OperatorId, origin: &Origin) -> Result<String, Error> {
+        const ACT: &str = "login_link.create";
+        self.unconfined(origin, ACT).await?;
         let maker = origin.caller.operator()?;
-        let prolongs = !maker.local && (maker.operator == id || maker.scope.is_some());
-        if prolongs {
-            let refusal = Refusal::Forbidden { action: "login_link.create" };
-            return Err(self.refuse(origin, CreateToken::NAME, refusal).await);
+        if !maker.local && maker.operator == id {
+            return Err(self.refuse(origin, ACT, Refusal::Forbidden { action: ACT }).await);
         }
         let role = maker.role;
         self.link(id, role, origin).await
+    }
+
+    /// Whether nothing confines the caller. What is confined is handed to programs: people that it let in, and tokens that
+    /// are not confined, would outlive it and do more.
+    pub(crate) async fn unconfined(&self, origin: &Origin, action: &'static str) -> Result<(), Error> {
+        match origin.caller.operator()?.scope {
+            None => Ok(()),
+            Some(_) => Err(self.refuse(origin, action, Refusal::Forbidden { action }).await),
+        }
     }
 
     pub(crate) async fn link(
@@ -191,6 +209,15 @@ impl<S: Store> App<S> {
         let first = admins.next().unwrap_or(caller.operator);
         let is_still = first == caller.operator || admins.any(|id| id == caller.operator);
         Ok(if is_still { caller.operator } else { first })
+    }
+}
+
+/// Whether those are meant who are enabled.
+fn standing(state: &str) -> Result<bool, Error> {
+    match state {
+        "enabled" => Ok(true),
+        "disabled" => Ok(false),
+        _ => Err(Error::field("state", "is not one of enabled, disabled")),
     }
 }
 
@@ -239,6 +266,16 @@ enum Act {
     Enable,
 }
 
+impl Act {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Edit(_) => EditOperator::NAME,
+            Self::Disable => DisableOperator::NAME,
+            Self::Enable => EnableOperator::NAME,
+        }
+    }
+}
+
 struct Change<A> {
     id: OperatorId,
     act: A,
@@ -259,7 +296,7 @@ impl<A: Sync> Change<A> {
     }
 }
 
-type Known = (Vec<Operator>, Vec<AccessToken>);
+type Known = (Vec<Operator>, Live);
 
 macro_rules! changes {
     ($($decision:ident, $name:literal, |$own:ident, $operators:ident, $live:ident| $decide:expr;)+) => {$(
@@ -286,9 +323,9 @@ macro_rules! changes {
 
 changes! {
     EditOperator, "operator.edit", |own, operators, live|
-        operator::edit(own.id, &own.act, &operators, &live, &own.context);
+        operator::edit(own.id, &own.act, &operators, live, &own.context);
     DisableOperator, "operator.disable", |own, operators, live|
-        operator::disable(own.id, &operators, &live, &own.context);
+        operator::disable(own.id, &operators, live, &own.context);
     EnableOperator, "operator.enable", |own, operators, live|
-        operator::enable(own.id, &operators, &live, &own.context);
+        operator::enable(own.id, &operators, live, &own.context);
 }

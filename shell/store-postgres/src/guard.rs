@@ -14,6 +14,7 @@ use std::net::IpAddr;
 use futures_util::future::try_join;
 use muster_lifecycle::fork::Boots;
 use muster_lifecycle::nonce::UsedNonces;
+use muster_lifecycle::operator::Live;
 use muster_lifecycle::reap::Stop;
 use muster_lifecycle::{Change, GrantChange, HoldChange, MachineChange, Plan, Remembered};
 use muster_model::{
@@ -382,14 +383,19 @@ impl Reads for Guarded<'_> {
         tenant: TenantId,
         operator: OperatorId,
         now: Timestamp,
-    ) -> Answered<Vec<AccessToken>> {
+    ) -> Answered<Live> {
         // Nobody is given another one while it is held who the operators are.
-        let found = under!(self, tenant, Owner::Operators, live_access_of(tenant, operator, now))?;
-        let mut live = Vec::new();
-        for token in found {
-            live.extend(self.access_token(tenant, token.id).await?.filter(|token| token.is_live(now)));
-        }
-        Ok(live)
+        under!(self, tenant, Owner::Operators, live_access_of(tenant, operator, now))
+    }
+
+    async fn acting_by(
+        &mut self,
+        tenant: TenantId,
+        id: AccessTokenId,
+    ) -> Answered<Option<(AccessToken, Operator)>> {
+        self.locks.take(Owner::Operators.number(tenant), Strength::Shared).await?;
+        let number = Owner::Access(id).number(tenant);
+        under(&mut self.locks, number, Strength::Shared, self.view.acting_by(tenant, id)).await
     }
 
     async fn access_token(&mut self, tenant: TenantId, id: AccessTokenId) -> Answered<Option<AccessToken>> {

@@ -90,7 +90,9 @@ fn of_tenant(change: &Change, tenant: TenantId) -> Result<(), StoreError> {
         | Change::Key(_)
         | Change::Hold(HoldChange::Decide { .. })
         | Change::Credential(CredentialChange::State { .. })
-        | Change::Access(AccessChange::EndToken { .. } | AccessChange::RotateToken { .. })
+        | Change::Access(
+            AccessChange::EndToken { .. } | AccessChange::EndAllOf { .. } | AccessChange::RotateToken { .. },
+        )
         | Change::Memory(_) => tenant,
     };
     if named == tenant { Ok(()) } else { Err(invariant("apply a plan", "it changes another tenant")) }

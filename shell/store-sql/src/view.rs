@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use muster_lifecycle::Remembered;
 use muster_lifecycle::fork::Boots;
 use muster_lifecycle::nonce::UsedNonces;
+use muster_lifecycle::operator::Live;
 use muster_lifecycle::reap::{Due, Stop, Watched};
 use muster_model::{
     AccessToken, AccessTokenId, Account, AccountId, AccountName, AuditId, Ca, Credential, CredentialId,
@@ -137,10 +138,18 @@ impl<E: Dialect> Reads for View<E> {
         tenant: TenantId,
         operator: OperatorId,
         now: Timestamp,
-    ) -> Answered<Vec<AccessToken>> {
+    ) -> Answered<Live> {
         access::live_of(&mut self.0, tenant, operator, now).await
     }
-
+    async fn acting_by(
+        &mut self,
+        tenant: TenantId,
+        id: AccessTokenId,
+    ) -> Answered<Option<(AccessToken, Operator)>> {
+        let Some(token) = access::token(&mut self.0, tenant, id).await? else { return Ok(None) };
+        let operator = access::operator(&mut self.0, tenant, token.operator).await?;
+        Ok(operator.map(|operator| (token, operator)))
+    }
     async fn access_token(&mut self, tenant: TenantId, id: AccessTokenId) -> Answered<Option<AccessToken>> {
         access::token(&mut self.0, tenant, id).await
     }

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use muster_lifecycle::Remembered;
 use muster_lifecycle::fork::Boots;
 use muster_lifecycle::nonce::UsedNonces;
+use muster_lifecycle::operator::Live;
 use muster_lifecycle::reap::{Due, Stop, Traces, Watched};
 use muster_model::{
     AccessToken, AccessTokenId, Account, AccountId, AccountName, AuditId, Ca, Credential, CredentialId,
@@ -149,13 +150,17 @@ pub trait Reads: Send {
     ) -> impl Answer<Option<EngagementVersion>>;
     /// An operator.
     fn operator(&mut self, tenant: TenantId, id: OperatorId) -> impl Answer<Option<Operator>>;
-    /// Tokens, sessions and login links of an operator that are good for something at this time, at most 1000.
-    fn live_access_of(
+    /// How many tokens, sessions and login links an operator has that are good for something at this time. Nobody is given
+    /// another one before what is decided is written.
+    fn live_access_of(&mut self, tenant: TenantId, operator: OperatorId, now: Timestamp)
+    -> impl Answer<Live>;
+    /// What somebody has shown that now acts, and whose it is: neither ends before what is decided is written. Many may be at
+    /// work by one.
+    fn acting_by(
         &mut self,
         tenant: TenantId,
-        operator: OperatorId,
-        now: Timestamp,
-    ) -> impl Answer<Vec<AccessToken>>;
+        id: AccessTokenId,
+    ) -> impl Answer<Option<(AccessToken, Operator)>>;
     /// A token of an operator.
     fn access_token(&mut self, tenant: TenantId, id: AccessTokenId) -> impl Answer<Option<AccessToken>>;
     /// An account in another system.

@@ -8,8 +8,8 @@ use muster_lifecycle::{
     HoldChange, KeyChange, MachineChange, MemoryChange, Plan, SiteChange, TenantChange,
 };
 use muster_model::{
-    Account, Credential, CredentialId, CredentialKind, CredentialState, Deployment, Grant, GrantId,
-    GrantKind, Hold, HoldId, HoldState, KeyStanding, Machine, MachineState, Minted, Operator, Site,
+    AccessToken, Account, Credential, CredentialId, CredentialKind, CredentialState, Deployment, Grant,
+    GrantId, GrantKind, Hold, HoldId, HoldState, KeyStanding, Machine, MachineState, Minted, Operator, Site,
     SoftwareAgent, Tenant, TenantId, Uses, Wanted,
 };
 use muster_store::StoreError;
@@ -410,6 +410,15 @@ impl Tables {
                 let token = known(&mut self.tokens, &(tenant, token), what)?;
                 holds(token.ended_at.is_none(), what, "it has ended")?;
                 token.ended_at = Some(at.cut());
+                Ok(())
+            }
+            AccessChange::EndAllOf { operator, kinds, at } => {
+                let ends = |token: &&mut AccessToken| {
+                    token.operator == operator && kinds.contains(&token.kind) && token.is_live(at)
+                };
+                let of_tenant = self.tokens.iter_mut().filter(|((of, _), _)| *of == tenant);
+                let ending = of_tenant.map(|(_, token)| token).filter(ends);
+                ending.for_each(|token| token.ended_at = Some(at.cut()));
                 Ok(())
             }
         }

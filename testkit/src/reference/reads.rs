@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use muster_lifecycle::Remembered;
 use muster_lifecycle::fork::Boots;
 use muster_lifecycle::nonce::UsedNonces;
+use muster_lifecycle::operator::Live;
 use muster_lifecycle::reap::Stop;
 use muster_model::{
     AccessToken, AccessTokenId, Account, AccountId, AccountName, AuditId, Ca, Credential, CredentialId,
@@ -230,9 +231,21 @@ impl Reads for Moment {
         tenant: TenantId,
         operator: OperatorId,
         now: Timestamp,
-    ) -> Answered<Vec<AccessToken>> {
-        let live = |token: &&AccessToken| token.operator == operator && token.is_live(now);
-        Ok(of(&self.tables.tokens, tenant).filter(live).take(1000).cloned().collect())
+    ) -> Answered<Live> {
+        let is_live = |token: &&AccessToken| token.operator == operator && token.is_live(now);
+        let mut live = Live::default();
+        of(&self.tables.tokens, tenant).filter(is_live).for_each(|token| *live.of(token.kind) += 1);
+        Ok(live)
+    }
+
+    async fn acting_by(
+        &mut self,
+        tenant: TenantId,
+        id: AccessTokenId,
+    ) -> Answered<Option<(AccessToken, Operator)>> {
+        let Some(token) = self.tables.tokens.get(&(tenant, id)).cloned() else { return Ok(None) };
+        let operator = self.tables.operators.get(&(tenant, token.operator)).cloned();
+        Ok(operator.map(|operator| (token, operator)))
     }
 
     async fn access_token(&mut self, tenant: TenantId, id: AccessTokenId) -> Answered<Option<AccessToken>> {

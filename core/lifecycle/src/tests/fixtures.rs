@@ -396,6 +396,9 @@ fn row(change: &Change) -> String {
         Change::Access(AccessChange::UpdateOperator(_)) => "operator changed".into(),
         Change::Access(AccessChange::CreateToken(_)) => "token made".into(),
         Change::Access(AccessChange::EndToken { .. }) => "token ended".into(),
+        Change::Access(AccessChange::EndAllOf { kinds, .. }) => {
+            kinds.iter().map(|kind| format!("each {} ended", kind.as_str())).collect::<Vec<_>>().join(", ")
+        }
         Change::Account(AccountChange::Create(_)) => "account made".into(),
         Change::Account(AccountChange::Update(account)) => format!("account {}", account.wanted.as_str()),
         Change::Memory(MemoryChange::Request(_)) => "request remembered".into(),

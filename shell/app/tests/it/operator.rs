@@ -73,6 +73,10 @@ async fn an_operator_gets_in_by_a_link_and_may_what_its_role_may() {
     assert_eq!(silent.role, "viewer", "the least where nothing is said");
     let odd = world.app.create_operator(wished("", "root"), None, &world.admin()).await;
     assert_eq!(wrong_fields(odd), ["name", "role"]);
+    for name in [ada.id.as_str(), "Ad\u{3164}a", "Ada\u{115f}", "A\u{34f}da"] {
+        let odd = world.app.create_operator(wished(name, "viewer"), None, &world.admin()).await;
+        assert_eq!(wrong_fields(odd), ["name"], "{name:?} is taken for another one");
+    }
 }
 
 #[tokio::test]
@@ -128,6 +132,60 @@ async fn q_33_whoever_is_disabled_is_nobody_at_once_and_what_it_had_does_not_com
     world.app.enable_operator(id(&ada), &world.admin()).await.expect("enabled");
     assert_eq!((role(&world, &opened).await, role(&world, &api).await), (None, None));
     session(&world, &ada).await;
+}
+
+#[tokio::test]
+async fn q_33_a_request_in_hand_when_its_operator_is_disabled_or_lowered_does_nothing_more() {
+    let world = World::new().await;
+    let (ada, eve) = (made(&world, "ada", "admin").await, made(&world, "eve", "admin").await);
+    // Let in before, and settled after: the body of a request may be long on its way.
+    let before = origin(&world.app, &session(&world, &ada).await).await;
+    let api = token(&world, &before, "admin").await;
+    let by_token = origin(&world.app, &api).await;
+    world.app.disable_operator(id(&ada), &disable(), &world.admin()).await.expect("disabled");
+    for late in [&before, &by_token] {
+        let again = refusal(world.app.enable_operator(id(&ada), late).await);
+        assert!(matches!(again, Refusal::NotAuthenticated { .. }), "{again:?}");
+        let friend = world.app.create_operator(wished("friend", "admin"), None, late).await;
+        assert!(matches!(refusal(friend), Refusal::NotAuthenticated { .. }));
+    }
+    let entry = world.audit().await.pop().expect("an entry");
+    assert_eq!((entry.action.as_str(), entry.reason.as_str()), ("operator.create", "not_authenticated"));
+
+    let kept = origin(&world.app, &session(&world, &eve).await).await;
+    let api = token(&world, &kept, "admin").await;
+    let by_token = origin(&world.app, &api).await;
+    world.app.edit_operator(id(&eve), to("viewer"), &world.admin()).await.expect("lowered");
+    let back = refusal(world.app.edit_operator(id(&eve), to("admin"), &kept).await);
+    assert!(matches!(back, Refusal::NotAuthenticated { .. }), "its session ended: {back:?}");
+    let back = refusal(world.app.edit_operator(id(&eve), to("admin"), &by_token).await);
+    assert!(matches!(back, Refusal::Forbidden { .. }), "its token is worth less: {back:?}");
+}
+
+#[tokio::test]
+async fn what_is_confined_lets_nobody_in_and_makes_nothing_that_is_not() {
+    let world = World::new().await;
+    let ada = made(&world, "ada", "viewer").await;
+    let wished_token = |scopes: &[&str], role: Option<&str>| CreateToken {
+        name: "ci".to_owned(),
+        role: role.map(ToOwned::to_owned),
+        scopes: scopes.iter().map(|&scope| scope.to_owned()).collect(),
+        expires_in: Some(60),
+    };
+    let admin = world.admin();
+    let made = world.app.create_token(wished_token(&["admin"], None), None, &admin).await.expect("a token");
+    let confined = origin(&world.app, &made.secret).await;
+    let refused = [
+        refusal(world.app.create_token(wished_token(&[], Some("admin")), None, &confined).await),
+        refusal(world.app.create_operator(wished("eve", "admin"), None, &confined).await),
+        refusal(world.app.edit_operator(id(&ada), to("admin"), &confined).await),
+        refusal(world.app.disable_operator(id(&ada), &disable(), &confined).await),
+        refusal(world.app.operator_link(id(&ada), &confined).await),
+    ];
+    for refused in refused {
+        assert!(matches!(refused, Refusal::Forbidden { .. }), "{refused:?}");
+    }
+    world.app.create_token(wished_token(&["admin"], None), None, &confined).await.expect("confined, too");
 }
 
 #[tokio::test]
@@ -216,6 +274,16 @@ async fn operators_are_listed_in_pages_the_newest_first() {
         }
     }
     assert_eq!(names, ["c", "b", "a", "admin"]);
+    let found = async |state: Option<&str>, search: Option<&str>, site: Option<&str>| {
+        let [state, search, site] = [state, search, site].map(|text| text.map(ToOwned::to_owned));
+        let query = ListQuery { state, search, site, ..ListQuery::default() };
+        world.app.operators(&query, &world.admin()).await.map(|page| page.items.len())
+    };
+    assert_eq!(found(Some("enabled"), None, None).await.expect("a page"), 4);
+    assert_eq!(found(Some("disabled"), None, None).await.expect("a page"), 0);
+    assert_eq!(found(None, Some("ADM"), None).await.expect("a page"), 1);
+    assert_eq!(wrong_fields(found(Some("x"), None, None).await), ["state"]);
+    assert_eq!(wrong_fields(found(None, None, Some("home")).await), ["site"]);
     let missing = world.app.operator(OperatorId::new(1, [9; 10]), &world.admin()).await;
     assert_eq!(refusal(missing), Refusal::NotFound { what: "operator" });
 }

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use muster_lifecycle::fork::Boots;
 use muster_lifecycle::nonce::UsedNonces;
+use muster_lifecycle::operator::Live;
 use muster_lifecycle::reap::{Due, Stop, Watched};
 use muster_lifecycle::{Plan, Remembered};
 use muster_model::{
@@ -152,7 +153,8 @@ queries!(Reads {
     agent_by_nick(tenant: TenantId, nick: &Nick) -> Option<SoftwareAgent>;
     engagement(tenant: TenantId, machine: MachineId, version: u32) -> Option<EngagementVersion>;
     operator(tenant: TenantId, id: OperatorId) -> Option<Operator>;
-    live_access_of(tenant: TenantId, operator: OperatorId, now: Timestamp) -> Vec<AccessToken>;
+    live_access_of(tenant: TenantId, operator: OperatorId, now: Timestamp) -> Live;
+    acting_by(tenant: TenantId, id: AccessTokenId) -> Option<(AccessToken, Operator)>;
     access_token(tenant: TenantId, id: AccessTokenId) -> Option<AccessToken>;
     account(tenant: TenantId, id: AccountId) -> Option<Account>;
     accounts_of_machine(tenant: TenantId, machine: MachineId) -> Vec<Account>;

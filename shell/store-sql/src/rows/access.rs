@@ -1,6 +1,7 @@
 //! Operators, and their tokens, sessions and login links.
 
 use muster_lifecycle::AccessChange;
+use muster_lifecycle::operator::Live;
 use muster_model::{
     AccessKind, AccessToken, AccessTokenId, Operator, OperatorId, OperatorRole, Scopes, SecretHash, SecretId,
     Team, TenantId, Timestamp, TokenScope,
@@ -15,6 +16,8 @@ static OPERATORS: Table =
     Table { name: "operators", key: "id", show: |id| OperatorId::from_bytes(id).to_string() };
 static TOKENS: Table =
     Table { name: "access_tokens", key: "id", show: |id| AccessTokenId::from_bytes(id).to_string() };
+
+static HELD: Table = Table { name: "access_tokens", key: "kind", show: |_| String::new() };
 
 macro_rules! select {
     ($tail:literal) => {
@@ -57,20 +60,16 @@ fn scope(cells: &mut Cells<'_>) -> Parsed<Option<TokenScope>> {
 
 fn parse_operator(row: &dyn Row) -> Parsed<Operator> {
     let mut cells = Cells::of(&OPERATORS, row);
-    let operator = Operator {
+    // The folded name is read by the database alone: what folds to what changes with Unicode, and no name that was given
+    // shuts anybody out by that.
+    Ok(Operator {
         id: cells.id("id", OperatorId::from_bytes)?,
         tenant: cells.id("tenant_id", TenantId::from_bytes)?,
         name: cells.text("name")?,
         role: cells.one_of("role", &OperatorRole::ALL, OperatorRole::as_str)?,
         created_at: cells.time("created_at")?,
         disabled_at: cells.opt_time("disabled_at")?,
-    };
-    let folded: Option<Box<str>> = cells.get("folded")?;
-    match folded {
-        // A server of the version before knew of no folded names.
-        Some(folded) if *folded != *operator.folded() => Err(cells.broken("folded")),
-        Some(_) | None => Ok(operator),
-    }
+    })
 }
 
 pub(crate) async fn operator<E: Engine>(
@@ -78,13 +77,13 @@ pub(crate) async fn operator<E: Engine>(
     tenant: TenantId,
     id: OperatorId,
 ) -> Result<Option<Operator>, StoreError> {
-    const SQL: &str = "SELECT id, tenant_id, name, role, created_at, disabled_at, folded FROM operators
+    const SQL: &str = "SELECT id, tenant_id, name, role, created_at, disabled_at FROM operators
         WHERE tenant_id = ?1 AND id = ?2";
     sql::one(db, "read an operator", SQL, &values![tenant.as_bytes(), id.as_bytes()], parse_operator).await
 }
 
 pub(crate) async fn operators<E: Engine>(db: &mut E, tenant: TenantId) -> Result<Vec<Operator>, StoreError> {
-    const SQL: &str = "SELECT id, tenant_id, name, role, created_at, disabled_at, folded FROM operators
+    const SQL: &str = "SELECT id, tenant_id, name, role, created_at, disabled_at FROM operators
         WHERE tenant_id = ?1 ORDER BY id LIMIT 1000";
     sql::many(db, "read the operators", SQL, &values![tenant.as_bytes()], parse_operator).await
 }
@@ -111,12 +110,21 @@ pub(crate) async fn live_of<E: Engine>(
     tenant: TenantId,
     operator: OperatorId,
     now: Timestamp,
-) -> Result<Vec<AccessToken>, StoreError> {
-    const SQL: &str = select!(
-        "WHERE tenant_id = ?1 AND operator_id = ?2 AND ended_at IS NULL AND expires_at > ?3 ORDER BY id LIMIT 1000"
-    );
+) -> Result<Live, StoreError> {
+    const SQL: &str = "SELECT kind, count(*) AS held FROM access_tokens
+        WHERE tenant_id = ?1 AND operator_id = ?2 AND ended_at IS NULL AND expires_at > ?3 GROUP BY kind";
     let values = values![tenant.as_bytes(), operator.as_bytes(), millis(now)];
-    sql::many(db, "read the live tokens of an operator", SQL, &values, parse).await
+    let held = sql::many(db, "count what an operator has", SQL, &values, parse_held).await?;
+    let mut live = Live::default();
+    held.into_iter().for_each(|(kind, count)| *live.of(kind) = count);
+    Ok(live)
+}
+
+fn parse_held(row: &dyn Row) -> Parsed<(AccessKind, u64)> {
+    let mut cells = Cells::of(&HELD, row);
+    let kind = cells.one_of("kind", &AccessKind::ALL, AccessKind::as_str)?;
+    let held = u64::try_from(cells.get::<i64>("held")?).or(Err(cells.broken("held")))?;
+    Ok((kind, held))
 }
 
 pub(crate) async fn page<E: Engine>(
@@ -139,6 +147,8 @@ pub(crate) async fn apply<E: Engine>(
     // What has ended stays ended, so that a login link opens one session.
     const END: &str = "UPDATE access_tokens SET ended_at = ?3
         WHERE tenant_id = ?1 AND id = ?2 AND ended_at IS NULL";
+    const END_ALL: &str = "UPDATE access_tokens SET ended_at = ?3
+        WHERE tenant_id = ?1 AND operator_id = ?2 AND kind = ?4 AND ended_at IS NULL AND expires_at > ?3";
     const ROTATE: &str = "UPDATE access_tokens SET secret = ?3, hash = ?4
         WHERE tenant_id = ?1 AND id = ?2 AND ended_at IS NULL";
     match change {
@@ -152,6 +162,13 @@ pub(crate) async fn apply<E: Engine>(
         AccessChange::EndToken { token, at } => {
             let values = values![tenant.as_bytes(), token.as_bytes(), millis(*at)];
             sql::run_one(db, "end an access token", END, &values).await
+        }
+        AccessChange::EndAllOf { operator, kinds, at } => {
+            for kind in *kinds {
+                let values = values![tenant.as_bytes(), operator.as_bytes(), millis(*at), kind.as_str()];
+                sql::run(db, "end what an operator has", END_ALL, &values).await?;
+            }
+            Ok(())
         }
     }
 }

@@ -120,7 +120,6 @@ const CASES: &[(&str, &str, &[Odd])] = &[
     ("operators", "role", &[UNKNOWN]),
     ("operators", "created_at", &[BEYOND]),
     ("operators", "disabled_at", &[BEYOND]),
-    ("operators", "folded", &[EMPTY, Odd::Text("another")]),
     ("access_tokens", "operator_id", &[SHORT]),
     ("access_tokens", "kind", &[UNKNOWN]),
     ("access_tokens", "name", &[EMPTY]),

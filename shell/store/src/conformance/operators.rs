@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use muster_lifecycle::operator::{self, Changed};
+use muster_lifecycle::operator::{self, Changed, Live};
 use muster_lifecycle::{AccessChange, Context, Plan};
 use muster_model::{AccessKind, AccessToken, Actor, Operator, OperatorId, OperatorRole, Refusal};
 
@@ -59,9 +59,44 @@ pub async fn what_an_operator_has_is_told_while_it_is_good<F: Fixture>(fixture: 
     write(store, &things, vec![updated(after.clone())]).await;
     let mut reads = store.reader().await.expect("a reader");
     assert_eq!(reads.operator(things.tenant, after.id).await.expect("an answer"), Some(after.clone()));
-    assert_eq!(reads.live_access_of(things.tenant, after.id, at(1)).await.expect("an answer"), live);
-    assert_eq!(reads.live_access_of(things.tenant, ben.id, at(1)).await.expect("an answer"), [theirs]);
-    assert_eq!(reads.live_access_of(things.tenant, things.id(), at(1)).await.expect("an answer"), []);
+    let one_each = Live { tokens: 1, links: 1, sessions: 1 };
+    assert_eq!(reads.live_access_of(things.tenant, after.id, at(1)).await.expect("an answer"), one_each);
+    let one_token = Live { tokens: 1, ..Live::default() };
+    assert_eq!(reads.live_access_of(things.tenant, ben.id, at(1)).await.expect("an answer"), one_token);
+    let nobody = reads.live_access_of(things.tenant, things.id(), at(1)).await.expect("an answer");
+    assert_eq!(nobody, Live::default());
+    drop(reads);
+
+    let kinds: &[AccessKind] = &[AccessKind::Login, AccessKind::Session];
+    let end = AccessChange::EndAllOf { operator: after.id, kinds, at: at(1) };
+    write(store, &things, vec![end.into()]).await;
+    let mut reads = store.reader().await.expect("a reader");
+    assert_eq!(reads.live_access_of(things.tenant, after.id, at(1)).await.expect("an answer"), one_token);
+    assert_eq!(reads.live_access_of(things.tenant, ben.id, at(1)).await.expect("an answer"), one_token);
+    for (token, ended_at) in [(&live[0], None), (&live[1], Some(at(1))), (&over, None), (&ended, Some(at(0)))]
+    {
+        let found = reads.access_token(things.tenant, token.id).await.expect("an answer").expect("there");
+        assert_eq!(found.ended_at, ended_at, "{:?}", token.kind);
+    }
+    let by = reads.acting_by(things.tenant, theirs.id).await.expect("an answer").expect("there");
+    assert_eq!((by.0.id, by.1.id), (theirs.id, ben.id));
+    assert_eq!(reads.acting_by(things.tenant, things.id()).await.expect("an answer"), None);
+}
+
+/// However many an operator has, all of them end.
+pub async fn thousands_of_tokens_end_with_their_operator<F: Fixture>(fixture: &F) {
+    const MANY: u64 = 1_500;
+    let store = fixture.store();
+    let (things, _) = Things::in_store(store, 1).await;
+    let ada = named(&things, "ada");
+    let tokens = (0..MANY).map(|_| AccessChange::CreateToken(things.token(&ada, AccessKind::Api)).into());
+    write(store, &things, std::iter::once(made(&ada)).chain(tokens).collect()).await;
+    let live = store.reader().await.expect("a reader").live_access_of(things.tenant, ada.id, at(1)).await;
+    assert_eq!(live.expect("an answer").tokens, MANY);
+    let end = AccessChange::EndAllOf { operator: ada.id, kinds: &AccessKind::ALL, at: at(1) };
+    write(store, &things, vec![end.into()]).await;
+    let live = store.reader().await.expect("a reader").live_access_of(things.tenant, ada.id, at(1)).await;
+    assert_eq!(live.expect("an answer"), Live::default());
 }
 
 struct Disable {
@@ -71,7 +106,7 @@ struct Disable {
 
 impl Decision for Disable {
     const NAME: &'static str = "test.disable";
-    type Facts = (Vec<Operator>, Vec<AccessToken>);
+    type Facts = (Vec<Operator>, Live);
     type Outcome = Changed;
 
     async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<Self::Facts, StoreError> {
@@ -80,7 +115,7 @@ impl Decision for Disable {
     }
 
     fn decide(&self, (operators, live): Self::Facts) -> Result<Plan<Changed>, Refusal> {
-        operator::disable(self.id, &operators, &live, &self.context)
+        operator::disable(self.id, &operators, live, &self.context)
     }
 }
 
