@@ -52,6 +52,7 @@ struct Named {
     keys: BTreeSet<KeyFingerprint>,
     tokens: BTreeSet<AccessTokenId>,
     remembered: BTreeSet<[u8; 32]>,
+    failures: BTreeSet<[u8; 32]>,
     access_secrets: BTreeSet<SecretId>,
     bearer_secrets: BTreeSet<SecretId>,
     agents: BTreeSet<(MachineId, String)>,
@@ -83,6 +84,7 @@ impl Named {
                 self.tokens.insert(token.id);
                 self.access_secrets.insert(token.secret);
             }
+            Change::Memory(MemoryChange::Failures { key, .. }) => drop(self.failures.insert(key)),
             Change::Memory(MemoryChange::Request(request)) => drop(self.remembered.insert(request.key)),
             Change::Memory(MemoryChange::Nonce { key, .. } | MemoryChange::Boots { key, .. }) => {
                 self.keys.insert(key);
@@ -336,6 +338,10 @@ impl<R: Reads + Unscoped + Lists> Fold<R> {
         for secret in &named.access_secrets {
             let token = self.reads.access_by_secret(*secret).await?;
             self.say("of secret", &token.map(|token| token.id));
+        }
+        for key in &named.failures {
+            let failures = self.reads.failures(tenant, key).await?;
+            self.say("failures", &failures);
         }
         for key in &named.remembered {
             let request = self.reads.remembered(tenant, key).await?;

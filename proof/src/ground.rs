@@ -100,6 +100,7 @@ pub(crate) async fn settle<S: Store>(
         role: OperatorRole::Admin,
         created_at: now,
         disabled_at: None,
+        password: None,
     };
     let entry = draw(ports);
     let context = Context { tenant: tenant.id, actor: Actor::System, source: None, now, entry };

@@ -186,6 +186,7 @@ impl Kit {
             name: text::<DisplayName>(&format!("operator {}", self.ids.count())),
             role: OperatorRole::Admin,
             disabled_at: None,
+            password: None,
             created_at: at(0),
         }
     }

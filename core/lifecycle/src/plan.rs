@@ -3,6 +3,7 @@
 //! Invariant: a plan with changes has at least one entry; there is no other way to build one.
 
 use crate::fork::Boots;
+use crate::lockout::Failures;
 use crate::nonce::UsedNonces;
 use crate::reap::Stop;
 use muster_model::{
@@ -293,6 +294,13 @@ pub enum MemoryChange {
         key: KeyFingerprint,
         /// Which it has used by now.
         used: UsedNonces,
+    },
+    /// Something that is counted failed, or is counted from the beginning again.
+    Failures {
+        /// MAC over what is counted.
+        key: [u8; 32],
+        /// How often, from now on.
+        failures: Failures,
     },
     /// An agent was started, or two hold its key.
     Boots {

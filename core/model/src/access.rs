@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use unicode_normalization::UnicodeNormalization as _;
 
 use crate::text::{DisplayName, Team};
-use crate::{AccessTokenId, OperatorId, SecretHash, SecretId, TenantId};
+use crate::{AccessTokenId, OperatorId, PasswordHash, SecretHash, SecretId, TenantId};
 
 /// A person or script that uses the management API.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub struct Operator {
     pub created_at: Timestamp,
     /// When it was disabled: since then it may do nothing.
     pub disabled_at: Option<Timestamp>,
+    /// The hash of its password, where it has one.
+    pub password: Option<PasswordHash>,
 }
 
 /// What an operator may do.

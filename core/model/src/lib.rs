@@ -22,13 +22,14 @@ pub mod id;
 pub mod imported;
 pub mod key;
 pub mod machine;
+pub mod password;
 pub mod payload_key;
 pub mod refusal;
 pub mod secret;
 pub mod site;
 pub mod text;
 
-pub use access::{AccessKind, AccessToken, Operator, OperatorRole, Scope, Scopes, TokenScope};
+pub use access::{AccessKind, AccessToken, Operator, OperatorRole, Scope, Scopes, TokenScope, folded};
 pub use account::{Account, Delivery, Mishap, MishapKind, Passphrase, Provenance, Wanted};
 pub use agent::{AgentRole, EngagementVersion, Nick, SoftwareAgent};
 pub use alarm::{Alarm, Evidence};
@@ -52,6 +53,7 @@ pub use machine::{
     Active, Lineage, Machine, MachineKind, MachineState, Pending, Presence, RetireCause, Retired,
     SuspendCause, Suspended, UNDONE_FOR,
 };
+pub use password::{Password, PasswordError, PasswordHash};
 pub use payload_key::PayloadKey;
 pub use refusal::Refusal;
 pub use secret::{Pepper, Secret, SecretForm, SecretHash, SecretId, SecretKind, Verifier};

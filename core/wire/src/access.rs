@@ -81,6 +81,40 @@ pub struct Login {
     pub login: String,
 }
 
+/// A request to open a session with a name and a password.
+#[derive(Clone, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PasswordLogin {
+    /// The operator's name, in any of the forms that people take for one.
+    pub name: String,
+    /// Its password.
+    pub password: String,
+}
+
+/// A request to set one's own password.
+#[derive(Clone, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetPassword {
+    /// The new one: at least 12 characters, at most 1024 bytes.
+    pub password: String,
+    /// The present one. Whoever logged in within the last ten minutes need not know it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub present: Option<String>,
+}
+
+// What people type shows in no log.
+impl std::fmt::Debug for PasswordLogin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("PasswordLogin(…)")
+    }
+}
+
+impl std::fmt::Debug for SetPassword {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SetPassword(…)")
+    }
+}
+
 /// A one-time login link. Its secret is in the fragment, which no server sees in a request line.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct LoginLink {

@@ -94,6 +94,7 @@ pub async fn found<S: Store>(
         role: OperatorRole::Admin,
         created_at: now,
         disabled_at: None,
+        password: None,
     };
     let admin = store.settle(FoundAdmin { admin, context: context(tenant) }).await?.outcome().id;
     Ok(Founded { tenant, admin, deployment: deployment.id })

@@ -11,6 +11,7 @@ use muster_lifecycle::{Context, Plan};
 use muster_model::{Claim, Entitlement, Grant, GrantId, Object, Refusal, SecretKind, SiteCode, SiteId};
 use muster_store::{Decision, Lists, Reads, Store, StoreError, Unscoped};
 use muster_wire::site as wire;
+use zeroize::Zeroizing;
 
 use crate::App;
 use crate::caller::Origin;
@@ -55,7 +56,7 @@ impl<S: Store> App<S> {
 
     /// How often a password hash was run.
     pub fn password_hashes_run(&self) -> u64 {
-        self.inner.kdf.runs()
+        self.inner.kdf.runs() + self.inner.passwords.runs()
     }
 
     /// Judges what no verifier knows by the hashes that were brought along, if there are any. `may_ask` is asked before
@@ -81,7 +82,7 @@ impl<S: Store> App<S> {
         }
         let grant = self.reader().await?.imported_key(tenant, site).await?;
         let hash = grant.as_ref().and_then(|grant| grant.imported.clone());
-        let fits = self.inner.kdf.fits(turn, shown.clone(), hash.clone()).await?;
+        let fits = self.inner.kdf.fits(turn, Zeroizing::new(shown.reveal()), hash.clone()).await?;
         Ok(match (grant, hash) {
             (Some(grant), Some(hash)) if fits => {
                 let shown = ShownKey {

@@ -1,14 +1,14 @@
-//! The one place that runs a password hash: for keys that another server knew by such a hash alone.
+//! The one place that runs a password hash: for passwords, and for keys that another server knew by such a hash alone.
 //!
-//! A run takes 19 MiB and tens of milliseconds of a core, so there is one at a time, off the workers that serve requests,
+//! A run takes 19 MiB and tens of milliseconds of a core, so there is one at a time of each, off the workers that serve requests,
 //! and a bounded number of callers waits for it. Who may ask at all is decided before, by whoever knows the source.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use argon2::password_hash::{PasswordHash, PasswordVerifier as _};
+use argon2::password_hash::{PasswordHash, PasswordHasher as _, PasswordVerifier as _, SaltString};
 use argon2::{Argon2, Params};
-use muster_model::{ImportedHash, Refusal, Secret};
+use muster_model::{ImportedHash, Refusal};
 use muster_store::StoreError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -24,6 +24,8 @@ pub(crate) struct Kdf {
     places: Arc<Semaphore>,
     turn: Arc<Semaphore>,
     runs: AtomicU64,
+    /// The name under which its runs are counted.
+    metric: &'static str,
 }
 
 /// The right to run it once. It is given back when the run is over, also where nobody waits for its end any more.
@@ -33,9 +35,9 @@ pub(crate) struct Turn {
 }
 
 impl Kdf {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(metric: &'static str) -> Self {
         let (places, turn) = (Arc::new(Semaphore::new(WAITING + 1)), Arc::new(Semaphore::new(1)));
-        Self { places, turn, runs: AtomicU64::new(0) }
+        Self { places, turn, runs: AtomicU64::new(0), metric }
     }
 
     /// How often it was run.
@@ -51,25 +53,49 @@ impl Kdf {
         Ok(Turn { _place: place, _turn: turn })
     }
 
-    /// Whether a key fits a hash. Without a hash it fits nothing, at the same cost.
+    /// Whether a text fits a hash. Without a hash it fits nothing, at the same cost.
     pub(crate) async fn fits(
         &self,
         turn: Turn,
-        key: Secret,
+        text: impl AsRef<[u8]> + Send + 'static,
         hash: Option<ImportedHash>,
     ) -> Result<bool, Error> {
+        let run = move || {
+            let fits = verify(text.as_ref(), &hash.clone().unwrap_or_else(ImportedHash::stand_in));
+            fits && hash.is_some()
+        };
+        self.run(turn, "check a password hash", run).await
+    }
+
+    /// The hash of a text under this salt.
+    pub(crate) async fn hash(
+        &self,
+        turn: Turn,
+        text: impl AsRef<[u8]> + Send + 'static,
+        salt: [u8; 16],
+    ) -> Result<String, Error> {
+        let run = move || {
+            let salt = SaltString::encode_b64(&salt).expect("sixteen bytes are a salt");
+            let hash = Argon2::default().hash_password(text.as_ref(), &salt);
+            hash.expect("text, salt and parameters are within their bounds").to_string()
+        };
+        self.run(turn, "hash a password", run).await
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        turn: Turn,
+        what: &'static str,
+        run: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Error> {
         self.runs.fetch_add(1, Ordering::Relaxed);
-        metrics::counter!("muster_imported_key_checks_total").increment(1);
+        metrics::counter!(self.metric).increment(1);
         let run = tokio::task::spawn_blocking(move || {
-            let is_there = hash.is_some();
-            let fits = verify(&key, &hash.unwrap_or_else(ImportedHash::stand_in));
+            let done = run();
             drop(turn);
-            fits && is_there
+            done
         });
-        run.await.map_err(|ended| {
-            let what = "check an imported key";
-            StoreError::Invariant { what, cause: Box::new(ended) }.into()
-        })
+        run.await.map_err(|ended| StoreError::Invariant { what, cause: Box::new(ended) }.into())
     }
 }
 
@@ -79,16 +105,14 @@ pub(crate) fn is_readable(hash: &ImportedHash) -> bool {
         .is_ok_and(|parsed| Params::try_from(&parsed).is_ok() && parsed.hash.is_some())
 }
 
-fn verify(key: &Secret, hash: &ImportedHash) -> bool {
-    let text = zeroize::Zeroizing::new(key.reveal());
+fn verify(text: &[u8], hash: &ImportedHash) -> bool {
     let parsed = PasswordHash::new(hash.as_str());
-    parsed.is_ok_and(|hash| Argon2::default().verify_password(text.as_bytes(), &hash).is_ok())
+    parsed.is_ok_and(|hash| Argon2::default().verify_password(text, &hash).is_ok())
 }
 
 #[cfg(test)]
 mod tests {
-    use argon2::password_hash::{PasswordHasher as _, SaltString};
-    use muster_model::{SecretForm, SecretKind};
+    use muster_model::{Secret, SecretForm, SecretKind};
 
     use super::*;
 
@@ -104,7 +128,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_key_fits_its_own_hash_alone_and_the_stand_in_fits_none() {
-        let kdf = Kdf::new();
+        let kdf = Kdf::new("muster_test_total");
         let stand_in = ImportedHash::stand_in();
         assert!(is_readable(&stand_in) && is_readable(&hash_of(&key(1))));
         let cases = [
@@ -115,15 +139,27 @@ mod tests {
         ];
         for (n, (hash, fits)) in cases.into_iter().enumerate() {
             let turn = kdf.turn().await.expect("nobody waits");
-            assert_eq!(kdf.fits(turn, key(1), hash).await.expect("it ran"), fits, "{n}");
+            assert_eq!(kdf.fits(turn, key(1).reveal(), hash).await.expect("it ran"), fits, "{n}");
         }
         assert_eq!(kdf.runs(), 4);
+    }
+
+    #[tokio::test]
+    async fn what_it_hashes_is_of_the_one_form_and_fits_alone_what_it_was_made_of() {
+        let kdf = Kdf::new("muster_test_total");
+        let turn = kdf.turn().await.expect("nobody waits");
+        let hash = kdf.hash(turn, "correct horse", [7; 16]).await.expect("it ran");
+        let hash: ImportedHash = hash.parse().expect("the one cost that is taken");
+        for (text, fits) in [("correct horse", true), ("Correct horse", false), ("", false)] {
+            let turn = kdf.turn().await.expect("nobody waits");
+            assert_eq!(kdf.fits(turn, text, Some(hash.clone())).await.expect("it ran"), fits, "{text}");
+        }
     }
 
     /// Argon2id ran inline on the workers, as often as anybody asked.
     #[tokio::test]
     async fn one_runs_at_a_time_a_bounded_number_waits_and_the_rest_is_sent_away() {
-        let kdf = Kdf::new();
+        let kdf = Kdf::new("muster_test_total");
         let first = kdf.turn().await.expect("the first");
         let mut waiting: Vec<_> = (0..WAITING).map(|_| Box::pin(kdf.turn())).collect();
         for turn in &mut waiting {

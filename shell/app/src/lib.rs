@@ -39,6 +39,7 @@ mod mode;
 mod nonce;
 mod operator;
 mod order;
+mod password;
 mod ports;
 mod presence;
 mod provision;
@@ -113,6 +114,8 @@ struct Inner<S> {
     refusals: refusals::RefusalLog,
     nonces: Nonces,
     kdf: kdf::Kdf,
+    /// For passwords: whoever floods the door of keys holds up nobody who logs in.
+    passwords: kdf::Kdf,
     contests: contest::Contests,
     reaper: reaper::Reaper,
     /// The connectors to other systems, once they are given.
@@ -164,7 +167,8 @@ impl<S: Store> App<S> {
             registry: Registry::default(),
             refusals: refusals::RefusalLog::default(),
             nonces,
-            kdf: kdf::Kdf::new(),
+            kdf: kdf::Kdf::new("muster_imported_key_checks_total"),
+            passwords: kdf::Kdf::new("muster_password_hashes_total"),
             contests: contest::Contests::default(),
             reaper: reaper::Reaper::default(),
             provisioners: OnceLock::new(),

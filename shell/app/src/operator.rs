@@ -32,7 +32,8 @@ impl<S: Store> App<S> {
         let wire::CreateOperatorFields { name, role } = request.try_into()?;
         let context = self.context(origin);
         let (id, tenant) = (draw!(&*self.inner.ports), context.tenant);
-        let operator = Operator { id, tenant, name, role, created_at: context.now, disabled_at: None };
+        let operator =
+            Operator { id, tenant, name, role, created_at: context.now, disabled_at: None, password: None };
         let made = self.settle(origin, CreateOperator { operator, mark, context }).await?;
         Ok(view(&made))
     }

@@ -4,3 +4,14 @@ ALTER TABLE operators ADD COLUMN disabled_at bigint;
 UPDATE operators SET folded = lower(name);                  -- there was one so far, the admin of the founding
 CREATE UNIQUE INDEX operators_named ON operators (tenant_id, folded);
 CREATE INDEX access_tokens_of ON access_tokens (tenant_id, operator_id) WHERE ended_at IS NULL;
+ALTER TABLE operators ADD COLUMN password text COLLATE "C";   -- an Argon2id hash in PHC form
+
+-- Tries to log in that failed. The key is a MAC over what is counted: neither the name that was typed nor the address is here.
+CREATE TABLE failures (
+    tenant_id  bytea NOT NULL,
+    key        bytea NOT NULL,
+    count      bigint NOT NULL,
+    at         bigint NOT NULL,               -- the newest
+    PRIMARY KEY (tenant_id, key)
+);
+CREATE INDEX failures_at ON failures (at);

@@ -13,6 +13,7 @@ use std::net::IpAddr;
 
 use futures_util::future::try_join;
 use muster_lifecycle::fork::Boots;
+use muster_lifecycle::lockout::Failures;
 use muster_lifecycle::nonce::UsedNonces;
 use muster_lifecycle::operator::Live;
 use muster_lifecycle::reap::Stop;
@@ -427,6 +428,10 @@ impl Reads for Guarded<'_> {
 
     async fn used_nonces(&mut self, tenant: TenantId, key: KeyFingerprint) -> Answered<Option<UsedNonces>> {
         under!(self, tenant, Owner::Nonce(key), used_nonces(tenant, key))
+    }
+
+    async fn failures(&mut self, tenant: TenantId, key: &[u8; 32]) -> Answered<Option<Failures>> {
+        under!(self, tenant, Owner::Failures(key), failures(tenant, key))
     }
 
     async fn boots(&mut self, tenant: TenantId, key: KeyFingerprint) -> Answered<Option<Boots>> {

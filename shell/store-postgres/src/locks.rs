@@ -56,6 +56,8 @@ pub(crate) enum Owner<'o> {
     Request(&'o [u8; 32]),
     /// The nonces of a key.
     Nonce(KeyFingerprint),
+    /// A counter of failures.
+    Failures(&'o [u8; 32]),
     /// The lives of a key.
     Boots(KeyFingerprint),
     /// The change of the certificate authority.
@@ -86,6 +88,7 @@ impl Owner<'_> {
             Self::Access(id) => add(b"access", id.as_bytes()),
             Self::Request(key) => add(b"request", key),
             Self::Nonce(key) => add(b"nonce", &key.0),
+            Self::Failures(key) => add(b"failures", key),
             Self::Boots(key) => add(b"boots", &key.0),
             Self::Authority => add(b"authority", b""),
         }

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use muster_lifecycle::Remembered;
 use muster_lifecycle::fork::Boots;
+use muster_lifecycle::lockout::Failures;
 use muster_lifecycle::nonce::UsedNonces;
 use muster_lifecycle::operator::Live;
 use muster_lifecycle::reap::{Due, Stop, Watched};
@@ -173,6 +174,10 @@ impl<E: Dialect> Reads for View<E> {
     async fn used_nonces(&mut self, tenant: TenantId, key: KeyFingerprint) -> Answered<Option<UsedNonces>> {
         memory::used_nonces(&mut self.0, tenant, key).await
     }
+    async fn failures(&mut self, tenant: TenantId, key: &[u8; 32]) -> Answered<Option<Failures>> {
+        memory::failures(&mut self.0, tenant, key).await
+    }
+
     async fn boots(&mut self, tenant: TenantId, key: KeyFingerprint) -> Answered<Option<Boots>> {
         memory::boots(&mut self.0, tenant, key).await
     }

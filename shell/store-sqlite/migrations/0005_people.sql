@@ -4,5 +4,16 @@ ALTER TABLE operators ADD COLUMN disabled_at INTEGER;
 UPDATE operators SET folded = lower(name);                -- there was one so far, the admin of the founding
 CREATE UNIQUE INDEX operators_named ON operators (tenant_id, folded);
 CREATE INDEX access_tokens_of ON access_tokens (tenant_id, operator_id) WHERE ended_at IS NULL;
+ALTER TABLE operators ADD COLUMN password TEXT;   -- an Argon2id hash in PHC form
+
+-- Tries to log in that failed. The key is a MAC over what is counted: neither the name that was typed nor the address is here.
+CREATE TABLE failures (
+    tenant_id  BLOB NOT NULL,
+    key        BLOB NOT NULL,
+    count      INTEGER NOT NULL,
+    at         INTEGER NOT NULL,               -- the newest
+    PRIMARY KEY (tenant_id, key)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX failures_at ON failures (at);
 
 PRAGMA user_version = 5;

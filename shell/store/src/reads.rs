@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use muster_lifecycle::Remembered;
 use muster_lifecycle::fork::Boots;
+use muster_lifecycle::lockout::Failures;
 use muster_lifecycle::nonce::UsedNonces;
 use muster_lifecycle::operator::Live;
 use muster_lifecycle::reap::{Due, Stop, Traces, Watched};
@@ -178,6 +179,8 @@ pub trait Reads: Send {
     fn remembered(&mut self, tenant: TenantId, key: &[u8; 32]) -> impl Answer<Option<Remembered>>;
     /// The nonces that a key has used.
     fn used_nonces(&mut self, tenant: TenantId, key: KeyFingerprint) -> impl Answer<Option<UsedNonces>>;
+    /// How often what is counted under a key failed.
+    fn failures(&mut self, tenant: TenantId, key: &[u8; 32]) -> impl Answer<Option<Failures>>;
     /// The lives that a key was shown in.
     fn boots(&mut self, tenant: TenantId, key: KeyFingerprint) -> impl Answer<Option<Boots>>;
     /// Whether the reaper takes nobody of the tenant, and since when.

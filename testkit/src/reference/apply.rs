@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use muster_lifecycle::lockout::Failures;
 use muster_lifecycle::reap::Stop;
 use muster_lifecycle::{
     AccessChange, AccountChange, AgentChange, Change, CredentialChange, DeploymentChange, GrantChange,
@@ -475,6 +476,10 @@ impl Tables {
             MemoryChange::Nonce { key, used } => {
                 holds(i64::try_from(used.last).is_ok(), "remember a nonce", "its place is beyond 63 bits")?;
                 self.nonces.insert((tenant, key), used);
+                Ok(())
+            }
+            MemoryChange::Failures { key, failures } => {
+                self.failures.insert((tenant, key), Failures { at: failures.at.cut(), ..failures });
                 Ok(())
             }
             MemoryChange::Boots { key, boots } => {

@@ -19,8 +19,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use muster_lifecycle::Plan;
+use muster_lifecycle::lockout;
 use muster_lifecycle::reap::Watched;
-use muster_model::{AccessKind, Entry, SignedDuration};
+use muster_model::{AccessKind, Entry, SignedDuration, Timestamp};
 use muster_store::{
     Decision, Fence, Joining, PresenceNote, Prune, SettleError, Signal, Standing, Store, StoreError,
 };
@@ -152,6 +153,21 @@ impl Store for ReferenceStore {
 }
 
 impl Tables {
+    /// Counters of failures: what is old, and what is beyond the newest that are kept at all.
+    fn prune_failures(&mut self, before: Timestamp, most: usize) -> usize {
+        let mut counters: Vec<_> = self.failures.iter().map(|(key, known)| (known.at, *key)).collect();
+        counters.sort_unstable();
+        let old: Vec<_> = counters.iter().filter(|(at, _)| *at < before).take(most).copied().collect();
+        counters.drain(..old.len());
+        let beyond = counters.len().saturating_sub(lockout::MOST as usize).min(most);
+        // Of those beyond, the newest: so the statements of the databases have it.
+        let newest = counters.len().saturating_sub(lockout::MOST as usize);
+        let gone = counters[newest - beyond..newest].iter();
+        let gone: Vec<_> = old.iter().chain(gone).map(|(_, key)| *key).collect();
+        self.failures.retain(|key, _| !gone.contains(key));
+        gone.len()
+    }
+
     /// The oldest go first, at most so many of each.
     fn prune(&mut self, prune: &Prune) -> u64 {
         let most = prune.limit as usize;
@@ -169,6 +185,7 @@ impl Tables {
             sessions.into_iter().map(|token| (token.tenant, token.id)).take(most).collect();
         requests.iter().for_each(|key| drop(self.remembered.remove(key)));
         sessions.iter().for_each(|key| drop(self.tokens.remove(key)));
-        (requests.len() + sessions.len()) as u64
+        let failures = self.prune_failures(prune.remembered_before.cut(), most);
+        (requests.len() + sessions.len() + failures) as u64
     }
 }

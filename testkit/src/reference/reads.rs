@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use muster_lifecycle::Remembered;
 use muster_lifecycle::fork::Boots;
+use muster_lifecycle::lockout::Failures;
 use muster_lifecycle::nonce::UsedNonces;
 use muster_lifecycle::operator::Live;
 use muster_lifecycle::reap::Stop;
@@ -281,6 +282,10 @@ impl Reads for Moment {
 
     async fn used_nonces(&mut self, tenant: TenantId, key: KeyFingerprint) -> Answered<Option<UsedNonces>> {
         Ok(self.tables.nonces.get(&(tenant, key)).cloned())
+    }
+
+    async fn failures(&mut self, tenant: TenantId, key: &[u8; 32]) -> Answered<Option<Failures>> {
+        Ok(self.tables.failures.get(&(tenant, *key)).copied())
     }
 
     async fn boots(&mut self, tenant: TenantId, key: KeyFingerprint) -> Answered<Option<Boots>> {

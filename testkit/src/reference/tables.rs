@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use muster_lifecycle::Remembered;
 use muster_lifecycle::fork::Boots;
+use muster_lifecycle::lockout::Failures;
 use muster_lifecycle::nonce::UsedNonces;
 use muster_lifecycle::reap::{Stop, Watched};
 use muster_model::{
@@ -44,6 +45,7 @@ pub(super) struct Tables {
     pub(super) accounts: Shared<BTreeMap<(TenantId, AccountId), Account>>,
     pub(super) remembered: Shared<BTreeMap<(TenantId, [u8; 32]), Remembered>>,
     pub(super) nonces: Shared<BTreeMap<(TenantId, KeyFingerprint), UsedNonces>>,
+    pub(super) failures: Shared<BTreeMap<(TenantId, [u8; 32]), Failures>>,
     pub(super) boots: Shared<BTreeMap<(TenantId, KeyFingerprint), Boots>>,
     pub(super) presence: Shared<BTreeMap<(TenantId, MachineId), Presence>>,
     /// When the fleet was watched: from when, until when.

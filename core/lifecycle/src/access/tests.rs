@@ -20,6 +20,7 @@ fn holder() -> Operator {
         role: OperatorRole::Admin,
         created_at: ago(HOUR),
         disabled_at: None,
+        password: None,
     }
 }
 
@@ -110,6 +111,7 @@ fn making_an_operator_is_told_with_its_role() {
         role: OperatorRole::Admin,
         created_at: now(),
         disabled_at: None,
+        password: None,
     };
     let plan = create_operator(operator, &by_operator());
     assert_eq!((rows(&plan), told(&plan)), (vec!["operator made".into()], ("operator.create", "admin")));

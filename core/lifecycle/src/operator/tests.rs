@@ -9,7 +9,15 @@ fn id(n: u8) -> OperatorId {
 
 fn one(n: u8, name: &str, role: OperatorRole) -> Operator {
     let disabled_at = None;
-    Operator { id: id(n), tenant: tenant_id(), name: text(name), role, created_at: ago(DAY), disabled_at }
+    Operator {
+        id: id(n),
+        tenant: tenant_id(),
+        name: text(name),
+        role,
+        created_at: ago(DAY),
+        disabled_at,
+        password: None,
+    }
 }
 
 fn disabled(operator: Operator) -> Operator {

@@ -404,6 +404,7 @@ fn row(change: &Change) -> String {
         Change::Memory(MemoryChange::Request(_)) => "request remembered".into(),
         Change::Deployment(DeploymentChange::Authority(_)) => "authority changed".into(),
         Change::Memory(MemoryChange::Nonce { .. }) => "nonce used".into(),
+        Change::Memory(MemoryChange::Failures { .. }) => "failures known".into(),
         Change::Memory(MemoryChange::Boots { .. }) => "boots known".into(),
     }
 }

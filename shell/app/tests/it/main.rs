@@ -13,6 +13,7 @@ mod idempotency;
 mod machine;
 mod mode;
 mod operator;
+mod password;
 mod presence;
 mod reaper;
 mod renew;

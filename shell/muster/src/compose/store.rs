@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use muster_lifecycle::fork::Boots;
+use muster_lifecycle::lockout::Failures;
 use muster_lifecycle::nonce::UsedNonces;
 use muster_lifecycle::operator::Live;
 use muster_lifecycle::reap::{Due, Stop, Watched};
@@ -161,6 +162,7 @@ queries!(Reads {
     account_named(tenant: TenantId, provisioner: &ProvisionerName, name: &AccountName) -> Option<Account>;
     remembered(tenant: TenantId, key: &[u8; 32]) -> Option<Remembered>;
     used_nonces(tenant: TenantId, key: KeyFingerprint) -> Option<UsedNonces>;
+    failures(tenant: TenantId, key: &[u8; 32]) -> Option<Failures>;
     boots(tenant: TenantId, key: KeyFingerprint) -> Option<Boots>;
     reaper_stop(tenant: TenantId) -> Option<Stop>;
 });

@@ -269,6 +269,19 @@ fn same_origin(parts: &Parts) -> Result<(), Refusal> {
     }
 }
 
+/// A page of another origin logs nobody in: they would work, unawares, as somebody else. Programs that are no browser say
+/// neither.
+///
+/// # Errors
+/// [`Refusal::Forbidden`] for a page that is none of ours.
+pub(crate) fn of_our_origin(headers: &HeaderMap) -> Result<(), Refusal> {
+    match headers.get("sec-fetch-site") {
+        Some(site) if site == "same-origin" => Ok(()),
+        None if !headers.contains_key(header::ORIGIN) => Ok(()),
+        _ => Err(cross_origin()),
+    }
+}
+
 /// And this is what only our page could read.
 fn is_of_our_page<S: Store>(state: &ServerState<S>, parts: &Parts, session: &str) -> bool {
     let shown = parts.headers.get(CSRF).and_then(|value| value.to_str().ok());

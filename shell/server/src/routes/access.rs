@@ -7,11 +7,11 @@ use http::{HeaderMap, StatusCode, header};
 use muster_app::Origin;
 use muster_app::Store;
 use muster_model::{AccessTokenId, Refusal};
-use muster_wire::access::{CreateToken, CreatedToken, Login, LoginLink, Token};
+use muster_wire::access::{CreateToken, CreatedToken, Login, LoginLink, PasswordLogin, SetPassword, Token};
 use muster_wire::{ListQuery, Page};
 
 use crate::problem::Failure;
-use crate::route::{Body, COOKIE, Key, Named, NoBody, Params, session};
+use crate::route::{Body, COOKIE, Key, Named, NoBody, Params, of_our_origin, session};
 use crate::state::ServerState;
 
 /// List tokens and sessions, the newest first.
@@ -87,6 +87,38 @@ pub(super) async fn open_session<S: Store>(
     Body(request): Body<Login>,
 ) -> Result<Response, Failure> {
     let (secret, life) = state.app.login(&request, &origin).await?;
+    Ok(cookie(&secret, life.as_secs()))
+}
+
+/// Open a browser session with an operator's name and password. The session is a cookie. Whoever fails often waits: only
+/// they, from where they try.
+#[utoipa::path(
+    post, path = "/v1/login", tag = "access", request_body = PasswordLogin,
+    responses((status = 204), (status = "default", body = muster_wire::Problem))
+)]
+pub(super) async fn login<S: Store>(
+    State(state): State<ServerState<S>>,
+    Extension(origin): Extension<Origin>,
+    headers: HeaderMap,
+    Body(request): Body<PasswordLogin>,
+) -> Result<Response, Failure> {
+    of_our_origin(&headers)?;
+    let (secret, life) = state.app.login_by_password(&request, &origin).await?;
+    Ok(cookie(&secret, life.as_secs()))
+}
+
+/// Set one's own password. The session that asks goes on as another cookie; all others of the operator end, and its login
+/// links.
+#[utoipa::path(
+    post, path = "/v1/me/password", tag = "access", request_body = SetPassword,
+    responses((status = 204), (status = "default", body = muster_wire::Problem))
+)]
+pub(super) async fn set_password<S: Store>(
+    State(state): State<ServerState<S>>,
+    Extension(origin): Extension<Origin>,
+    Body(request): Body<SetPassword>,
+) -> Result<Response, Failure> {
+    let (secret, life) = state.app.set_password(&request, &origin).await?;
     Ok(cookie(&secret, life.as_secs()))
 }
 

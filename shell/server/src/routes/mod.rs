@@ -108,6 +108,7 @@ fn open_to_all<S: Store>(routes: Routes<S>) -> Routes<S> {
         .add::<public::__path_discovery, _, _>(Public, public::discovery::<S>)
         .add::<public::__path_security_txt, _, _>(Public, public::security_txt::<S>)
         .add::<access::__path_open_session, _, _>(Public, access::open_session::<S>)
+        .add::<access::__path_login, _, _>(Public, access::login::<S>)
         .add::<access::__path_close_session, _, _>(Public, access::close_session::<S>)
 }
 
@@ -166,6 +167,7 @@ fn access<S: Store>(routes: Routes<S>) -> Routes<S> {
         .add::<access::__path_list, _, _>(Administer, access::list::<S>)
         .add::<access::__path_create, _, _>(Administer, access::create::<S>)
         .add::<access::__path_revoke, _, _>(Administer, access::revoke::<S>)
+        .add::<access::__path_set_password, _, _>(Read, access::set_password::<S>)
         .add::<access::__path_login_link, _, _>(Administer, access::login_link::<S>)
         .add::<caller::__path_certify, _, _>(Administer, caller::certify::<S>)
         .add::<ca::__path_show, _, _>(Read, ca::show::<S>)

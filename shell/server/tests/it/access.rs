@@ -158,3 +158,64 @@ async fn no_answer_lets_other_origins_read_it() {
     let answer = face.stranger(preflight).await;
     assert!(!answer.status.is_success() && answer.header("access-control-allow-origin").is_none());
 }
+
+const PASSWORD: &str = "correct horse battery";
+
+/// The admin has a password; the cookie of the session that set it.
+async fn with_password(face: &Face) -> String {
+    let cookie = cookie(face).await;
+    let csrf = face.world.app.csrf(cookie.split_once('=').expect("a pair").1);
+    let set = from(post("/v1/me/password", &json!({ "password": PASSWORD })), &cookie, Some("same-origin"));
+    let answer = face.stranger(with(set, CSRF, &csrf)).await;
+    assert_eq!(answer.status, StatusCode::NO_CONTENT);
+    let renewed = answer.header("set-cookie").expect("a cookie");
+    assert!(!renewed.starts_with(&cookie) && renewed.contains("SameSite=Strict"), "{renewed}");
+    renewed.split(';').next().expect("a pair").to_owned()
+}
+
+fn by_password(password: &str) -> Request<Body> {
+    post("/v1/login", &json!({ "name": "ADMIN", "password": password }))
+}
+
+#[tokio::test]
+async fn q_33_a_name_and_its_password_become_a_new_cookie_each_time() {
+    let face = Face::new().await;
+    let renewed = with_password(&face).await;
+    let mut seen = vec![renewed];
+    for _ in 0..2 {
+        let answer = face.stranger(with(by_password(PASSWORD), "sec-fetch-site", "same-origin")).await;
+        assert_eq!((answer.status, answer.body.len()), (StatusCode::NO_CONTENT, 0));
+        let set = answer.header("set-cookie").expect("a cookie");
+        let cookie = set.split(';').next().expect("a pair").to_owned();
+        assert!(!seen.contains(&cookie), "{cookie}");
+        seen.push(cookie);
+    }
+}
+
+#[tokio::test]
+async fn q_30_no_page_of_another_origin_logs_anybody_in() {
+    let face = Face::new().await;
+    with_password(&face).await;
+    for site in ["cross-site", "same-site", "none", "", "Same-Origin"] {
+        let answer = face.stranger(with(by_password(PASSWORD), "sec-fetch-site", site)).await;
+        assert_eq!((answer.status, answer.header("set-cookie")), (StatusCode::FORBIDDEN, None), "{site}");
+    }
+    let answer = face.stranger(with(by_password(PASSWORD), "origin", "https://elsewhere.example")).await;
+    assert_eq!(answer.status, StatusCode::FORBIDDEN, "an older browser says the origin alone");
+    assert_eq!(face.stranger(by_password(PASSWORD)).await.status, StatusCode::NO_CONTENT, "a program");
+}
+
+#[tokio::test]
+async fn q_10_who_failed_often_is_told_when_to_come_again() {
+    let face = Face::new().await;
+    with_password(&face).await;
+    let first = face.stranger(by_password("wrong horse battery")).await;
+    assert_eq!((first.status, first.header("set-cookie")), (StatusCode::UNAUTHORIZED, None));
+    let nobody = post("/v1/login", &json!({ "name": "nobody", "password": PASSWORD }));
+    assert_eq!(face.stranger(nobody).await.without_id(), first.without_id());
+    for _ in 0..4 {
+        face.stranger(by_password("wrong horse battery")).await;
+    }
+    let slow = face.stranger(by_password(PASSWORD)).await;
+    assert_eq!((slow.status, slow.header("retry-after")), (StatusCode::TOO_MANY_REQUESTS, Some("5")));
+}

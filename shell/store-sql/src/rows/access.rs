@@ -3,8 +3,8 @@
 use muster_lifecycle::AccessChange;
 use muster_lifecycle::operator::Live;
 use muster_model::{
-    AccessKind, AccessToken, AccessTokenId, Operator, OperatorId, OperatorRole, Scopes, SecretHash, SecretId,
-    Team, TenantId, Timestamp, TokenScope,
+    AccessKind, AccessToken, AccessTokenId, Operator, OperatorId, OperatorRole, PasswordHash, Scopes,
+    SecretHash, SecretId, Team, TenantId, Timestamp, TokenScope,
 };
 use muster_store::{Listed, PageRequest, StoreError};
 
@@ -69,6 +69,7 @@ fn parse_operator(row: &dyn Row) -> Parsed<Operator> {
         role: cells.one_of("role", &OperatorRole::ALL, OperatorRole::as_str)?,
         created_at: cells.time("created_at")?,
         disabled_at: cells.opt_time("disabled_at")?,
+        password: cells.opt_text("password")?,
     })
 }
 
@@ -77,13 +78,13 @@ pub(crate) async fn operator<E: Engine>(
     tenant: TenantId,
     id: OperatorId,
 ) -> Result<Option<Operator>, StoreError> {
-    const SQL: &str = "SELECT id, tenant_id, name, role, created_at, disabled_at FROM operators
+    const SQL: &str = "SELECT id, tenant_id, name, role, created_at, disabled_at, password FROM operators
         WHERE tenant_id = ?1 AND id = ?2";
     sql::one(db, "read an operator", SQL, &values![tenant.as_bytes(), id.as_bytes()], parse_operator).await
 }
 
 pub(crate) async fn operators<E: Engine>(db: &mut E, tenant: TenantId) -> Result<Vec<Operator>, StoreError> {
-    const SQL: &str = "SELECT id, tenant_id, name, role, created_at, disabled_at FROM operators
+    const SQL: &str = "SELECT id, tenant_id, name, role, created_at, disabled_at, password FROM operators
         WHERE tenant_id = ?1 ORDER BY id LIMIT 1000";
     sql::many(db, "read the operators", SQL, &values![tenant.as_bytes()], parse_operator).await
 }
@@ -174,8 +175,9 @@ pub(crate) async fn apply<E: Engine>(
 }
 
 async fn create_operator<E: Engine>(db: &mut E, operator: &Operator) -> Result<(), StoreError> {
-    const SQL: &str = "INSERT INTO operators (tenant_id, id, name, folded, role, created_at, disabled_at)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    const SQL: &str =
+        "INSERT INTO operators (tenant_id, id, name, folded, role, created_at, disabled_at, password)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
     let folded = operator.folded();
     let values = values![
         operator.tenant.as_bytes(),
@@ -185,12 +187,14 @@ async fn create_operator<E: Engine>(db: &mut E, operator: &Operator) -> Result<(
         operator.role.as_str(),
         millis(operator.created_at),
         operator.disabled_at.map(millis),
+        operator.password.as_ref().map(PasswordHash::as_str),
     ];
     sql::run_one(db, "create an operator", SQL, &values).await
 }
 
 async fn update_operator<E: Engine>(db: &mut E, operator: &Operator) -> Result<(), StoreError> {
-    const SQL: &str = "UPDATE operators SET name = ?3, folded = ?4, role = ?5, disabled_at = ?6
+    const SQL: &str =
+        "UPDATE operators SET name = ?3, folded = ?4, role = ?5, disabled_at = ?6, password = ?7
         WHERE tenant_id = ?1 AND id = ?2";
     let folded = operator.folded();
     let values = values![
@@ -200,6 +204,7 @@ async fn update_operator<E: Engine>(db: &mut E, operator: &Operator) -> Result<(
         &folded,
         operator.role.as_str(),
         operator.disabled_at.map(millis),
+        operator.password.as_ref().map(PasswordHash::as_str),
     ];
     sql::run_one(db, "change an operator", SQL, &values).await
 }

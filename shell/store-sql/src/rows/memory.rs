@@ -1,6 +1,7 @@
 //! What is remembered to recognise a repeated request, nonces, and the lives that keys were shown in.
 
 use muster_lifecycle::fork::{Boot, Boots};
+use muster_lifecycle::lockout::{self, Failures};
 use muster_lifecycle::nonce::UsedNonces;
 use muster_lifecycle::{MemoryChange, Remembered};
 use muster_model::{KeyFingerprint, TenantId, Timestamp};
@@ -13,6 +14,7 @@ use crate::{sql, values};
 
 static REMEMBERED: Table = Table { name: "remembered", key: "key", show: |_| String::new() };
 static BOOTS: Table = Table { name: "boots", key: "key", show: |_| String::new() };
+static FAILURES: Table = Table { name: "failures", key: "key", show: |_| String::new() };
 static NONCES: Table = Table { name: "nonces", key: "key", show: |_| String::new() };
 
 fn parse(row: &dyn Row) -> Parsed<Remembered> {
@@ -52,6 +54,12 @@ fn parse_boots(row: &dyn Row) -> Parsed<Boots> {
     let present = cells.get("boot")?;
     let earlier = followed(cells.get::<Option<Vec<u8>>>("earlier")?.as_deref().unwrap_or_default());
     Ok(Boots { present, earlier: earlier.ok_or_else(|| cells.broken("earlier"))? })
+}
+
+fn parse_failures(row: &dyn Row) -> Parsed<Failures> {
+    let mut cells = Cells::of(&FAILURES, row);
+    let count: i64 = cells.get("count")?;
+    Ok(Failures { count: u32::try_from(count).or(Err(cells.broken("count")))?, at: cells.time("at")? })
 }
 
 /// Each is the boot, and the time at which another one followed it, in milliseconds.
@@ -106,6 +114,15 @@ pub(crate) async fn boots<E: Engine>(
     sql::one(db, "recall the lives of a key", SQL, &values![tenant.as_bytes(), &key.0], parse_boots).await
 }
 
+pub(crate) async fn failures<E: Engine>(
+    db: &mut E,
+    tenant: TenantId,
+    key: &[u8; 32],
+) -> Result<Option<Failures>, StoreError> {
+    const SQL: &str = "SELECT count, at, key FROM failures WHERE tenant_id = ?1 AND key = ?2";
+    sql::one(db, "recall failures", SQL, &values![tenant.as_bytes(), key], parse_failures).await
+}
+
 pub(crate) async fn apply<E: Engine>(
     db: &mut E,
     tenant: TenantId,
@@ -119,6 +136,8 @@ pub(crate) async fn apply<E: Engine>(
             after_leap = excluded.after_leap, apart = excluded.apart";
     const BOOTS: &str = "INSERT INTO boots (tenant_id, key, boot, earlier) VALUES (?1, ?2, ?3, ?4)
         ON CONFLICT (tenant_id, key) DO UPDATE SET boot = excluded.boot, earlier = excluded.earlier";
+    const FAILED: &str = "INSERT INTO failures (tenant_id, key, count, at) VALUES (?1, ?2, ?3, ?4)
+        ON CONFLICT (tenant_id, key) DO UPDATE SET count = excluded.count, at = excluded.at";
     match change {
         MemoryChange::Request(remembered) => {
             let Remembered { key, request, object, at } = remembered;
@@ -131,6 +150,10 @@ pub(crate) async fn apply<E: Engine>(
             let values = values![tenant.as_bytes(), &key.0, last?, before?, since?, apart.as_deref()];
             sql::run_one(db, "remember a nonce", NONCE, &values).await
         }
+        MemoryChange::Failures { key, failures } => {
+            let values = values![tenant.as_bytes(), key, i64::from(failures.count), millis(failures.at)];
+            sql::run_one(db, "remember failures", FAILED, &values).await
+        }
         MemoryChange::Boots { key, boots } => {
             let earlier = lives_in_bytes(&boots.earlier);
             let values = values![tenant.as_bytes(), &key.0, &boots.present, earlier.as_deref()];
@@ -139,9 +162,17 @@ pub(crate) async fn apply<E: Engine>(
     }
 }
 
-/// Forgets requests that were carried out before this, at most so many.
+/// Forgets requests that were carried out before this, and failures of before this, at most so many of each; and what is
+/// beyond the newest that are kept at all.
 pub(crate) async fn prune<E: Engine>(db: &mut E, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
     const SQL: &str = "DELETE FROM remembered WHERE (tenant_id, key) IN
         (SELECT tenant_id, key FROM remembered WHERE at < ?1 ORDER BY at LIMIT ?2)";
-    sql::run(db, "forget old requests", SQL, &values![millis(before), limit]).await
+    const FAILURES: &str = "DELETE FROM failures WHERE (tenant_id, key) IN
+        (SELECT tenant_id, key FROM failures WHERE at < ?1 ORDER BY at LIMIT ?2)";
+    const BEYOND: &str = "DELETE FROM failures WHERE (tenant_id, key) IN
+        (SELECT tenant_id, key FROM failures ORDER BY at DESC LIMIT ?1 OFFSET ?2)";
+    let requests = sql::run(db, "forget old requests", SQL, &values![millis(before), limit]).await?;
+    let failures = sql::run(db, "forget old failures", FAILURES, &values![millis(before), limit]).await?;
+    let beyond = sql::run(db, "bound failures", BEYOND, &values![limit, lockout::MOST]).await?;
+    Ok(requests + failures + beyond)
 }

@@ -60,7 +60,8 @@ tables! {
     tenants (id Bytes, code Text, created_at Int) by (id);
     sites (tenant_id Bytes, id Bytes, code Text, approval Int, requests Int, reimage Text, seats Int, hold_cap Int,
         created_at Int) by (tenant_id, id);
-    operators (tenant_id Bytes, id Bytes, name Text, role Text, created_at Int, folded Text, disabled_at Int) by (tenant_id, id);
+    operators (tenant_id Bytes, id Bytes, name Text, role Text, created_at Int, folded Text, disabled_at Int,
+        password Text) by (tenant_id, id);
     access_tokens (tenant_id Bytes, id Bytes, operator_id Bytes, kind Text, name Text, role Text, secret Bytes,
         hash Bytes, created_at Int, expires_at Int, ended_at Int, scopes Text, team Text) by (tenant_id, id);
     grants (tenant_id Bytes, id Bytes, site_id Bytes, kind Text, version Int, fingerprint Bytes, machine_id Bytes,
@@ -92,6 +93,7 @@ tables! {
         created_at Int) by (tenant_id, id);
     remembered (tenant_id Bytes, key Bytes, request Bytes, object Text, at Int) by (tenant_id, key);
     nonces (tenant_id Bytes, key Bytes, issued Int, before_leap Int, after_leap Int, apart Bytes) by (tenant_id, key);
+    failures (tenant_id Bytes, key Bytes, count Int, at Int) by (tenant_id, key);
     boots (tenant_id Bytes, key Bytes, boot Bytes, earlier Bytes) by (tenant_id, key);
     audit (seq Int, tenant_id Bytes, id Bytes, at Int, actor Text, action Text, object Text, reason Text, source Text,
         detail Text) by (seq);

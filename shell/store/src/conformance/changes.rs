@@ -1,6 +1,7 @@
 //! Every change is read back as an equal value, by every query that leads to it.
 
 use muster_lifecycle::fork::Boots;
+use muster_lifecycle::lockout::Failures;
 use muster_lifecycle::nonce::UsedNonces;
 use muster_lifecycle::{
     AccessChange, Change, CredentialChange, GrantChange, HoldChange, KeyChange, MemoryChange, Remembered,
@@ -367,6 +368,9 @@ pub async fn memory_reads_back_as_written<F: Fixture>(fixture: &F) {
         MemoryChange::Nonce { key, used: UsedNonces::first(0) },
         MemoryChange::Nonce { key: other, used: kept_apart.clone() },
         MemoryChange::Nonce { key, used: UsedNonces::first(i64::MAX.unsigned_abs()) },
+        MemoryChange::Failures { key: [1; 32], failures: Failures { count: 3, at: at(60) } },
+        MemoryChange::Failures { key: [2; 32], failures: Failures { count: 0, at: at(61) } },
+        MemoryChange::Failures { key: [1; 32], failures: Failures { count: u32::MAX, at: at(62) } },
         MemoryChange::Boots { key, boots: Boots::first([1; 16]) },
         MemoryChange::Boots { key: other, boots: Boots::first([3; 16]) },
         MemoryChange::Boots { key, boots: forked.clone() },
@@ -381,6 +385,11 @@ pub async fn memory_reads_back_as_written<F: Fixture>(fixture: &F) {
     assert_eq!(found(reads.used_nonces(things.tenant, key).await), last);
     assert_eq!(found(reads.used_nonces(things.tenant, other).await), kept_apart);
     assert_eq!(reads.used_nonces(things.tenant, things.fingerprint()).await.expect("an answer"), None);
+    let failures = Failures { count: u32::MAX, at: at(62) };
+    assert_eq!(found(reads.failures(things.tenant, &[1; 32]).await), failures, "by any server, at any time");
+    let failures = Failures { count: 0, at: at(61) };
+    assert_eq!(found(reads.failures(things.tenant, &[2; 32]).await), failures);
+    assert_eq!(reads.failures(things.tenant, &[3; 32]).await.expect("an answer"), None);
     assert_eq!(found(reads.boots(things.tenant, key).await), forked);
     assert_eq!(found(reads.boots(things.tenant, other).await), Boots::first([3; 16]));
     assert_eq!(reads.boots(things.tenant, things.fingerprint()).await.expect("an answer"), None);

@@ -1,5 +1,6 @@
 //! The deployment itself, the places of its log, and what is forgotten with time.
 
+use muster_lifecycle::lockout::Failures;
 use muster_lifecycle::{AccessChange, Change, CredentialChange, DeploymentChange, MemoryChange, Remembered};
 use muster_model::{
     AccessKind, AccessToken, AuditId, Ca, CaPhase, Credential, CredentialId, CredentialKind, CredentialState,
@@ -244,7 +245,11 @@ pub async fn pruning_takes_what_is_old_and_nothing_else<F: Fixture>(fixture: &F)
         Change::from(MemoryChange::Request(remembered))
     };
     let made = gone.iter().chain(&kept).map(|token| AccessChange::CreateToken(token.clone()).into());
+    let fail = |key, millis| {
+        Change::from(MemoryChange::Failures { key, failures: Failures { count: 1, at: at(millis) } })
+    };
     let requests = [remember(OLD, 1_999), remember(OLDER, 0), remember(NEW, 2_000)];
+    let requests = requests.into_iter().chain([fail(OLD, 1_999), fail(NEW, 2_000)]);
     let first = Change::from(AccessChange::CreateOperator(operator.clone()));
     write(store, &things, std::iter::once(first).chain(made).chain(requests).collect()).await;
     let span = SignedDuration::from_secs(30);
@@ -252,12 +257,14 @@ pub async fn pruning_takes_what_is_old_and_nothing_else<F: Fixture>(fixture: &F)
     let prune =
         Prune { remembered_before: at(2_000), access_before: at(1_000), replicas_before: at(0), limit: 2 };
     let counts = [store.prune(fence, prune).await, store.prune(fence, prune).await];
-    assert_eq!(counts.map(|count| count.expect("pruned")), [4, 1]);
+    assert_eq!(counts.map(|count| count.expect("pruned")), [5, 1]);
     assert_eq!(store.prune(fence, prune).await.expect("nothing is left"), 0);
     let mut reads = store.reader().await.expect("a reader");
     for (key, stays) in [(OLD, false), (OLDER, false), (NEW, true)] {
         let found = reads.remembered(things.tenant, &key).await.expect("an answer");
         assert_eq!(found.is_some(), stays, "{key:?}");
+        let failures = reads.failures(things.tenant, &key).await.expect("an answer");
+        assert_eq!(failures.is_some(), stays, "{key:?}");
     }
     for token in &gone {
         assert_eq!(reads.access_token(things.tenant, token.id).await.expect("an answer"), None);

@@ -1,6 +1,7 @@
 //! Rows that no version of Muster writes are reported with table and column, and never read as something else.
 
 use muster_lifecycle::fork::Boots;
+use muster_lifecycle::lockout::Failures;
 use muster_lifecycle::nonce::UsedNonces;
 use muster_lifecycle::{
     AccessChange, AccountChange, AgentChange, CredentialChange, DeploymentChange, GrantChange, HoldChange,
@@ -120,6 +121,7 @@ const CASES: &[(&str, &str, &[Odd])] = &[
     ("operators", "role", &[UNKNOWN]),
     ("operators", "created_at", &[BEYOND]),
     ("operators", "disabled_at", &[BEYOND]),
+    ("operators", "password", &[EMPTY, Odd::Text("$argon2id$v=19$m=8,t=1,p=1$c2FsdA$aGFzaA")]),
     ("access_tokens", "operator_id", &[SHORT]),
     ("access_tokens", "kind", &[UNKNOWN]),
     ("access_tokens", "name", &[EMPTY]),
@@ -158,6 +160,8 @@ const CASES: &[(&str, &str, &[Odd])] = &[
     ("remembered", "request", &[SHORT]),
     ("remembered", "at", &[BEYOND]),
     ("nonces", "issued", &[Odd::Number(-1)]),
+    ("failures", "count", &[Odd::Number(-1)]),
+    ("failures", "at", &[BEYOND]),
     ("boots", "boot", &[SHORT]),
     ("boots", "earlier", &[SHORT]),
     ("deployment", "id", &[SHORT]),
@@ -221,6 +225,7 @@ async fn rows<S: Store>(store: &S) -> Rows {
         AgentChange::Engage(things.engagement(&agent)).into(),
         MemoryChange::Request(remembered).into(),
         MemoryChange::Nonce { key: key.key.fingerprint(), used: UsedNonces::first(1) }.into(),
+        MemoryChange::Failures { key: REQUEST, failures: Failures { count: 1, at: at(0) } }.into(),
         MemoryChange::Boots { key: key.key.fingerprint(), boots: Boots::first([1; 16]) }.into(),
     ];
     write(store, &things, changes).await;
@@ -254,6 +259,7 @@ async fn read_all<S: Store>(store: &S, rows: &Rows) -> Vec<StoreError> {
         reads.engagement(tenant, rows.machine.id, 1).await.err(),
         reads.remembered(tenant, &REQUEST).await.err(),
         reads.used_nonces(tenant, rows.key.key.fingerprint()).await.err(),
+        reads.failures(tenant, &REQUEST).await.err(),
         reads.boots(tenant, rows.key.key.fingerprint()).await.err(),
         reads.audit(tenant, &log).await.err(),
         reads.deployment().await.err(),

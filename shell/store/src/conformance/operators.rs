@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use muster_lifecycle::operator::{self, Changed, Live};
 use muster_lifecycle::{AccessChange, Context, Plan};
-use muster_model::{AccessKind, AccessToken, Actor, Operator, OperatorId, OperatorRole, Refusal};
+use muster_model::{
+    AccessKind, AccessToken, Actor, ImportedHash, Operator, OperatorId, OperatorRole, PasswordHash, Refusal,
+};
 
 use super::Fixture;
 use super::decisions::{write, write_wrong};
@@ -56,6 +58,8 @@ pub async fn what_an_operator_has_is_told_while_it_is_good<F: Fixture>(fixture: 
     write(store, &things, changes).await;
     let after =
         Operator { name: text("Ada L."), role: OperatorRole::Viewer, disabled_at: Some(at(7)), ..ada };
+    let hash: PasswordHash = text(ImportedHash::stand_in().as_str());
+    let after = Operator { password: Some(hash), ..after };
     write(store, &things, vec![updated(after.clone())]).await;
     let mut reads = store.reader().await.expect("a reader");
     assert_eq!(reads.operator(things.tenant, after.id).await.expect("an answer"), Some(after.clone()));

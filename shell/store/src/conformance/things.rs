@@ -420,6 +420,7 @@ impl Things {
             role: OperatorRole::Operator,
             created_at: at(0),
             disabled_at: None,
+            password: None,
         }
     }
 

@@ -1,0 +1,138 @@
+use muster_model::{AccessTokenId, ImportedHash, OperatorId, OperatorRole};
+
+use super::*;
+use crate::tests::fixtures::*;
+
+fn hash(n: u8) -> PasswordHash {
+    ImportedHash::stand_in()
+        .as_str()
+        .replace("AAAA", &format!("AAA{}", char::from(b'A' + n)))
+        .parse()
+        .expect("a hash")
+}
+
+fn holder(password: Option<PasswordHash>) -> Operator {
+    Operator {
+        id: OperatorId::from_bytes([1; 16]),
+        tenant: tenant_id(),
+        name: text("ada"),
+        role: OperatorRole::Operator,
+        created_at: ago(HOUR),
+        disabled_at: None,
+        password,
+    }
+}
+
+fn token(n: u8, kind: AccessKind) -> AccessToken {
+    AccessToken { id: AccessTokenId::from_bytes([n; 16]), ..operator_token(OperatorRole::Operator, kind) }
+}
+
+fn counter(counted: Counted, count: u32) -> Counter {
+    Counter { counted, key: [count.to_be_bytes()[3]; 32], failures: Some(Failures { count, at: now() }) }
+}
+
+#[test]
+fn q_33_with_a_password_every_other_session_and_link_ends_and_the_own_one_gets_another_id() {
+    let (own, new) = (token(1, AccessKind::Session), token(9, AccessKind::Session));
+    let live = Live { sessions: 2, links: 1, tokens: 1 };
+    let ada = holder(Some(hash(1)));
+    let proof = Proof::Present(hash(1));
+    let counters = vec![counter(Counted::Account, 3)];
+    let known = Known { holder: Some(ada), session: Some(own.clone()), live, counters };
+    let plan = set(&known, &proof, &hash(2), new, &by_operator()).expect("proved");
+    let forgiven = MemoryChange::Failures { key: [3; 32], failures: Failures { count: 0, at: now() } };
+    assert_eq!(plan.changes().last(), Some(&forgiven.into()));
+    let renewed = plan.outcome();
+    assert_eq!((renewed.id, renewed.expires_at), (AccessTokenId::from_bytes([9; 16]), own.expires_at));
+    assert_eq!(renewed.created_at, own.created_at, "it grows no younger");
+    let [_, Change::Access(ended), Change::Access(AccessChange::CreateToken(_)), ..] = plan.changes() else {
+        panic!("what it had ends before it goes on under another secret: {:?}", plan.changes())
+    };
+    let kinds = &[AccessKind::Login, AccessKind::Session];
+    let operator = OperatorId::from_bytes([1; 16]);
+    assert_eq!(*ended, AccessChange::EndAllOf { operator, kinds, at: now() }, "but not its API tokens");
+    assert_eq!(plan.entries()[0].detail, [("ended", "3".to_owned())]);
+    let Some(Change::Access(AccessChange::UpdateOperator(after))) = plan.changes().first() else { panic!() };
+    assert_eq!(*after, holder(Some(hash(2))));
+    assert!(!format!("{:?}", plan.entries()).contains("argon2"));
+}
+
+#[test]
+fn without_the_present_one_a_session_must_be_fresh_and_nothing_but_a_live_session_sets_any() {
+    let fresh = AccessToken { created_at: now(), ..token(1, AccessKind::Session) };
+    let stale = token(1, AccessKind::Session);
+    let ended = AccessToken { ended_at: Some(now()), ..fresh.clone() };
+    let api = AccessToken { kind: AccessKind::Api, ..fresh.clone() };
+    let foreign = AccessToken { operator: OperatorId::from_bytes([7; 16]), ..fresh.clone() };
+    let gone = Operator { disabled_at: Some(now()), ..holder(None) };
+    let (none, some) = (holder(None), holder(Some(hash(1))));
+    let wrong = Proof::Present(hash(3));
+    let cases = [
+        (&none, &Proof::Fresh, Some(&fresh), true),
+        (&some, &Proof::Fresh, Some(&fresh), true),
+        (&some, &Proof::Fresh, Some(&stale), false),
+        (&none, &Proof::Fresh, Some(&stale), false),
+        (&some, &wrong, Some(&fresh), false),
+        (&none, &wrong, Some(&fresh), false),
+        (&none, &Proof::Fresh, Some(&ended), false),
+        (&none, &Proof::Fresh, Some(&api), false),
+        (&none, &Proof::Fresh, Some(&foreign), false),
+        (&gone, &Proof::Fresh, Some(&fresh), false),
+        (&none, &Proof::Fresh, None, false),
+    ];
+    for (n, (holder, proof, session, may)) in cases.into_iter().enumerate() {
+        let new = token(9, AccessKind::Session);
+        let known = Known { holder: Some(holder.clone()), session: session.cloned(), ..Known::default() };
+        let plan = set(&known, proof, &hash(2), new, &by_operator());
+        assert_eq!(plan.is_ok(), may, "{n}");
+    }
+}
+
+#[test]
+fn q_10_what_fails_is_counted_alike_whoever_it_was() {
+    let counters = [counter(Counted::Name, 2), counter(Counted::Source, 7)];
+    let gone = Operator { disabled_at: Some(now()), ..holder(Some(hash(1))) };
+    let (silent, ada) = (holder(None), holder(Some(hash(1))));
+    let fits = hash(1);
+    let cases = [
+        (None, None),
+        (Some(&gone), Some(&fits)),
+        (Some(&silent), None),
+        (Some(&silent), Some(&fits)),
+        (Some(&ada), None),
+    ];
+    let plans = cases.map(|(holder, fits)| {
+        login(holder, fits, token(1, AccessKind::Session), &counters, &by_operator()).expect("counted")
+    });
+    for plan in &plans {
+        assert_eq!(plan, &plans[0]);
+        assert_eq!(plan.outcome(), &Shown::Failed);
+        let counts: Vec<_> = plan
+            .changes()
+            .iter()
+            .map(|change| match change {
+                Change::Memory(MemoryChange::Failures { failures, .. }) => failures.count,
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(counts, [3, 8]);
+    }
+}
+
+#[test]
+fn who_shows_the_password_is_in_and_its_own_counter_begins_anew_but_not_that_of_the_source() {
+    let counters = [counter(Counted::Name, 4), counter(Counted::Source, 7)];
+    let fits = hash(1);
+    let session = AccessToken { role: OperatorRole::Admin, ..token(1, AccessKind::Session) };
+    let ada = holder(Some(hash(1)));
+    let plan = login(Some(&ada), Some(&fits), session.clone(), &counters, &by_operator()).expect("in");
+    let Shown::In(opened) = plan.outcome() else { panic!("not in") };
+    assert_eq!((opened.operator, opened.role), (ada.id, OperatorRole::Operator), "what the operator may");
+    let forgiven = MemoryChange::Failures { key: [4; 32], failures: Failures { count: 0, at: now() } };
+    assert_eq!(plan.changes().last(), Some(&forgiven.into()));
+    assert_eq!(plan.changes().len(), 2);
+    // Not even the right one, while it is to wait.
+    let counters = [counter(Counted::Name, 5)];
+    let slow = login(Some(&ada), Some(&fits), session, &counters, &by_operator());
+    assert_eq!(slow.err(), Some(Refusal::SlowDown { retry_after: 5 }));
+}

@@ -1,0 +1,278 @@
+//! Passwords: set by whom they let in, and shown at the login.
+//!
+//! Whatever is wrong with a name and a password costs one run of the hash, the same reads and the same write, and gets one
+//! answer. What failed is counted in the database, under a MAC: a restart forgets nothing, and a name that somebody typed
+//! is kept nowhere.
+
+use std::net::IpAddr;
+
+use muster_lifecycle::lockout::{Counted, Counter};
+use muster_lifecycle::password::{self, Known, Proof, Shown};
+use muster_lifecycle::{Context, Plan};
+use muster_model::{
+    AccessKind, AccessToken, AccessTokenId, Object, Operator, OperatorId, OperatorRole, Password,
+    PasswordHash, Refusal, SecretKind, SignedDuration, TenantId, network,
+};
+use muster_store::{Decision, Reads, Store, StoreError, Unscoped};
+use muster_wire::access as wire;
+
+use crate::App;
+use crate::access::{NewToken, name};
+use crate::caller::Origin;
+use crate::error::Error;
+use crate::refusals::count;
+
+/// What is counted, and under which key.
+type Keys = Vec<(Counted, [u8; 32])>;
+
+impl<S: Store> App<S> {
+    /// Opens a session for who shows a name and its password; the secret of the session goes into a cookie.
+    ///
+    /// # Errors
+    /// [`Refusal::NotAuthenticated`] alike for whatever is wrong; [`Refusal::SlowDown`].
+    pub async fn login_by_password(
+        &self,
+        request: &wire::PasswordLogin,
+        origin: &Origin,
+    ) -> Result<(String, SignedDuration), Error> {
+        self.may_change()?;
+        let tenant = self.inner.tenant;
+        let folded = muster_model::folded(request.name.trim());
+        let keys = self.keys_of_source(&folded, origin.source);
+        self.may_try(tenant, &keys, origin, LoginByPassword::NAME).await?;
+        let operators = self.reader().await?.operators(tenant).await?;
+        let holder = operators.into_iter().find(|operator| operator.folded() == folded);
+        let hash = holder.as_ref().filter(|holder| holder.is_enabled()).and_then(|one| one.password.clone());
+        let fits = self.password_fits(Password::shown(&request.password), hash, origin).await?;
+        let secret = self.secret(SecretKind::Session, None);
+        let life = self.inner.settings.session_life;
+        // Whoever is nobody is looked for again under an identifier of nobody's, at the same cost.
+        let holder = holder.map_or(OperatorId::from_bytes([0; 16]), |holder| holder.id);
+        let context = self.context(origin);
+        let role = OperatorRole::Viewer;
+        let new = NewToken { kind: AccessKind::Session, name: name("browser session"), role, life };
+        let session = self.new_token(new, holder, &secret, &context);
+        match self.settle(origin, LoginByPassword { fits, session, keys, context }).await? {
+            Shown::In(_) => Ok((secret.reveal(), life)),
+            Shown::Failed => {
+                let refusal = Refusal::NotAuthenticated { cause: "password" };
+                count(&refusal);
+                Err(refusal.into())
+            }
+        }
+    }
+
+    /// Sets one's own password. The session that asks goes on under another secret, which goes into a cookie.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] for one that is no good, and where the present one is needed or wrong; [`Refusal::Forbidden`]
+    /// for whatever is no session; [`Refusal::SlowDown`].
+    pub async fn set_password(
+        &self,
+        request: &wire::SetPassword,
+        origin: &Origin,
+    ) -> Result<(String, SignedDuration), Error> {
+        self.may_change()?;
+        let caller = origin.caller.operator()?;
+        let (operator, session) = (caller.operator, caller.token);
+        let session = session.ok_or(Refusal::Forbidden { action: SetPassword::NAME })?;
+        let chosen: Password = request.password.parse().map_err(|wrong| Error::field("password", wrong))?;
+        let keys = self.keys_of_account(operator);
+        let proof = match &request.present {
+            Some(present) => self.by_present(present, operator, &keys, origin).await?,
+            None => self.by_fresh(session, origin).await?,
+        };
+        let turn = self.inner.passwords.turn().await?;
+        let hash = self.inner.passwords.hash(turn, chosen, self.inner.ports.random()).await?;
+        let hash = hash.parse().map_err(|cause| {
+            Error::from(StoreError::Invariant { what: "hash a password", cause: Box::new(cause) })
+        })?;
+        let secret = self.secret(SecretKind::Session, None);
+        let context = self.context(origin);
+        let life = self.inner.settings.session_life;
+        let new =
+            NewToken { kind: AccessKind::Session, name: name("browser session"), role: caller.role, life };
+        let renewed = self.new_token(new, operator, &secret, &context);
+        let set = SetPassword { operator, session, proof, hash, renewed, keys, context };
+        let renewed = self.settle(origin, set).await?;
+        Ok((secret.reveal(), renewed.expires_at.duration_since(self.now())))
+    }
+
+    /// Whoever shows the present password. Only who has a session can fail at this, so that it is counted for the account.
+    async fn by_present(
+        &self,
+        present: &str,
+        operator: OperatorId,
+        keys: &Keys,
+        origin: &Origin,
+    ) -> Result<Proof, Error> {
+        let context = self.context(origin);
+        self.may_try(context.tenant, keys, origin, SetPassword::NAME).await?;
+        let holder = self.reader().await?.operator(context.tenant, operator).await?;
+        let hash = holder.and_then(|holder| holder.password);
+        if let Some(hash) = self.password_fits(Password::shown(present), hash, origin).await? {
+            return Ok(Proof::Present(hash));
+        }
+        self.settle(origin, CountFailure { operator, keys: keys.clone(), context }).await?;
+        Err(Error::field("present", "is not the present password"))
+    }
+
+    async fn by_fresh(&self, session: AccessTokenId, origin: &Origin) -> Result<Proof, Error> {
+        let tenant = self.tenant_of(&origin.caller);
+        let known = self.reader().await?.access_token(tenant, session).await?;
+        let session = known.filter(|token| token.kind == AccessKind::Session);
+        let session = session.ok_or(Refusal::Forbidden { action: SetPassword::NAME })?;
+        match password::is_fresh(&session, self.now()) {
+            true => Ok(Proof::Fresh),
+            false => {
+                let why = "is needed: this session was opened more than ten minutes ago. Log in anew, by a link \
+                           where the password is forgotten";
+                Err(Error::field("present", why))
+            }
+        }
+    }
+
+    /// The hash, where the password fits it. Without a hash nothing fits, at the same cost.
+    async fn password_fits(
+        &self,
+        shown: Password,
+        hash: Option<PasswordHash>,
+        origin: &Origin,
+    ) -> Result<Option<PasswordHash>, Error> {
+        let pool = &self.inner.passwords;
+        let turn = match pool.turn().await {
+            Ok(turn) => turn,
+            Err(full) => return Err(self.refuse(origin, LoginByPassword::NAME, full).await),
+        };
+        let fits = pool.fits(turn, shown, hash.as_ref().map(|hash| hash.phc().clone())).await?;
+        Ok(hash.filter(|_| fits))
+    }
+
+    async fn may_try(
+        &self,
+        tenant: TenantId,
+        keys: &Keys,
+        origin: &Origin,
+        action: &'static str,
+    ) -> Result<(), Error> {
+        let counters = counters(&mut self.reader().await?, tenant, keys).await?;
+        match password::may_try(&counters, &self.context(origin)) {
+            Ok(()) => Ok(()),
+            Err(refusal) => Err(self.refuse(origin, action, refusal).await),
+        }
+    }
+
+    /// One name from one source, and the source. The host itself may be a proxy that nobody configured: what comes by it is
+    /// counted by name alone, for one caller would slow down all others.
+    fn keys_of_source(&self, folded: &str, source: Option<IpAddr>) -> Keys {
+        let from = source.map(|source| network(source.to_canonical()));
+        let text = from.map_or_else(|| "local".to_owned(), |from| from.to_string());
+        let key =
+            |what: &[u8], name: &[u8]| self.inner.pepper.mac(&[b"failures", what, text.as_bytes(), name]).0;
+        let own = (Counted::Name, key(b"name", folded.as_bytes()));
+        let of_source =
+            from.filter(|from| !from.is_loopback()).map(|_| (Counted::Source, key(b"source", b"")));
+        std::iter::once(own).chain(of_source).collect()
+    }
+
+    fn keys_of_account(&self, operator: OperatorId) -> Keys {
+        let key = self.inner.pepper.mac(&[b"failures", b"account", operator.as_bytes()]).0;
+        vec![(Counted::Account, key)]
+    }
+}
+
+async fn counters<R: Reads>(
+    reads: &mut R,
+    tenant: TenantId,
+    keys: &Keys,
+) -> Result<Vec<Counter>, StoreError> {
+    let mut counters = Vec::with_capacity(keys.len());
+    for (counted, key) in keys {
+        let failures = reads.failures(tenant, key).await?;
+        counters.push(Counter { counted: *counted, key: *key, failures });
+    }
+    Ok(counters)
+}
+
+struct LoginByPassword {
+    fits: Option<PasswordHash>,
+    session: AccessToken,
+    keys: Keys,
+    context: Context,
+}
+
+impl Decision for LoginByPassword {
+    const NAME: &'static str = "session.open";
+    type Facts = (Option<Operator>, Vec<Counter>);
+    type Outcome = Shown;
+
+    async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<Self::Facts, StoreError> {
+        let tenant = self.context.tenant;
+        let holder = reads.operator(tenant, self.session.operator).await?;
+        Ok((holder, counters(reads, tenant, &self.keys).await?))
+    }
+
+    fn decide(&self, (holder, counters): Self::Facts) -> Result<Plan<Shown>, Refusal> {
+        let session = self.session.clone();
+        password::login(holder.as_ref(), self.fits.as_ref(), session, &counters, &self.context)
+    }
+}
+
+struct SetPassword {
+    operator: OperatorId,
+    session: AccessTokenId,
+    proof: Proof,
+    hash: PasswordHash,
+    renewed: AccessToken,
+    keys: Keys,
+    context: Context,
+}
+
+impl Decision for SetPassword {
+    const NAME: &'static str = "password.set";
+    type Facts = Known;
+    type Outcome = AccessToken;
+
+    fn object(&self) -> Object {
+        Object::Operator(self.operator)
+    }
+
+    async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<Known, StoreError> {
+        let Context { tenant, now, .. } = self.context;
+        Ok(Known {
+            holder: reads.operator(tenant, self.operator).await?,
+            live: reads.live_access_of(tenant, self.operator, now).await?,
+            session: reads.access_token(tenant, self.session).await?,
+            counters: counters(reads, tenant, &self.keys).await?,
+        })
+    }
+
+    fn decide(&self, known: Known) -> Result<Plan<AccessToken>, Refusal> {
+        password::set(&known, &self.proof, &self.hash, self.renewed.clone(), &self.context)
+    }
+}
+
+struct CountFailure {
+    operator: OperatorId,
+    keys: Keys,
+    context: Context,
+}
+
+impl Decision for CountFailure {
+    const NAME: &'static str = "password.refused";
+    type Facts = Vec<Counter>;
+    type Outcome = ();
+
+    fn object(&self) -> Object {
+        Object::Operator(self.operator)
+    }
+
+    async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<Vec<Counter>, StoreError> {
+        counters(reads, self.context.tenant, &self.keys).await
+    }
+
+    fn decide(&self, counters: Vec<Counter>) -> Result<Plan<()>, Refusal> {
+        password::may_try(&counters, &self.context)?;
+        Ok(password::failed(Self::NAME, self.object(), &counters, &self.context))
+    }
+}

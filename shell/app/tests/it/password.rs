@@ -1,0 +1,173 @@
+//! Passwords, and what becomes of who guesses them.
+
+use std::net::IpAddr;
+
+use muster_app::{Caller, Error, Origin};
+use muster_model::{Refusal, SignedDuration};
+use muster_testkit::world::World;
+use muster_wire::access::{Login, PasswordLogin, SetPassword};
+use muster_wire::operator::{CreateOperator, DisableOperator};
+
+use crate::support::{refusal, wrong_fields};
+
+const GOOD: &str = "correct horse battery";
+
+fn from(address: &str) -> Origin {
+    Origin { caller: Caller::Anonymous, source: Some(address.parse::<IpAddr>().expect("an address")) }
+}
+
+fn shown(name: &str, password: &str) -> PasswordLogin {
+    PasswordLogin { name: name.to_owned(), password: password.to_owned() }
+}
+
+fn wished(password: &str, present: Option<&str>) -> SetPassword {
+    SetPassword { password: password.to_owned(), present: present.map(str::to_owned) }
+}
+
+async fn origin(world: &World, secret: &str) -> Origin {
+    Origin { caller: world.app.by_secret(secret).await.expect("it counts"), source: None }
+}
+
+async fn operator(world: &World, name: &str) -> muster_model::OperatorId {
+    let wished = CreateOperator { name: name.to_owned(), role: Some("operator".to_owned()) };
+    let made = world.app.create_operator(wished, None, &world.admin()).await.expect("an operator");
+    made.id.parse().expect("an identifier")
+}
+
+/// A session by a fresh link.
+async fn by_link(world: &World, id: muster_model::OperatorId) -> String {
+    let url = world.app.operator_link(id, &world.admin()).await.expect("a link");
+    let login = Login { login: url.split_once('#').expect("a fragment").1.to_owned() };
+    world.app.login(&login, &world.stranger()).await.expect("a session").0
+}
+
+/// An operator with a password, and a session of theirs.
+async fn with_password(world: &World, name: &str) -> (muster_model::OperatorId, String) {
+    let id = operator(world, name).await;
+    let session = by_link(world, id).await;
+    let own = origin(world, &session).await;
+    let renewed = world.app.set_password(&wished(GOOD, None), &own).await.expect("the link is fresh");
+    (id, renewed.0)
+}
+
+async fn login(world: &World, name: &str, password: &str, origin: &Origin) -> Result<String, Error> {
+    world.app.login_by_password(&shown(name, password), origin).await.map(|(secret, _)| secret)
+}
+
+#[tokio::test]
+async fn q_33_a_password_ends_every_other_session_and_link_and_renews_the_own_one() {
+    let world = World::new().await;
+    let ada = operator(&world, "Ada").await;
+    let (one, two) = (by_link(&world, ada).await, by_link(&world, ada).await);
+    let link = world.app.operator_link(ada, &world.admin()).await.expect("a link");
+    let own = origin(&world, &one).await;
+    let (renewed, life) = world.app.set_password(&wished(GOOD, None), &own).await.expect("set");
+    assert!(life > SignedDuration::ZERO && renewed != one);
+    for ended in [&one, &two] {
+        assert!(world.app.by_secret(ended).await.is_err(), "it has ended");
+    }
+    let link = Login { login: link.split_once('#').expect("a fragment").1.to_owned() };
+    assert!(world.app.login(&link, &world.stranger()).await.is_err(), "it has ended");
+    let opened = login(&world, "ada", GOOD, &from("192.0.2.1")).await.expect("the password is right");
+    assert_ne!(opened, renewed);
+    let Caller::Operator(caller) = origin(&world, &opened).await.caller else { panic!("an operator") };
+    assert_eq!((caller.operator, caller.role.as_str()), (ada, "operator"));
+    assert!(world.app.by_secret(&renewed).await.is_ok(), "logging in ends nothing");
+}
+
+#[tokio::test]
+async fn the_present_one_is_asked_for_but_of_a_fresh_session() {
+    let world = World::new().await;
+    let (ada, session) = with_password(&world, "Ada").await;
+    for (password, field) in [("too short", "password"), (&*"x".repeat(1025), "password")] {
+        let own = origin(&world, &session).await;
+        assert_eq!(wrong_fields(world.app.set_password(&wished(password, None), &own).await), [field]);
+    }
+    world.clock.advance(SignedDuration::from_mins(11));
+    let own = origin(&world, &session).await;
+    let next = "another one entirely";
+    assert_eq!(wrong_fields(world.app.set_password(&wished(next, None), &own).await), ["present"]);
+    for _ in 0..5 {
+        let wrong = wished(next, Some("wrong horse battery"));
+        assert_eq!(wrong_fields(world.app.set_password(&wrong, &own).await), ["present"]);
+    }
+    let right = wished(next, Some(GOOD));
+    let slow = world.app.set_password(&right, &own).await;
+    assert_eq!(refusal(slow), Refusal::SlowDown { retry_after: 5 }, "who took a cookie does not guess on");
+    world.clock.advance(SignedDuration::from_secs(5));
+    world.app.set_password(&right, &own).await.expect("the present one is right");
+    assert!(login(&world, "ada", GOOD, &from("192.0.2.1")).await.is_err());
+    assert!(login(&world, "ada", next, &from("192.0.2.1")).await.is_ok());
+    // Forgotten: a link lets one in who sets another.
+    let own = origin(&world, &by_link(&world, ada).await).await;
+    world.app.set_password(&wished(GOOD, None), &own).await.expect("by a fresh link");
+    assert!(login(&world, "ada", GOOD, &from("192.0.2.1")).await.is_ok());
+    assert!(matches!(
+        world.app.set_password(&wished(GOOD, None), &world.admin()).await,
+        Err(Error::Refused(_))
+    ));
+}
+
+#[tokio::test]
+async fn whatever_is_wrong_costs_the_same_and_is_answered_the_same() {
+    let world = World::new().await;
+    with_password(&world, "Ada").await;
+    let (eve, _) = with_password(&world, "Eve").await;
+    operator(&world, "Silent").await;
+    world.app.disable_operator(eve, &DisableOperator::default(), &world.admin()).await.expect("disabled");
+    let cases = [
+        ("ada", "wrong horse battery"),
+        ("nobody", GOOD),
+        ("eve", GOOD),
+        ("silent", GOOD),
+        ("ada", ""),
+        ("", ""),
+    ];
+    for (n, (name, password)) in cases.into_iter().enumerate() {
+        let (runs, writes) = (world.app.password_hashes_run(), world.writes());
+        let refused = refusal(login(&world, name, password, &from(&format!("192.0.2.{}", n + 1))).await);
+        assert_eq!(refused, Refusal::NotAuthenticated { cause: "password" }, "{name}");
+        assert_eq!(world.app.password_hashes_run() - runs, 1, "{name}");
+        assert_eq!(world.writes() - writes, 1, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn q_10_who_guesses_waits_and_nobody_else_does() {
+    let mut world = World::new().await;
+    with_password(&world, "Zo\u{eb}").await;
+    let thief = from("2001:db8:1:2::1");
+    // One counter, however the name is written, and whichever address of the network it comes from.
+    for (n, name) in
+        ["zo\u{eb}", "ZOE\u{308}", " Zo\u{eb} ", "\u{ff3a}o\u{eb}", "zOE\u{308}"].into_iter().enumerate()
+    {
+        let origin = from(&format!("2001:db8:1:2::{}", n + 1));
+        let refused = refusal(login(&world, name, "wrong horse battery", &origin).await);
+        assert_eq!(refused, Refusal::NotAuthenticated { cause: "password" }, "{name}");
+    }
+    world.restart().await;
+    let runs = world.app.password_hashes_run();
+    let slow = refusal(login(&world, "zo\u{eb}", GOOD, &thief).await);
+    assert_eq!(slow, Refusal::SlowDown { retry_after: 5 }, "not even the right one");
+    assert_eq!(world.app.password_hashes_run(), runs, "and nothing is hashed for it");
+    for other in ["2001:db8:1:3::1", "192.0.2.7"] {
+        assert!(login(&world, "zo\u{eb}", GOOD, &from(other)).await.is_ok(), "{other}");
+    }
+    let again = refusal(login(&world, "zoe\u{308}", GOOD, &thief).await);
+    assert_eq!(again, Refusal::SlowDown { retry_after: 5 }, "who got in elsewhere freed nobody else");
+    world.clock.advance(SignedDuration::from_secs(5));
+    assert!(login(&world, "zo\u{eb}", GOOD, &thief).await.is_ok(), "a delay is no lock");
+}
+
+#[tokio::test]
+async fn q_10_one_source_that_tries_many_names_waits_as_well() {
+    let world = World::new().await;
+    with_password(&world, "Ada").await;
+    let thief = from("192.0.2.66");
+    for n in 0..30 {
+        let refused = refusal(login(&world, &format!("name {n}"), GOOD, &thief).await);
+        assert_eq!(refused, Refusal::NotAuthenticated { cause: "password" }, "{n}");
+    }
+    assert_eq!(refusal(login(&world, "ada", GOOD, &thief).await), Refusal::SlowDown { retry_after: 5 });
+    assert!(login(&world, "ada", GOOD, &from("192.0.2.67")).await.is_ok());
+}
