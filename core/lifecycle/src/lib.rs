@@ -7,6 +7,7 @@
 pub mod access;
 pub mod account;
 pub mod agent;
+pub mod alarm;
 pub mod ca;
 pub mod credential;
 pub mod deployment;

@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod account;
+pub mod alarm;
 pub mod audit;
 pub mod ca;
 pub mod caller;

@@ -8,6 +8,7 @@
 
 mod access;
 mod accounts;
+mod alarms;
 mod audit;
 mod ca;
 mod callers;

@@ -26,6 +26,7 @@ impl<S: Store> App<S> {
             after: query.after,
             object: name("object", query.object.as_deref())?,
             actor: name("actor", query.actor.as_deref())?,
+            alarms: false,
             limit: page.limit,
         };
         let records = self.reader().await?.audit(tenant, &filter).await?;

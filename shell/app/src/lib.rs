@@ -7,6 +7,7 @@
 mod access;
 mod act;
 mod agent;
+mod alarm;
 mod api_key;
 mod around;
 mod audit;

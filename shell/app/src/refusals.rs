@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
-use muster_model::{Actor, Entry, Object, Reason, Refusal, Timestamp, network};
+use muster_lifecycle::alarm;
+use muster_model::{Actor, Entry, Object, Reason, Refusal, SignedDuration, Timestamp, network};
 use muster_store::Store;
 
 use crate::App;
@@ -19,11 +20,17 @@ use crate::ports::draw;
 
 /// How many lines are counted at once.
 const LINES: usize = 256;
+/// So many of one line between two writes, a minute apart, are a storm: ten a second.
+const STORM: u64 = 600;
+/// How often a storm that lasts is told as an alarm.
+const AGAIN: SignedDuration = SignedDuration::from_hours(1);
 
 /// Counts refusals.
 #[derive(Default)]
 pub(crate) struct RefusalLog {
     lines: Mutex<HashMap<Line, Counted>>,
+    /// When each storm was told.
+    storms: Mutex<HashMap<Line, Timestamp>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -66,6 +73,16 @@ impl RefusalLog {
     }
 }
 
+impl RefusalLog {
+    /// Whether so many of a line are a storm that was not told lately.
+    fn is_news(&self, line: Line, times: u64, now: Timestamp) -> bool {
+        let mut storms = self.storms.lock().unwrap_or_else(PoisonError::into_inner);
+        storms.retain(|_, told| now.duration_since(*told).abs() < AGAIN);
+        // There are no more lines than are counted, and an hour's worth of those.
+        times >= STORM && storms.len() < LINES && storms.insert(line, now).is_none()
+    }
+}
+
 impl<S: Store> App<S> {
     /// Tells of a refusal in the audit log.
     pub async fn tell_refusal(&self, origin: &Origin, action: &'static str, refusal: &Refusal) {
@@ -98,18 +115,31 @@ impl<S: Store> App<S> {
         }
         let now = self.now();
         let tell = |(line, causes): (Line, BTreeMap<&'static str, u64>)| {
+            let times = causes.values().sum::<u64>();
             let mut entry = self.refusal_entry(line, now);
-            entry.detail.push(("repeated", causes.values().sum::<u64>().to_string()));
+            entry.detail.push(("repeated", times.to_string()));
             entry.detail.extend(causes.into_iter().map(|(cause, count)| (cause, count.to_string())));
-            entry
+            let is_news = self.inner.refusals.is_news(line, times, now);
+            [Some(entry), is_news.then(|| self.storm_entry(line, times, now))]
         };
-        let entries: Vec<Entry> = self.inner.refusals.take().into_iter().map(tell).collect();
+        let entries: Vec<Entry> = self.inner.refusals.take().into_iter().flat_map(tell).flatten().collect();
         if entries.is_empty() {
             return;
         }
         if let Err(error) = self.inner.store.tell(entries).await {
             tracing::error!(%error, "refusals could not be written to the audit log");
         }
+    }
+
+    /// What somebody should look at: so many refusals of one kind from one network within a minute.
+    fn storm_entry(&self, line: Line, times: u64, at: Timestamp) -> Entry {
+        let detail = vec![
+            ("cause", line.code.to_owned()),
+            ("refused", line.action.to_owned()),
+            ("times", times.to_string()),
+        ];
+        let told = self.refusal_entry(line, at);
+        Entry { actor: Actor::System, action: "refusals.storm", reason: Reason(alarm::ALARM), detail, ..told }
     }
 
     fn refusal_entry(&self, line: Line, at: Timestamp) -> Entry {

@@ -105,6 +105,9 @@ pub(crate) enum Command {
     /// Callers: programs that may call machines that serve others.
     #[command(subcommand)]
     Caller(commands::caller::Caller),
+    /// Alarms: signs of copied machines and the like that somebody should look at.
+    #[command(subcommand)]
+    Alarm(commands::alarm::Alarm),
     /// The audit log: who did what, to what, why, from where.
     #[command(subcommand)]
     Audit(commands::audit::Audit),

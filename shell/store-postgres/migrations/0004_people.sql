@@ -15,3 +15,6 @@ CREATE TABLE failures (
     PRIMARY KEY (tenant_id, key)
 );
 CREATE INDEX failures_at ON failures (at);
+
+-- What somebody should look at, and what became of it.
+CREATE INDEX audit_alarms ON audit (tenant_id, seq) WHERE reason IN ('alarm', 'calm', 'acknowledged');

@@ -16,4 +16,7 @@ CREATE TABLE failures (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX failures_at ON failures (at);
 
+-- What somebody should look at, and what became of it.
+CREATE INDEX audit_alarms ON audit (tenant_id, seq) WHERE reason IN ('alarm', 'calm', 'acknowledged');
+
 PRAGMA user_version = 5;

@@ -88,6 +88,8 @@ pub struct AuditFilter {
     pub object: Option<String>,
     /// Of this actor, in text form.
     pub actor: Option<String>,
+    /// Only alarms, their ends, and what was said of them; object and actor count for nothing then.
+    pub alarms: bool,
     /// At most this many.
     pub limit: u32,
 }

@@ -263,17 +263,22 @@ impl Lists for Moment {
 
     async fn audit(&mut self, tenant: TenantId, filter: &AuditFilter) -> Answered<Vec<AuditRecord>> {
         let of_tenant = self.tables.audit.iter().filter(|told| told.tenant == tenant);
-        let fits = of_tenant
-            .map(|told| &told.record)
-            .filter(|record| filter.object.as_ref().is_none_or(|object| record.object == *object))
-            .filter(|record| filter.actor.as_ref().is_none_or(|actor| record.actor == *actor));
+        let found = of_tenant.map(|told| &told.record).filter(|record| fits(record, filter));
         let limit = filter.limit as usize;
         Ok(match (filter.after, filter.before) {
-            (Some(after), _) => fits.filter(|record| record.seq > after).take(limit).cloned().collect(),
+            (Some(after), _) => found.filter(|record| record.seq > after).take(limit).cloned().collect(),
             (None, before) => {
-                let older = fits.rev().filter(|record| before.is_none_or(|before| record.seq < before));
+                let older = found.rev().filter(|record| before.is_none_or(|before| record.seq < before));
                 older.take(limit).cloned().collect()
             }
         })
     }
+}
+
+fn fits(record: &AuditRecord, filter: &AuditFilter) -> bool {
+    if filter.alarms {
+        return ["alarm", "calm", "acknowledged"].contains(&record.reason.as_str());
+    }
+    filter.object.as_ref().is_none_or(|object| record.object == *object)
+        && filter.actor.as_ref().is_none_or(|actor| record.actor == *actor)
 }

@@ -199,6 +199,28 @@ async fn refusals_are_told_at_once_and_coalesced_when_they_flood() {
 }
 
 #[tokio::test]
+async fn a_storm_of_refusals_is_an_alarm_once_an_hour() {
+    let world = World::new().await;
+    let unknown = muster_model::Secret::new(muster_model::SecretKind::Enroll, [9; 10], [9; 32]).reveal();
+    let device = Device::new("web-1");
+    let storm = async || {
+        for _ in 0..601 {
+            assert!(is_row_9(world.ask(device.by_token(&unknown)).await));
+        }
+        world.app.flush_refusals().await;
+        world.app.alarms(&world.admin()).await.expect("a list").items
+    };
+    let told = storm().await;
+    let [alarm] = &told[..] else { panic!("{told:?}") };
+    assert_eq!((&*alarm.action, &*alarm.object), ("refusals.storm", "deployment"));
+    assert_eq!((alarm.cause.as_deref(), &*alarm.detail["refused"]), (Some("not_entitled"), "machine.enroll"));
+    assert_eq!(storm().await[0].times, 1, "it goes on");
+    world.clock.advance(hours(1));
+    world.app.look(None).await.expect("it looks as often as ever");
+    assert_eq!(storm().await[0].times, 2);
+}
+
+#[tokio::test]
 async fn refused_operators_are_told_with_their_name() {
     let world = World::new().await;
     let unknown = machine_id(&muster_model::MachineId::new(1, [1; 10]).to_string());

@@ -7,6 +7,7 @@ use muster_store::Store;
 use muster_testkit::FixedClock;
 use muster_testkit::reference::ReferenceStore;
 use muster_testkit::world::{Device, World};
+use muster_wire::alarm::Acknowledge;
 use muster_wire::enroll::{Enrolled, IssuedCredential};
 
 use crate::support::{from, refusal, signed};
@@ -74,6 +75,43 @@ mod rules {
         assert_eq!(shown.rotation.expect("it has a key").forked_by.as_deref(), Some("superseded_key"));
     }
 
+    pub(super) async fn what_was_told_of_a_copy_stands_until_somebody_has_looked<S: Store>(world: World<S>) {
+        let scene = Scene::over(world).await;
+        let (app, admin) = (&scene.world.app, scene.world.admin());
+        scene.shows(&scene.first.credential, 0).await.expect("known");
+        let stolen = scene.rotate(0, 1).await.expect("the key vouches, whoever has it");
+        scene.shows(&stolen, 1).await.expect("used at once, with itself as the base");
+        let open = app.alarms(&admin).await.expect("a list").items;
+        let [alarm] = &open[..] else { panic!("{open:?}") };
+        assert_eq!((&*alarm.action, alarm.cause.as_deref()), ("machine.forked", Some("base_skipped")));
+        assert_eq!((&alarm.object, alarm.name.as_deref()), (&scene.first.machine.id, Some("key-0")));
+
+        let looked =
+            Acknowledge { object: alarm.object.clone(), until: alarm.last_at, reason: Some("me".into()) };
+        let left = app.acknowledge(&looked, &admin).await.expect("acknowledged").items;
+        assert_eq!(left, []);
+        let shown = scene.world.machine(&scene.first.machine.id).await;
+        assert_eq!(shown.rotation.expect("it has a key").forked_by, None);
+        // What is told afterwards is told at once, although an hour has not passed.
+        scene.world.clock.advance(SignedDuration::from_secs(5));
+        scene.shows(&stolen, 1).await.expect("settled");
+        refusal(scene.shows(&scene.first.credential, 0).await);
+        let open = app.alarms(&admin).await.expect("a list").items;
+        assert_eq!(
+            open.iter().map(|alarm| alarm.cause.as_deref()).collect::<Vec<_>>(),
+            [Some("superseded_key")]
+        );
+
+        for (object, code) in
+            [(MachineId::new(1, [9; 10]).to_string(), "not_found"), ("grt_x".into(), "invalid")]
+        {
+            let nothing = Acknowledge { object, ..looked.clone() };
+            let error = app.acknowledge(&nothing, &admin).await.expect_err("there is no such thing");
+            let is_malformed = matches!(error, Error::Malformed(_));
+            assert!(is_malformed == (code == "invalid"), "{error:?}");
+        }
+    }
+
     pub(super) async fn the_keys_of_a_paused_machine_rest_and_a_rotation_goes_on_where_it_was<S: Store>(
         world: World<S>,
     ) {
@@ -128,6 +166,7 @@ macro_rules! on_both {
 
 on_both! {
     q_18_a_thief_that_skips_the_key_that_vouched_is_told_and_the_owner_hears_no_end
+    what_was_told_of_a_copy_stands_until_somebody_has_looked
     the_keys_of_a_paused_machine_rest_and_a_rotation_goes_on_where_it_was
     q_07_a_revoked_certificate_of_a_next_key_leaves_nothing_of_that_key
 }

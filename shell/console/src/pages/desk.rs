@@ -1,6 +1,7 @@
 //! The desk: what waits for a person, what is risky first.
 
 use askama::Template;
+use muster_wire::alarm::Alarm;
 use muster_wire::hold::{Choice, Hold, HoldDetail};
 use serde_json::Value;
 
@@ -13,8 +14,19 @@ use crate::frame::{Frame, Place};
 pub struct Desk {
     frame: Frame,
     place: Place,
+    alarms: Vec<Sign>,
     cases: Vec<Case>,
     requests: Vec<Request>,
+}
+
+/// Something that somebody should look at.
+#[derive(Debug)]
+struct Sign {
+    alarm: Alarm,
+    id: String,
+    title: String,
+    meaning: &'static str,
+    acts: Vec<Act>,
 }
 
 /// Somebody asks in the name of a machine that is there, or was.
@@ -66,8 +78,9 @@ impl Verdict {
 }
 
 impl Desk {
-    /// The desk with these holds.
-    pub fn new(frame: Frame, holds: Vec<HoldDetail>) -> Self {
+    /// The desk with these alarms and holds.
+    pub fn new(frame: Frame, alarms: Vec<Alarm>, holds: Vec<HoldDetail>) -> Self {
+        let alarms = alarms.into_iter().enumerate().map(|(n, alarm)| Sign::new(n, alarm)).collect();
         let mut cases = Vec::new();
         let mut requests = Vec::new();
         for detail in holds {
@@ -79,7 +92,90 @@ impl Desk {
         // The sort is stable: of the same rank, whoever has waited longest is first.
         cases.sort_by_key(|case| rank(&case.hold.reason));
         requests.sort_by_key(|request| rank(&request.hold.reason));
-        Self { frame, place: Place::Desk, cases, requests }
+        Self { frame, place: Place::Desk, alarms, cases, requests }
+    }
+}
+
+impl Sign {
+    fn new(n: usize, alarm: Alarm) -> Self {
+        let who = alarm.name.as_deref().unwrap_or("A machine");
+        let title = match alarm.action.as_str() {
+            "machine.forked" => format!("{who} may have been copied"),
+            "machine.contended" => format!("Several programs show the key of {who}"),
+            "credential.copied" => format!("A credential file of {who} was copied"),
+            "refusals.storm" => "Somebody is refused again and again".to_owned(),
+            "reaper.stop" => "The reaper stopped: too many machines are silent at once".to_owned(),
+            _ => alarm.action.clone(),
+        };
+        let act = Act {
+            name: "acknowledge",
+            label: "Acknowledge",
+            effect: "It leaves the desk, with your name in the log. Nothing else changes: what was paused stays paused.",
+            path: "/v1/alarms/acknowledge".to_owned(),
+            fields: vec![
+                Field::given("object", alarm.object.as_str()),
+                Field::given("until", alarm.last_at.to_string()),
+                Field::REASON,
+            ],
+            command: format!("alarm acknowledge {}", alarm.object),
+            method: "POST",
+            ends: false,
+            gives: Gives::Nothing,
+        };
+        Self { id: format!("alarm-{n}"), title, meaning: meaning(&alarm), acts: vec![act], alarm }
+    }
+
+    fn is_of_a_machine(&self) -> bool {
+        self.alarm.object.starts_with("mch_")
+    }
+
+    /// What was told with it, but for what the title says.
+    fn told(&self) -> impl Iterator<Item = (&String, &String)> {
+        self.alarm.detail.iter().filter(|(name, _)| *name != "name")
+    }
+}
+
+/// What an alarm says, and what to do.
+fn meaning(alarm: &Alarm) -> &'static str {
+    match (alarm.action.as_str(), alarm.cause.as_deref()) {
+        ("machine.forked", Some("earlier_boot")) => {
+            "A life of its agent goes on that another one had followed. Look for a second host; rotate its key on the right one."
+        }
+        ("machine.forked", Some("counter")) => {
+            "Something was counted twice in one life of its agent, as after a snapshot with memory. Look for a second host."
+        }
+        ("machine.forked", Some("conflict")) => {
+            "Two next keys were asked for at once. One of those who asked is not your machine."
+        }
+        ("machine.forked", Some("base_skipped")) => {
+            "A next key was used by somebody who did not have the key before. Find out who rotated; revoke if it was not the machine."
+        }
+        ("machine.forked", Some("recovery")) => {
+            "The key before was used though the present one was at work: a lost disk, or somebody with an old one."
+        }
+        ("machine.forked", Some("superseded_key")) => {
+            "A key was shown that a newer one replaced: an old image was started, or the newer key is a thief's."
+        }
+        ("machine.forked", Some("forgotten_key")) => {
+            "A key was shown that an older database forgot, after a newer one was known: the newer one may be a thief's."
+        }
+        ("machine.forked", Some("many_boots")) => {
+            "Its agent was started more often than its lives can be told apart. Look why it is started all the time."
+        }
+        ("machine.forked", Some("boot_missing")) => "Its key was shown by something that is not its agent.",
+        ("machine.contended", _) => {
+            "They push each other off. Give each its own identity: retire one and let it enroll."
+        }
+        ("credential.copied", _) => {
+            "What was issued by it ended. Enroll the host again, and look who has the copy."
+        }
+        ("refusals.storm", _) => {
+            "Ten a second and more, for a minute. The log tells from where, and what they try."
+        }
+        ("reaper.stop", _) => {
+            "The fault is more likely here than with them. Look at the network first; nobody is taken meanwhile."
+        }
+        _ => "Look at the log.",
     }
 }
 

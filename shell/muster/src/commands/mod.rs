@@ -2,6 +2,7 @@
 
 mod adopt;
 pub(crate) mod agent;
+pub(crate) mod alarm;
 pub(crate) mod audit;
 pub(crate) mod ca;
 pub(crate) mod caller;
@@ -84,6 +85,7 @@ fn run(context: &Context, command: Command) -> Result<ExitCode> {
         Command::Operator(verb) => ask(context, operator::run(context, verb))?,
         Command::Token(verb) => ask(context, token::run(context, verb))?,
         Command::Caller(verb) => ask(context, caller::run(context, verb))?,
+        Command::Alarm(verb) => ask(context, alarm::run(context, verb))?,
         Command::Audit(verb) => ask(context, audit::run(context, verb))?,
         Command::Reaper(verb) => ask(context, reaper::run(context, verb))?,
         Command::Replica(verb) => ask(context, replica::run(context, verb))?,

@@ -145,6 +145,9 @@ async fn since<S: Store>(
 /// What an entry of the log is about.
 fn about(entry: &AuditEntry, topics: &mut BTreeSet<String>) {
     topics.insert("audit".to_owned());
+    if ["alarm", "calm", "acknowledged"].contains(&entry.reason.as_str()) {
+        topics.insert("alarms".to_owned());
+    }
     let kind = match entry.object.split('_').next() {
         Some("mch") => "machines",
         Some("hld") => "holds",

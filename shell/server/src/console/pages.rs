@@ -45,7 +45,8 @@ pub(super) async fn desk<S: Store>(
         let id: HoldId = hold.id.parse().expect("what the server wrote");
         holds.push(state.app.hold(id, &origin).await?);
     }
-    Ok(Shown(Desk::new(frame, holds)))
+    let alarms = state.app.alarms(&origin).await?.items;
+    Ok(Shown(Desk::new(frame, alarms, holds)))
 }
 
 /// The fleet.

@@ -2,6 +2,7 @@
 
 mod access;
 mod account;
+mod alarm;
 mod audit;
 mod ca;
 mod caller;
@@ -152,6 +153,8 @@ fn management<S: Store>(routes: Routes<S>) -> Routes<S> {
         .add::<grant::__path_revoke, _, _>(Operate, grant::revoke::<S>)
         .add::<grant::__path_invite, _, _>(Operate, grant::invite::<S>)
         .add::<audit::__path_list, _, _>(Read, audit::list::<S>)
+        .add::<alarm::__path_list, _, _>(Read, alarm::list::<S>)
+        .add::<alarm::__path_acknowledge, _, _>(Operate, alarm::acknowledge::<S>)
 }
 
 /// Who may do what: operators, their tokens, and those who may call machines.

@@ -24,6 +24,7 @@ fn well_formed(path: &str, face_token: &str) -> Value {
         "/v1/machines/self/token" => json!({"audience": "vault"}),
         "/v1/machines" => json!({"name": "db-1"}),
         "/v1/machines/end" => json!({"verb": "revoke", "site": "default", "dry_run": true}),
+        "/v1/alarms/acknowledge" => json!({"object": "deployment", "until": "2026-11-01T12:00:00Z"}),
         "/v1/machines/{machine}/readmit" => json!({"expires_in": 3600}),
         "/v1/sites" => json!({"code": "berlin"}),
         "/v1/grants" | "/v1/invites" => json!({"uses": 2}),

@@ -74,15 +74,23 @@ pub(crate) async fn page<E: Engine>(
     );
     const OLDEST_ACTOR: &str =
         select!("WHERE tenant_id = ?1 AND seq > ?2 AND actor = ?4 ORDER BY seq LIMIT ?3");
-    let (edge, [plain, of_object, of_actor, of_both]) = match (filter.after, filter.before) {
-        (Some(after), _) => (after, [OLDEST, OLDEST_OBJECT, OLDEST_ACTOR, OLDEST_BOTH]),
+    const NEWEST_ALARMS: &str = select!(
+        "WHERE tenant_id = ?1 AND seq < ?2 AND reason IN ('alarm', 'calm', 'acknowledged') ORDER BY seq DESC LIMIT ?3"
+    );
+    const OLDEST_ALARMS: &str = select!(
+        "WHERE tenant_id = ?1 AND seq > ?2 AND reason IN ('alarm', 'calm', 'acknowledged') ORDER BY seq LIMIT ?3"
+    );
+    let (edge, [plain, of_object, of_actor, of_both, alarms]) = match (filter.after, filter.before) {
+        (Some(after), _) => (after, [OLDEST, OLDEST_OBJECT, OLDEST_ACTOR, OLDEST_BOTH, OLDEST_ALARMS]),
         (None, before) => {
-            (before.unwrap_or(i64::MAX as u64), [NEWEST, NEWEST_OBJECT, NEWEST_ACTOR, NEWEST_BOTH])
+            let edge = before.unwrap_or(i64::MAX as u64);
+            (edge, [NEWEST, NEWEST_OBJECT, NEWEST_ACTOR, NEWEST_BOTH, NEWEST_ALARMS])
         }
     };
     let edge = i64::try_from(edge).unwrap_or(i64::MAX);
     let (tenant, limit, what) = (tenant.as_bytes(), filter.limit, "read the audit log");
     match (&filter.object, &filter.actor) {
+        _ if filter.alarms => sql::many(db, what, alarms, &values![tenant, edge, limit], parse).await,
         (None, None) => sql::many(db, what, plain, &values![tenant, edge, limit], parse).await,
         (None, Some(actor)) => {
             sql::many(db, what, of_actor, &values![tenant, edge, limit, actor], parse).await

@@ -1,7 +1,7 @@
 //! The other lists.
 
 use muster_lifecycle::{AccessChange, Change, GrantChange, HoldChange, SiteChange};
-use muster_model::{AccessKind, Actor, Entry, Hold, HoldState, Object};
+use muster_model::{AccessKind, Actor, Entry, Hold, HoldState, Object, Reason};
 
 use super::Fixture;
 use super::decisions::write;
@@ -114,6 +114,11 @@ pub async fn the_audit_log_reads_both_ways_and_by_object_and_actor<F: Fixture>(f
     let (object, actor) = (Object::Site(site.id), Actor::Operator(things.id()));
     let entries: Vec<Entry> = (0..12)
         .map(|i| Entry {
+            reason: if i % 5 == 0 {
+                Reason(["alarm", "calm", "acknowledged"][i / 5])
+            } else {
+                Reason("done")
+            },
             object: if i % 2 == 0 { object } else { Object::Deployment },
             actor: if i % 3 == 0 { actor } else { Actor::System },
             ..things.entry()
@@ -136,6 +141,15 @@ pub async fn the_audit_log_reads_both_ways_and_by_object_and_actor<F: Fixture>(f
     assert_eq!(older, all[4..6]);
     let newer = read(AuditFilter { after: Some(all[3].seq), limit: 2, ..AuditFilter::default() }).await;
     assert_eq!(newer, [all[2].clone(), all[1].clone()]);
+    let alarms = |limit| AuditFilter { alarms: true, limit, ..AuditFilter::default() };
+    let of_alarms: Vec<_> = all
+        .iter()
+        .filter(|record| ["alarm", "calm", "acknowledged"].contains(&&*record.reason))
+        .cloned()
+        .collect();
+    assert_eq!((read(alarms(100)).await, of_alarms.len()), (of_alarms.clone(), 3));
+    assert_eq!(read(AuditFilter { before: Some(of_alarms[0].seq), ..alarms(1) }).await, of_alarms[1..2]);
+    assert_eq!(read(AuditFilter { after: Some(of_alarms[1].seq), ..alarms(9) }).await, of_alarms[..1]);
     let (of_object, of_actor) = (object.to_string(), actor.to_string());
     for (object, actor) in [(true, false), (false, true), (true, true)] {
         let fits = |record: &&crate::AuditRecord| {
