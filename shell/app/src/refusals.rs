@@ -133,11 +133,12 @@ impl<S: Store> App<S> {
 
     /// What somebody should look at: so many refusals of one kind from one network within a minute.
     fn storm_entry(&self, line: Line, times: u64, at: Timestamp) -> Entry {
-        let detail = vec![
+        let mut detail = vec![
             ("cause", line.code.to_owned()),
             ("refused", line.action.to_owned()),
             ("times", times.to_string()),
         ];
+        detail.extend(line.source.map(|source| ("from", source.to_string())));
         let told = self.refusal_entry(line, at);
         Entry { actor: Actor::System, action: "refusals.storm", reason: Reason(alarm::ALARM), detail, ..told }
     }
