@@ -30,7 +30,7 @@ pub const SMALL: [(&str, Bounds); 6] = [
 ];
 
 /// What is explored by hand.
-const FULL: [(&str, Bounds); 11] = [
+const FULL: [(&str, Bounds); 12] = [
     ("two agents, one rotates twice", Bounds { keys: [3, 1], replicas: 2, slot_lost: true, ..ALONE }),
     ("an operator who revokes", Bounds { replicas: 2, slot_lost: true, revokes: true, ..ALONE }),
     ("an older database, four keys", Bounds { keys: [4, 0], replicas: 2, restore: true, ..ALONE }),
@@ -41,6 +41,7 @@ const FULL: [(&str, Bounds); 11] = [
     ("a thief beside one agent", Bounds { keys: [2, 0], thief: true, replicas: 2, slot_lost: true, ..ALONE }),
     ("a thief beside one agent with three keys", Bounds { keys: [3, 0], thief: true, ..ALONE }),
     ("a thief beside two agents", Bounds { keys: [1, 1], thief: true, replicas: 2, ..ALONE }),
+    ("and one of them rotates", Bounds { keys: [2, 1], thief: true, replicas: 2, ..ALONE }),
     ("an older database, two agents", Bounds { replicas: 2, restore: true, ..ALONE }),
     (
         "an older database and a lost slot",
