@@ -2,13 +2,14 @@
 //! same machine, but for what is random in it.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
 
 use anyhow::{Result, anyhow};
 use data_encoding::HEXLOWER;
 use muster_model::id::Draw;
 use muster_model::{
-    Active, Attributes, Labels, Machine, MachineKind, MachineState, Pending, RetireCause, Retired, SiteId,
-    SuspendCause, Suspended, TenantId, Timestamp,
+    Active, Attributes, GrantId, Labels, Lineage, Machine, MachineKind, MachineState, Pending, RetireCause,
+    Retired, SiteId, SuspendCause, Suspended, TenantId, Timestamp,
 };
 
 /// Codes of the sites, beside the one that is founded, and how many of a thousand machines live there.
@@ -17,6 +18,11 @@ pub(crate) const SITES: [(&str, u64); 7] =
 /// Roles, and how many of a thousand machines have each. The rest are `edge`.
 const ROLES: [(&str, u64); 4] = [("web", 400), ("worker", 140), ("db", 150), ("kiosk", 20)];
 const ENVIRONMENTS: [(&str, u64); 2] = [("staging", 250), ("dev", 100)];
+const SYSTEMS: [(&str, u64); 2] = [("Ubuntu 24.04.3 LTS", 300), ("Alpine Linux v3.22", 100)];
+/// Grants that they came in by, each by as many.
+const GRANTS: u64 = 20;
+/// Releases of the agent that are about, each as often.
+const RELEASES: u64 = 40;
 /// How many machines have a rare word, however many there are.
 const RARE: u64 = 50;
 
@@ -61,16 +67,16 @@ impl Fleet {
             hardware_id: Some(format!("hw_{}", HEXLOWER.encode(&random::<16>())).parse()?),
             key: None,
             generation: 1,
-            role: None,
+            role: (role == "kiosk").then(|| "display".parse()).transpose()?,
             labels: labels(wave, n)?,
-            attributes: Attributes::default(),
-            grant: None,
+            attributes: attributes(n)?,
+            grant: Some(grant(mixed(n, 8) % GRANTS)),
             state,
             created_at: since,
             enrolled_at: has_come.then_some(since),
             key_since: None,
             alarm: None,
-            lineage: Default::default(),
+            lineage: Lineage { source: has_come.then(|| address(n)), ..Lineage::default() },
         })
     }
 
@@ -103,6 +109,24 @@ fn labels(wave: Wave, n: u64) -> Result<Labels> {
         labels.insert("owner".to_owned(), wave.rare.to_owned());
     }
     Labels::new(&labels).map_err(|wrong| anyhow!("{wrong:?}"))
+}
+
+fn attributes(n: u64) -> Result<Attributes> {
+    let system = pick(n, 6, &SYSTEMS).unwrap_or("Debian GNU/Linux 12 (bookworm)").to_owned();
+    let version = format!("1.2.{}", mixed(n, 7) % RELEASES);
+    let said = BTreeMap::from([("os".to_owned(), system), ("agent_version".to_owned(), version)]);
+    Attributes::new(&said).map_err(|wrong| anyhow!("{wrong:?}"))
+}
+
+/// Which grants there are.
+pub(crate) fn grant(number: u64) -> GrantId {
+    GrantId::from_bytes([number as u8 + 1; 16])
+}
+
+/// Each machine's own: all begin alike, up to the third number those of 65,536, up to the last those of 256.
+fn address(n: u64) -> IpAddr {
+    let [.., a, b, c] = n.to_be_bytes();
+    Ipv4Addr::new(10, a.wrapping_add(100), b, c).into()
 }
 
 /// One of several, by their shares of a thousand; none where the shares leave room.

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use crate::Bench;
 use crate::enroll::Rounds;
 use crate::fill::fill;
-use crate::fleet::{Fleet, SITES, Wave};
+use crate::fleet::{Fleet, SITES, Wave, grant};
 use crate::http::get;
 use crate::kept::Kept;
 use crate::load::{Feed, Load, run};
@@ -27,8 +27,9 @@ const TARGET: Target = Target::Page { p99_ms: 50.0, times: 1.5 };
 const PAGE: &str = "/v1/machines?limit=50";
 const WHOLE: &str = "/v1/machines?limit=1000";
 
-/// What is asked, and the page it is. A rare word differs, so that as many machines have it at either size.
-const LISTS: [(&str, &str); 13] = [
+/// What is asked, and the page it is. A rare word differs, so that as many machines have it at either size; nobody holds a
+/// channel here, so that `online:no` finds everybody, and `online:yes` looks at as many as a page may and finds nobody.
+const LISTS: [(&str, &str); 30] = [
     ("first page", ""),
     ("search: a rare word", "&search=RARE"),
     ("search: a beginning that half of them share", "&search=w"),
@@ -42,6 +43,23 @@ const LISTS: [(&str, &str); 13] = [
     ("a common word in that state of 3 %", "&search=web&state=pending"),
     ("a common word in a state of 0.5 %", "&search=web&state=suspended"),
     ("a common word on that site of 0.5 %", "&search=web&site=attic"),
+    ("field: kind:host, which all are", "&search=kind:host"),
+    ("field: a role of 2 %", "&search=role:display"),
+    ("field: a label of 25 %", "&search=label:env=staging"),
+    ("field: a label of 0.25 %", "&search=label:rack=r7"),
+    ("field: a label of 50 machines", "&search=label:owner=RARE"),
+    ("field: a label that all have, any value", "&search=label:rack"),
+    ("field: a label that nobody has", "&search=label:nowhere"),
+    ("field: a grant of 5 %", "&search=grant:GRANT"),
+    ("field: a version of 2.5 %", "&search=version:1.2.7"),
+    ("field: versions that begin alike, 27 %", "&search=version:1.2.1*"),
+    ("field: a system of 60 %, in quotes", "&search=os:%22debian+gnu/linux+12*%22"),
+    ("field: one address", "&search=address:10.100.16.2"),
+    ("field: addresses that begin alike, 256", "&search=address:10.100.16.*"),
+    ("field: addresses that begin alike, 65,536", "&search=address:10.100.*"),
+    ("field: that label of 25 %, that version, a word", "&search=label:env=staging+version:1.2.7+web"),
+    ("field: online:no, which all are", "&search=online:no"),
+    ("field: online:yes, nobody among 4,000", "&search=online:yes"),
 ];
 const DEEP: &str = "a page from the second half";
 const OVERVIEW: &str = "overview with its counts";
@@ -80,7 +98,8 @@ impl<S: Kept> Asking<S> {
         S::settle_down(&self.home).await?;
         let mut questions = Vec::new();
         for (what, filter) in LISTS {
-            let path = format!("{PAGE}{}", filter.replace("RARE", wave.rare));
+            let filter = filter.replace("RARE", wave.rare).replace("GRANT", &grant(0).to_string());
+            let path = format!("{PAGE}{filter}");
             questions.push(self.ask(bench, what, vec![path]).await?);
         }
         let deep = self.cursors(wave.end).await?;

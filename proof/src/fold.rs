@@ -195,7 +195,7 @@ impl<R: Reads + Unscoped + Lists> Fold<R> {
             let grants = self.reads.grants(self.tenant, Some(*site), page).await?;
             self.say("grants of site", &grants.items.iter().map(|grant| grant.id).collect::<Vec<_>>());
             for state in [None, Some("pending"), Some("active"), Some("suspended"), Some("retired")] {
-                let filter = MachineFilter { site: Some(*site), state, search: None };
+                let filter = MachineFilter { site: Some(*site), state, ..MachineFilter::default() };
                 let machines = self.reads.machines(self.tenant, &filter, page).await?;
                 self.say("machines of site", &ids(&machines));
             }

@@ -25,6 +25,7 @@ pub mod machine;
 pub mod password;
 pub mod payload_key;
 pub mod refusal;
+pub mod search;
 pub mod secret;
 pub mod site;
 pub mod text;
@@ -56,6 +57,7 @@ pub use machine::{
 pub use password::{Password, PasswordError, PasswordHash};
 pub use payload_key::PayloadKey;
 pub use refusal::Refusal;
+pub use search::{Search, SearchError};
 pub use secret::{Pepper, Secret, SecretForm, SecretHash, SecretId, SecretKind, Verifier};
 pub use site::{EnrollmentKey, ReimagePolicy, Site, SiteUse, Tenant};
 pub use text::{

@@ -55,7 +55,9 @@ pub struct ListQuery {
     /// At most this many items, 1 to 1000; 100 where nothing is said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
-    /// Only what this word occurs in (names, hardware ids, labels, addresses).
+    /// Only what these words occur in. Machines also by field: `label:ring=canary version:1.2* online:no state:active
+    /// site:lab grant:grt_… os:debian* kind:host role:gpu address:192.0.2.7`; what stands in double quotes is words alone. A page
+    /// of a search by `online:` may hold fewer items than were asked for, or none, and go on by its `next`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub search: Option<String>,
     /// Only objects in this state.

@@ -104,8 +104,28 @@ impl<S: Store> Player<S> {
 }
 
 /// Words that some machines have and some have not.
-const WORDS: [&str; 10] =
-    ["host", "HOST0", "hw_", "000", "prod", "made 1", "other", "example host1", "-", "rack b"];
+const WORDS: [&str; 20] = [
+    "host",
+    "HOST0",
+    "hw_",
+    "000",
+    "prod",
+    "made 1",
+    "other",
+    "example host1",
+    "-",
+    "rack b",
+    "label:rack",
+    "label:rack=b-1",
+    "label:env=PROD host",
+    "os:linux-1",
+    "os:linux*",
+    "kind:host state:active",
+    "online:no",
+    "online:yes",
+    "\"label:rack\"",
+    "stat:active",
+];
 
 fn list_query(kind: Kind, [a, b, c]: [u8; 3]) -> ListQuery {
     let limit = [None, Some(1), Some(2), Some(3), Some(1000), Some(0)][usize::from(a) % 6];

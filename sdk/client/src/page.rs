@@ -6,6 +6,9 @@ use crate::ClientError;
 
 /// The most items one page may hold.
 pub(crate) const PAGE: u32 = 1000;
+/// The most empty pages that are followed one after the other: a search may look at many machines and find none of them, and a
+/// server that gives nothing else would have us ask for ever.
+const EMPTY: usize = 1000;
 
 /// Collects at most `max` items, page by page. `fetch` gets the cursor and how many items to ask for.
 ///
@@ -19,15 +22,14 @@ where
     F: FnMut(Option<String>, u32) -> Fut,
     Fut: Future<Output = Result<Page<T>, ClientError>>,
 {
-    let mut items = Vec::new();
+    let (mut items, mut empty) = (Vec::new(), 0);
     loop {
         let room = u32::try_from(max.saturating_sub(items.len())).unwrap_or(PAGE);
         let page = fetch(cursor.take(), room.clamp(1, PAGE)).await?;
-        let empty = page.items.is_empty();
+        empty = if page.items.is_empty() { empty + 1 } else { 0 };
         items.extend(page.items);
         cursor = page.next;
-        // An empty page with a cursor would have us ask for ever.
-        if cursor.is_none() || empty || items.len() >= max {
+        if cursor.is_none() || empty == EMPTY || items.len() >= max {
             return Ok(Page { items, next: cursor });
         }
     }
@@ -56,9 +58,23 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_empty_page_with_a_cursor_does_not_loop() {
-        let stuck =
-            |_: Option<String>, _: u32| async { Ok(Page::<u32> { items: vec![], next: Some("x".into()) }) };
+    async fn empty_pages_are_followed_to_what_is_behind_them() {
+        let sparse = async |cursor: Option<String>, limit: u32| {
+            let page = numbers(cursor, limit, 995).await?;
+            Ok(Page { items: page.items.into_iter().filter(|n| n % 50 == 0).collect(), ..page })
+        };
+        let page = collect(1000, None, sparse).await.expect("no fetch fails");
+        assert_eq!((page.items.len(), page.next), (20, None));
+    }
+
+    #[tokio::test]
+    async fn a_server_that_gives_empty_pages_alone_is_asked_so_often_and_no_more() {
+        let asked = std::cell::Cell::new(0);
+        let stuck = |_: Option<String>, _: u32| {
+            asked.set(asked.get() + 1);
+            async { Ok(Page::<u32> { items: vec![], next: Some("x".into()) }) }
+        };
         assert!(collect(10, None, stuck).await.expect("no fetch fails").items.is_empty());
+        assert_eq!(asked.get(), EMPTY);
     }
 }

@@ -174,7 +174,7 @@ impl<S: Store> App<S> {
             return Ok(named(&mut reads, tenant, task, after, limit).await?);
         }
         // In whatever state: who is paused, or has ended, for its silence alone comes back by itself or by a word.
-        let filter = MachineFilter { site: task.selector.site, state: None, search: None };
+        let filter = MachineFilter { site: task.selector.site, ..MachineFilter::default() };
         let (mut part, mut last) = (Part::default(), after);
         for _ in 0..PAGES {
             let page = PageRequest { after: last.map(|id| *id.as_bytes()), limit: PAGE };

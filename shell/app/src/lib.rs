@@ -51,6 +51,7 @@ mod renew;
 mod replica;
 mod restore;
 mod rotate;
+mod search;
 mod session;
 mod settings;
 mod site;

@@ -9,7 +9,7 @@ use muster_model::{
     CredentialId, GrantKind, KeyFingerprint, Labels, Machine, MachineId, MachineKind, Object, ReasonText,
     Refusal, RetireCause, Secret, SecretKind, SignedDuration, Site, SiteId, TenantId,
 };
-use muster_store::{Decision, Lists, MachineFilter, Reads, Store, StoreError, Unscoped};
+use muster_store::{Decision, Lists, Reads, Store, StoreError, Unscoped};
 use muster_wire::machine as wire;
 use muster_wire::{ListQuery, Page};
 
@@ -28,30 +28,15 @@ impl<S: Store> App<S> {
     /// A page of machines.
     ///
     /// # Errors
-    /// [`Error::Malformed`] for a wrong filter or cursor.
+    /// [`Error::Malformed`] for a wrong filter, search or cursor; [`Refusal::NotFound`] for a site that there is none of.
     pub async fn machines(&self, query: &ListQuery, origin: &Origin) -> Result<Page<wire::Machine>, Error> {
         let tenant = self.tenant_of(&origin.caller);
-        let filter = self.machine_filter(tenant, query).await?;
+        let asked = self.asked(tenant, query).await?;
         let binding = self.binding("machines", query, origin);
         let page = binding.page(query.cursor.as_deref(), query.limit)?;
-        let listed = self.reader().await?.machines(tenant, &filter, page).await?;
+        let listed = self.found(tenant, &asked, page).await?;
         let items = listed.items.into_iter().map(|row| self.view(row)).collect();
         Ok(Page { items, next: listed.next.map(|after| binding.seal(after)) })
-    }
-
-    async fn machine_filter(&self, tenant: TenantId, query: &ListQuery) -> Result<MachineFilter, Error> {
-        let state = query.state.as_deref().map(|state| {
-            MachineFilter::state_named(state)
-                .ok_or_else(|| Error::field("state", "is not one of pending, active, suspended, retired"))
-        });
-        let site = match &query.site {
-            Some(code) => {
-                let code = code.parse().map_err(|error| Error::field("site", error))?;
-                Some(self.site_named(tenant, Some(&code)).await?.id)
-            }
-            None => None,
-        };
-        Ok(MachineFilter { site, state: state.transpose()?, search: query.search.clone() })
     }
 
     /// One machine with its credentials.

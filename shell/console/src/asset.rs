@@ -40,6 +40,7 @@ pub const ASSETS: &[Asset] = assets! {
     "keys.js": JS,
     "live.js": JS,
     "login.js": JS,
+    "search.js": JS,
 };
 
 /// The addresses of the files, in their order.

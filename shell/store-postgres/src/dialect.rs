@@ -6,6 +6,7 @@
 use muster_model::{Replica, ReplicaId, SiteId, TenantId};
 use muster_store::{MachineFilter, MachineRow, PageRequest, StoreError};
 use muster_store_sql::cells::{Cells, Parsed, Table};
+use muster_store_sql::words::is_whole;
 use muster_store_sql::{
     Cell, Dialect, Engine, Row, Texts, Value, invariant, machine_row, place, select_machine_rows, sql, texts,
     values,
@@ -144,9 +145,10 @@ pub(crate) async fn found<E: Dialect>(
     Ok(rows)
 }
 
-/// Each word is letters and digits alone, so that nothing ends its quotes.
+/// Each word is of letters, digits and private-use characters alone, so that nothing ends its quotes.
 fn query_of(words: &[String]) -> String {
-    words.iter().map(|word| format!("'{word}':*")).collect::<Vec<_>>().join(" & ")
+    let begins = |word: &String| if is_whole(word) { "" } else { ":*" };
+    words.iter().map(|word| format!("'{word}'{}", begins(word))).collect::<Vec<_>>().join(" & ")
 }
 
 /// Where the machines end that are looked at in their order; `None` where the index serves as well.

@@ -1,16 +1,23 @@
 //! The words that machines are found by.
 //!
-//! A machine's words are those of its name, hostname, hardware id and labels, in lower case. A search finds the machines
-//! in which each of its words begins some word. How the words are indexed is with the adapter.
+//! A machine's words are those of what it is found by ([`search::texts`]), in lower case, and one for what each field says that
+//! a term may name. A search finds the machines in which each of its words begins some word. How the words are indexed is with
+//! the adapter.
 
 use std::collections::BTreeSet;
 
-use muster_model::{Machine, TenantId};
+use muster_model::search::{self, Field, Term, folded};
+use muster_model::{GrantId, Machine, MachineId, TenantId};
+use muster_store::MachineFilter;
 
 /// The most words of a search that count.
 const MOST: usize = 8;
+/// For what is no letter and no digit.
+const MARK: &str = "\u{e001}";
+/// After all that a field says.
+const END: &str = "\u{e002}";
 
-/// The words of a machine, in their order. Each is of letters and digits alone.
+/// The words of a machine, in their order. Each is of letters, digits and private-use characters alone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Words(BTreeSet<String>);
 
@@ -18,16 +25,10 @@ impl Words {
     /// Those of a machine.
     pub fn of(machine: &Machine) -> Self {
         let mut words = BTreeSet::new();
-        let texts = [
-            Some(machine.name.as_str()),
-            machine.hostname.as_ref().map(|name| name.as_str()),
-            machine.hardware_id.as_ref().map(|id| id.as_str()),
-        ];
-        texts.into_iter().flatten().for_each(|text| split(text, &mut words));
-        machine.labels.iter().for_each(|(key, value)| {
-            split(key, &mut words);
-            split(value, &mut words);
-        });
+        search::texts(machine).iter().for_each(|text| split(text, &mut words));
+        for field in Field::ALL {
+            words.extend(field.of(machine).iter().map(|value| said(field, &folded(value), END)));
+        }
         Self(words)
     }
 
@@ -44,9 +45,35 @@ impl Words {
     }
 }
 
-/// The words of a search; none where the text holds no word.
-pub fn asked(text: &str) -> Vec<String> {
-    words(text).take(MOST).collect()
+/// The words that a filter asks for; none where it asks for none.
+pub fn asked(filter: &MachineFilter) -> Vec<String> {
+    let written = words(filter.search.as_deref().unwrap_or_default()).take(MOST);
+    written.chain(filter.terms.iter().map(term_word)).collect()
+}
+
+/// The word that what a term asks for begins with.
+fn term_word(term: &Term) -> String {
+    said(term.field(), term.value(), if term.begins() { "" } else { END })
+}
+
+/// Whether a word of [`asked`] is a whole one: no word of a machine goes on after it, and an index need not look for more.
+pub fn is_whole(word: &str) -> bool {
+    word.ends_with(END)
+}
+
+/// A field and what it says, folded, as one word. Its private-use characters are in no word that somebody wrote; the field is one
+/// of them, so that indexes of short beginnings tell apart what is said.
+fn said(field: Field, value: &str, end: &str) -> String {
+    let field = match field {
+        Field::Label => '\u{e010}',
+        Field::Grant => '\u{e011}',
+        Field::Version => '\u{e012}',
+        Field::Os => '\u{e013}',
+        Field::Kind => '\u{e014}',
+        Field::Role => '\u{e015}',
+        Field::Address => '\u{e016}',
+    };
+    format!("{field}{}{end}", value.replace('-', MARK))
 }
 
 /// A word that stands for a tenant. Its private-use character is in no word of a machine or a search, so that no search
@@ -55,10 +82,10 @@ pub fn tenant_word(tenant: TenantId) -> String {
     format!("\u{e000}{}", tenant.to_string().replace('_', ""))
 }
 
-/// The mark of hardware ids is no word: it would find every machine.
+/// The marks of hardware ids, machines and grants are no words: they would find every machine.
 fn words(text: &str) -> impl Iterator<Item = String> {
     let words = text.split(|c: char| !c.is_alphanumeric()).map(str::to_lowercase);
-    words.filter(|word| !matches!(word.as_str(), "" | "hw"))
+    words.filter(|word| !matches!(word.as_str(), "" | "hw" | MachineId::PREFIX | GrantId::PREFIX))
 }
 
 /// Takes the words of a text, and of `host0042` also `host` and `0042`: people search for either, and the beginning that
@@ -97,7 +124,8 @@ mod tests {
     #[test]
     fn q_40_a_word_of_a_search_is_letters_and_digits_alone() {
         let odd = "a\" OR b* NEAR(c) ^d:{e}\0\u{e000}tnt";
-        assert_eq!(asked(odd), ["a", "or", "b", "near", "c", "d", "e", "tnt"]);
-        assert!(!asked(&tenant_word(TenantId::new(1, [0; 10])))[0].starts_with('\u{e000}'));
+        let filter = |text: &str| MachineFilter { search: Some(text.to_owned()), ..MachineFilter::default() };
+        assert_eq!(asked(&filter(odd)), ["a", "or", "b", "near", "c", "d", "e", "tnt"]);
+        assert!(!asked(&filter(&tenant_word(TenantId::new(1, [0; 10]))))[0].starts_with('\u{e000}'));
     }
 }

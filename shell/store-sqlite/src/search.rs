@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use muster_model::TenantId;
 use muster_store::StoreError;
 use muster_store_sql::values;
-use muster_store_sql::words::{Words, tenant_word};
+use muster_store_sql::words::{Words, is_whole, tenant_word};
 use rusqlite::Connection;
 
 use crate::engine::execute;
@@ -60,12 +60,15 @@ pub(crate) fn indexed(tenant: TenantId, words: &Words) -> String {
 
 /// The query that finds the machines of a tenant with these words. A word has no quote that could end the quotation.
 pub(crate) fn query_of(tenant: TenantId, words: &[String]) -> String {
-    let asked: Vec<String> = words.iter().map(|word| format!("\"{word}\"*")).collect();
+    let begins = |word: &String| if is_whole(word) { "" } else { "*" };
+    let asked: Vec<String> = words.iter().map(|word| format!("\"{word}\"{}", begins(word))).collect();
     format!("\"{}\" AND {}", tenant_word(tenant), asked.join(" AND "))
 }
 
 #[cfg(test)]
 mod tests {
+    use muster_model::search::{Field, Term};
+    use muster_store::MachineFilter;
     use muster_store_sql::words::asked;
 
     use super::*;
@@ -73,8 +76,17 @@ mod tests {
     #[test]
     fn q_40_nothing_in_a_search_leaves_its_quotes() {
         let odd = "a\" OR b* NEAR(c) ^d:{e}\0\u{e000}tnt";
-        let query = query_of(TenantId::new(1, [0; 10]), &asked(odd));
+        let filter = MachineFilter { search: Some(odd.to_owned()), ..MachineFilter::default() };
+        let query = query_of(TenantId::new(1, [0; 10]), &asked(&filter));
         let (_, words) = query.split_once(" AND ").expect("the tenant comes first");
         assert_eq!(words, r#""a"* AND "or"* AND "b"* AND "near"* AND "c"* AND "d"* AND "e"* AND "tnt"*"#);
+        let odd = MachineFilter { terms: vec![Term::new(Field::Role, odd)], ..MachineFilter::default() };
+        let query = query_of(TenantId::new(1, [0; 10]), &asked(&odd));
+        let (_, term) = query.split_once(" AND ").expect("the tenant comes first");
+        let word = term.strip_prefix('"').and_then(|term| term.strip_suffix('"')).expect("one whole word");
+        assert!(
+            word.chars().all(|c| c.is_alphanumeric() || ('\u{e000}'..='\u{e0ff}').contains(&c)),
+            "{word:?}"
+        );
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use muster_model::search::Term;
 use muster_model::{Account, MachineId, MachineState, SiteId, Timestamp};
 
 /// Which page.
@@ -29,8 +30,11 @@ pub struct MachineFilter {
     pub site: Option<SiteId>,
     /// In this state: the name as [`MachineState::as_str`] gives it.
     pub state: Option<&'static str>,
-    /// Each word of this begins a word in name, hostname, hardware id or a label; case and punctuation are ignored.
+    /// Each word of this begins a word of what a machine is found by: name, hostname, hardware id, identifier, labels, role,
+    /// grant, address, agent version and operating system; case and punctuation are ignored.
     pub search: Option<String>,
+    /// Each of these is what the machine says.
+    pub terms: Vec<Term>,
 }
 
 impl MachineFilter {

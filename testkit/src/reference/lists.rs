@@ -91,12 +91,14 @@ impl Lists for Moment {
         page: PageRequest,
     ) -> Answered<Listed<MachineRow>> {
         let asked = words::asked(filter.search.as_deref().unwrap_or_default());
-        let rest = if asked.is_empty() { self.walked(tenant, page) } else { self.in_order(tenant, page) }
-            .into_iter();
+        let is_searched = !asked.is_empty() || !filter.terms.is_empty();
+        let rest =
+            if !is_searched { self.walked(tenant, page) } else { self.in_order(tenant, page) }.into_iter();
         let rest = rest
             .filter(|machine| filter.site.is_none_or(|site| machine.site == site))
             .filter(|machine| filter.takes(&machine.state))
-            .filter(|machine| words::finds(&asked, machine));
+            .filter(|machine| words::finds(&asked, machine))
+            .filter(|machine| filter.terms.iter().all(|term| words::is_so(term, machine)));
         Ok(listed(rest.map(|machine| self.row(machine)), page, |row| *row.machine.id.as_bytes()))
     }
 

@@ -1,11 +1,12 @@
-//! Which machines a search finds: those in which each word of it begins some word.
+//! Which machines a search finds: those in which each word of it begins some word, and of which each term is so.
 //!
-//! The words of a machine are those of its name, hostname, hardware id and labels, whatever their case. Of `host0042`
-//! also `host` and `0042` are words. `hw`, the mark of hardware ids, is none.
+//! The words of a machine are those of what it is found by, whatever their case. Of `host0042` also `host` and `0042` are words.
+//! `hw`, `mch` and `grt`, the marks of identifiers, are none.
 
 use std::collections::BTreeSet;
 
 use muster_model::Machine;
+use muster_model::search::{Term, folded, texts};
 
 /// The most words of a search that count.
 const MOST: usize = 8;
@@ -21,20 +22,21 @@ pub(super) fn finds(asked: &[String], machine: &Machine) -> bool {
     asked.iter().all(|word| known.iter().any(|known| known.starts_with(word.as_str())))
 }
 
+/// Whether a field says what a term asks for.
+pub(super) fn is_so(term: &Term, machine: &Machine) -> bool {
+    term.field().of(machine).iter().map(|value| folded(value)).any(|value| match term.begins() {
+        true => value.starts_with(term.value()),
+        false => value == term.value(),
+    })
+}
+
 fn words_of(machine: &Machine) -> BTreeSet<String> {
-    let named = [
-        Some(machine.name.to_string()),
-        machine.hostname.as_ref().map(ToString::to_string),
-        machine.hardware_id.as_ref().map(ToString::to_string),
-    ];
-    let labels = machine.labels.iter().flat_map(|(key, value)| [key.to_owned(), value.to_owned()]);
-    let texts = named.into_iter().flatten().chain(labels);
-    texts.flat_map(|text| words(&text).flat_map(parts).collect::<Vec<_>>()).collect()
+    texts(machine).into_iter().flat_map(|text| words(&text).flat_map(parts).collect::<Vec<_>>()).collect()
 }
 
 fn words(text: &str) -> impl Iterator<Item = String> {
     let words = text.split(|c: char| !c.is_alphanumeric()).map(str::to_lowercase);
-    words.filter(|word| !word.is_empty() && word != "hw")
+    words.filter(|word| !["", "hw", "mch", "grt"].contains(&word.as_str()))
 }
 
 /// A word; and of two letters or more that a number follows, the letters and the number.

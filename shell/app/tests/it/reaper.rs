@@ -97,7 +97,7 @@ impl Decision for Plant {
 }
 
 /// Machines that were let in now and never opened a channel.
-async fn plant<S: Store>(world: &World<S>, count: usize) -> Vec<MachineId> {
+pub(crate) async fn plant<S: Store>(world: &World<S>, count: usize) -> Vec<MachineId> {
     let tenant = world.founded.tenant;
     let mut reads = world.app.store().reader().await.expect("a reader");
     let site = reads.only_site(tenant).await.expect("an answer").expect("the site");

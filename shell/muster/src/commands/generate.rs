@@ -107,8 +107,9 @@ fn section(page: &mut String, command: &mut clap::Command, name: &str) {
     // What holds for every command is told once, at the first.
     let own = |line: &&str| name == "muster" || *line != "Everywhere:";
     let lines: Vec<_> = help.lines().map(str::trim_end).take_while(own).collect();
+    let after = command.get_after_help().map(|after| format!("\n\n{after}")).unwrap_or_default();
     // Writing to a string cannot fail.
-    write!(page, "\n## `{name}`\n\n```text\n{}\n```\n", lines.join("\n").trim_end()).ok();
+    write!(page, "\n## `{name}`\n\n```text\n{}{after}\n```\n", lines.join("\n").trim_end()).ok();
     let visible = command.get_subcommands_mut().filter(|sub| !sub.is_hide_set());
     for sub in visible {
         let name = format!("{name} {}", sub.get_name());
@@ -128,6 +129,9 @@ mod tests {
         }
         assert!(!page.contains("muster generate`\n"));
         assert_eq!(page.matches("--token-file").count(), 1, "said once");
+        let (_, after) = page.split_once("## `muster machine ls`").expect("the verb");
+        let (own, _) = after.split_once("## ").expect("the next verb");
+        assert!(own.contains("--search 'online:no state:active'"), "its examples are its own: {own}");
     }
 
     #[test]

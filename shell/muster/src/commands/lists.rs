@@ -23,8 +23,8 @@ pub(crate) struct Part {
 /// Which objects of a list.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Filter {
-    /// Only those in which this word occurs.
-    #[arg(long, value_name = "WORD")]
+    /// Only those in which these words occur.
+    #[arg(long, value_name = "WORDS")]
     pub(crate) search: Option<String>,
     /// Only those of this site.
     #[arg(long, value_name = "CODE")]
@@ -42,6 +42,11 @@ impl Part {
 }
 
 impl Filter {
+    /// Whether it leaves nothing out.
+    pub(crate) fn is_none(&self) -> bool {
+        self.search.is_none() && self.site.is_none() && self.part.cursor.is_none()
+    }
+
     /// The query of one page.
     pub(crate) fn query(&self, state: Option<&str>, cursor: Option<String>, limit: u32) -> ListQuery {
         ListQuery {
@@ -74,7 +79,56 @@ impl<T: Listed> Human for Page<T> {
     }
 }
 
+/// A list of which only a part was asked for: where that is empty, the list need not be.
+#[derive(Debug, serde::Serialize)]
+pub(crate) struct Sought<T> {
+    /// What was found.
+    #[serde(flatten)]
+    pub(crate) page: Page<T>,
+    /// Whether everything was asked for.
+    #[serde(skip)]
+    pub(crate) is_whole: bool,
+}
+
+impl<T: Listed> Human for Sought<T> {
+    fn human(&self, now: Timestamp) -> String {
+        match self.page.items.is_empty() && !self.is_whole {
+            true => "Nothing fits.".to_owned(),
+            false => self.page.human(now),
+        }
+    }
+}
+
 /// A short mark for a value that is not there.
 pub(crate) fn or_dash(value: Option<&str>) -> String {
     value.unwrap_or("–").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, serde::Serialize)]
+    struct Thing;
+
+    impl Listed for Thing {
+        const EMPTY: &'static str = "Make a first one.";
+
+        fn table(items: &[Self], _: Timestamp) -> String {
+            format!("{} things", items.len())
+        }
+    }
+
+    #[test]
+    fn a_search_that_finds_nothing_does_not_say_that_there_is_nothing() {
+        let told = |items, is_whole| {
+            Sought::<Thing> { page: Page { items, next: None }, is_whole }.human(Timestamp::UNIX_EPOCH)
+        };
+        assert_eq!(told(Vec::new(), true), "Make a first one.");
+        assert_eq!(told(Vec::new(), false), "Nothing fits.");
+        assert_eq!(told(vec![Thing], false), "1 things");
+        let empty = Sought::<Thing> { page: Page { items: Vec::new(), next: None }, is_whole: false };
+        let json = serde_json::to_value(empty).expect("JSON");
+        assert_eq!(json, serde_json::json!({ "items": [], "next": null }), "programs see the API's shape");
+    }
 }

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use muster_client::{Client, collect};
-use muster_model::{MachineId, MachineKind};
+use muster_model::{MachineId, MachineKind, Search};
 use muster_wire::ListQuery;
 use muster_wire::ending::Readmit;
 use muster_wire::machine::{CreateMachine, CreatedMachine, Machine as Shape, MachineDetail, Revoke, Revoked};
 
 use super::ending::{self, Many};
-use super::lists::{Filter, Listed, or_dash};
+use super::lists::{Filter, Listed, Sought, or_dash};
 use super::{reaper, rotate};
 use crate::cli::parse_pair;
 use crate::context::Context;
@@ -19,11 +19,30 @@ use crate::durations::parse_seconds;
 use crate::failure::{Exit, Failure, Result};
 use crate::output::{Human, details, opt_relative, pairs, relative, table};
 
+/// What a search of machines may say.
+const SEARCH: &str = "Only those that fit all of these words and fields";
+
+/// What a search of machines looks like.
+const EXAMPLES: &str = "\
+Searches:
+  A word begins any word of a name, host, identifier, label, role, address, version or system.
+  A field says all that is asked of it, or with * how that begins. Fields are state, site, online,
+  label, grant, version, os, kind, role and address. What stands in double quotes is words alone.
+  All must fit. Case and punctuation make no difference.
+
+Examples:
+  muster machine ls --search 'online:no state:active'       who is missing
+  muster machine ls --search 'label:ring=canary version:1.2*'
+  muster machine ls --search 'label:rack'                   a label, whatever its value
+  muster machine ls --search 'os:\"Debian GNU/Linux 12*\" site:lab'
+  muster machine ls --search 'address:192.0.2.* kiosk'
+  muster machine ls --search 'grant:grt_01*' -o json        what came in by one grant";
+
 /// Machines.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Machine {
     /// List machines.
-    #[command(visible_alias = "list")]
+    #[command(visible_alias = "list", mut_arg("search", |search| search.help(SEARCH)), after_help = EXAMPLES)]
     Ls(Ls),
     /// Show a machine with its credentials.
     Show(Which),
@@ -159,7 +178,10 @@ pub(crate) async fn run(context: &Context, verb: Machine) -> Result {
     let client = context.client().await?;
     let out = context.out;
     match verb {
-        Machine::Ls(args) => out.show(&ls(&client, &args).await?),
+        Machine::Ls(args) => {
+            let is_whole = args.state.is_none() && args.filter.is_none();
+            out.show(&Sought { page: ls(&client, &args).await?, is_whole })
+        }
         Machine::Show(args) => out.show(&client.machine(&resolve(&client, args.machine).await?).await?),
         Machine::Create(args) => out.show(&client.create_machine(&args.into()).await?),
         Machine::Suspend(many) => match many.one().filter(|_| !many.dry_run) {
@@ -253,7 +275,7 @@ async fn resolve_if(client: &Client, text: String, fits: impl Fn(&Shape) -> bool
     if text.starts_with(MachineId::PREFIX) && text.parse::<MachineId>().is_ok() {
         return Ok(text);
     }
-    let query = ListQuery { search: Some(text.clone()), limit: Some(1000), ..ListQuery::default() };
+    let query = ListQuery { search: Some(Search::quoted(&text)), limit: Some(1000), ..ListQuery::default() };
     let machines = client.machines(&query).await?.items;
     pick(&text, machines.into_iter().filter(|machine| machine.name == text && fits(machine)).collect())
 }

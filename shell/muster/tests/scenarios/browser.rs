@@ -1,6 +1,7 @@
 //! A person at the console, in a real browser.
 //!
-//! 1. The login link of `muster up` leads to the desk, once; the secret leaves the page. Everything is reached by keys.
+//! 1. The login link of `muster up` leads to the desk, once; the secret leaves the page. Everything is reached by keys, and the
+//!    machines are searched by their fields.
 //! 2. A second machine is added through the wizard, which turns green when it is in.
 //! 3. Who asks without a secret appears by itself and is approved.
 //! 4. A collision is decided both ways.
@@ -38,6 +39,28 @@ fn the_login_link_leads_to_the_desk_once_and_keys_lead_on() {
     let Some(other) = Browser::start() else { return };
     other.open(server.told("login_url"));
     other.until("#message", "was used before");
+}
+
+#[test]
+fn the_fields_of_a_search_are_taught_and_a_click_asks_for_one() {
+    let server = Server::up(&[]);
+    let Some(browser) = Browser::logged_in(&server) else { return };
+    let name = text(&server.show(server.machine())["name"]);
+    browser.open(&format!("{}/machines", server.url()));
+    browser.until("#rows", &name);
+    browser.click(".fields summary");
+    browser.click("[data-term='online:no']");
+    browser.until("#list", "Nothing fits");
+    browser.press("yes");
+    browser.until("#rows", &name);
+    browser.click("[data-term='kind:worker']");
+    browser.until("#list", "Nothing fits");
+    assert_eq!(
+        browser.script("return location.search", Vec::new()),
+        "?search=online%3Ayes+kind%3Aworker&state=&site="
+    );
+    browser.fill("[data-search]", "stat:active");
+    browser.until("#list [role='alert']", "stat: is no field: there are state, site, online");
 }
 
 #[test]

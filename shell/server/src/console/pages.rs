@@ -5,14 +5,15 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
-use muster_app::{Action, Origin, Store};
+use muster_app::{Action, Error, Origin, Store};
 use muster_console::{
     Access, AgentPage, Audit, Deployment, Desk, Doors, MachinePage, Machines, Registry, Settings,
 };
-use muster_model::{HoldId, MachineId};
-use muster_wire::ListQuery;
+use muster_model::{HoldId, MachineId, Refusal};
 use muster_wire::audit::AuditQuery;
 use muster_wire::engagement::{EngagementQuery, WrittenQuery};
+use muster_wire::fields::FieldErrors;
+use muster_wire::{ListQuery, Page};
 
 use super::frame::{Shown, frame};
 use crate::problem::Failure;
@@ -58,10 +59,30 @@ pub(super) async fn machines<S: Store>(
 ) -> Result<Shown<Machines>, Failure> {
     let frame = frame(&state, &origin, &headers).await?;
     let query = said(query);
-    let page = state.app.machines(&query, &origin).await?;
+    let (page, wrong) = match state.app.machines(&query, &origin).await {
+        Ok(page) => (page, None),
+        // What somebody is typing need not be a search yet.
+        Err(error) => match (&query.search, &error) {
+            (Some(_), Error::Malformed(fields)) => (nothing(), Some(complaint(fields))),
+            (Some(_), Error::Refused(Refusal::NotFound { .. })) => (nothing(), Some(error.to_string())),
+            _ => return Err(error.into()),
+        },
+    };
     let sites = ListQuery { limit: Some(SITES), ..ListQuery::default() };
     let sites = state.app.sites(&sites, &origin).await?.items;
-    Ok(Shown(Machines::new(frame, query, sites, page)))
+    Ok(Shown(Machines::new(frame, query, sites, page, wrong)))
+}
+
+fn nothing<T>() -> Page<T> {
+    Page { items: Vec::new(), next: None }
+}
+
+fn complaint(fields: &FieldErrors) -> String {
+    let told = fields.0.iter().map(|field| match field.path.as_str() {
+        "search" => field.message.clone(),
+        path => format!("`{path}` {}", field.message),
+    });
+    told.collect::<Vec<_>>().join("; ")
 }
 
 /// A form sends what was left empty, too.

@@ -71,6 +71,32 @@ async fn what_goes_wrong_on_a_page_is_told_as_one() {
 }
 
 #[tokio::test]
+async fn a_search_names_fields_the_page_teaches_them_and_what_is_none_is_told_with_those_there_are() {
+    let face = Face::new().await;
+    for name in ["zqx-web-1", "zqx-db-1"] {
+        face.world.enroll(&Device::new(name)).await;
+    }
+    let plain = opened(&face, "/machines").await.text();
+    for field in muster_model::search::FIELDS.split(", ") {
+        assert!(plain.contains(&format!("data-term=\"{field}:")), "{field} is taught: {plain}");
+    }
+    let page = opened(&face, "/machines?search=kind%3Ahost+online%3Ano+zqx-db&state=&site=").await;
+    assert!(page.text().contains("zqx-db-1") && !page.text().contains("zqx-web-1"), "{}", page.text());
+    let none = opened(&face, "/machines?search=kind%3Aworker").await;
+    assert!(none.text().contains("Nothing fits"), "{}", none.text());
+    for (search, told) in [
+        ("stat%3Aactive", "<code>stat:</code> is no field: there are state, site, online, label"),
+        ("label%3A", "<code>label:</code> names no value"),
+        ("site%3Anowhere", "Not a search yet"),
+        ("state%3Ahappy", "<code>state</code> is not one of pending, active"),
+    ] {
+        let page = opened(&face, &format!("/machines?search={search}")).await;
+        assert_eq!(page.status, StatusCode::OK, "what is being typed need not be a search yet");
+        assert!(page.text().contains(told) && !page.text().contains("zqx-"), "{search}: {}", page.text());
+    }
+}
+
+#[tokio::test]
 async fn whoever_asks_is_on_the_desk_and_a_collision_is_a_case_with_both_sides() {
     let face = Face::new().await;
     assert!(opened(&face, "/").await.text().contains("Nothing waits for you"));

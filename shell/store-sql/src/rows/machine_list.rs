@@ -60,7 +60,7 @@ pub(crate) async fn page<E: Dialect>(
     filter: &MachineFilter,
     page: PageRequest,
 ) -> Result<Listed<MachineRow>, StoreError> {
-    let asked = filter.search.as_deref().map(words::asked).unwrap_or_default();
+    let asked = words::asked(filter);
     let rows = match filter.state {
         _ if asked.is_empty() => walked(db, tenant, filter, page).await,
         Some(state) if machine::count_of(db, tenant, filter.site, state).await? <= FEW => {

@@ -1,7 +1,7 @@
 //! Many machines, many readers.
 
 use muster_lifecycle::MachineChange;
-use muster_model::{Machine, MachineState, Pending};
+use muster_model::{Labels, Machine, MachineState, Pending, Search};
 use muster_store::{Lists, MachineFilter, PageRequest, Reads, Store};
 use muster_store_sqlite::SqliteStore;
 use muster_testkit::at;
@@ -13,10 +13,10 @@ async fn a_search_in_a_state_gives_the_same_from_the_index_and_from_a_look_at_ea
     let store = SqliteStore::in_memory().expect("a new database");
     let (kit, site) = founded(&store).await;
     let pending = MachineState::Pending(Pending { since: at(0) });
+    let called = |i: u32| format!("{}{i:04}", if i.is_multiple_of(7) { "kiosk" } else { "store" });
     let machine = |i: u32| Machine {
-        name: format!("{}{i:04}", if i.is_multiple_of(7) { "kiosk" } else { "store" })
-            .parse()
-            .expect("a name"),
+        name: called(i).parse().expect("a name"),
+        labels: Labels::new([("front", called(i))]).expect("a label"),
         hostname: None,
         state: if i.is_multiple_of(3) { pending.clone() } else { kit.machine(&site).state },
         ..kit.machine(&site)
@@ -33,13 +33,24 @@ async fn a_search_in_a_state_gives_the_same_from_the_index_and_from_a_look_at_ea
         ("pending", "store1", "store1"),
         ("active", "ki", "ki"),
         ("pending", "osk", "no such word"),
+        ("active", "label:front=kiosk00*", "kiosk00"),
+        ("pending", "label:front=kiosk00*", "kiosk00"),
+        ("active", "label:front=store1234", "store1234"),
+        ("pending", "label:front=store1233", "store1233"),
+        ("pending", "label:front=store123", "no such label"),
+        ("active", "label:front kind:host store", "store"),
+        ("pending", "label:front kind:host store", "store"),
+        ("pending", "kind:worker", "no such kind"),
     ] {
         let wanted: Vec<_> = machines
             .iter()
             .filter(|machine| machine.state.as_str() == state && machine.name.as_str().starts_with(word))
             .map(|machine| machine.id)
             .collect();
-        let filter = MachineFilter { site: None, state: Some(state), search: Some(search.to_owned()) };
+        let search = Search::parse(search).expect("well-formed");
+        let words = (!search.words.is_empty()).then(|| search.words.join(" "));
+        let filter =
+            MachineFilter { site: None, state: Some(state), search: words, terms: search.terms.clone() };
         let (mut listed, mut after) = (Vec::new(), None);
         loop {
             let mut reads = store.reader().await.expect("a reader");
@@ -51,7 +62,9 @@ async fn a_search_in_a_state_gives_the_same_from_the_index_and_from_a_look_at_ea
                 break;
             }
         }
-        assert_eq!(listed, wanted, "{search} in {state}");
+        assert_eq!(listed, wanted, "{search:?} in {state}");
+        let odd = word.starts_with("no such");
+        assert_eq!(wanted.is_empty(), odd, "{search:?} in {state} finds what it was written for");
     }
 }
 

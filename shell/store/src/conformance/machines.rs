@@ -1,9 +1,10 @@
 //! Lists of machines: pages, filters, searches, counts and what a row tells.
 
 use muster_lifecycle::{CredentialChange, HoldChange, KeyChange, SiteChange};
+use muster_model::search::{Field, Term};
 use muster_model::{
-    Actor, Credential, CredentialState, Hold, HoldReason, HoldState, Labels, Machine, MachineId,
-    MachineState, Minted, Pending, RetireCause, Retired, Site, SuspendCause, Suspended,
+    Actor, Attributes, Credential, CredentialState, Hold, HoldReason, HoldState, Labels, Lineage, Machine,
+    MachineId, MachineState, Minted, Pending, RetireCause, Retired, Search, Site, SuspendCause, Suspended,
 };
 
 use super::Fixture;
@@ -79,7 +80,7 @@ pub async fn machines_are_filtered_by_site_and_state<F: Fixture>(fixture: &F) {
                     && state.is_none_or(|state| machine.state.as_str() == state)
             };
             for search in [None, Some("web".to_owned())] {
-                let filter = MachineFilter { site, state, search };
+                let filter = MachineFilter { site, state, search, terms: Vec::new() };
                 let mut listed = pages(fixture.store(), &things, &filter, 3).await;
                 listed.sort_unstable();
                 assert_eq!(listed, ids(machines.iter().filter(fits)), "{filter:?}");
@@ -135,6 +136,70 @@ pub async fn machines_are_found_by_their_words<F: Fixture>(fixture: &F) {
     assert_eq!(anything, ids([&machine, &other]), "a search without a word asks for nothing");
     let many = "kasse halle ".repeat(1000);
     assert_eq!(pages(store, &things, &search(&many), 10).await, [machine.id]);
+}
+
+/// A term fits what its field says, all of it or its beginning; case and marks are ignored.
+pub async fn machines_are_found_by_what_their_fields_say<F: Fixture>(fixture: &F) {
+    let store = fixture.store();
+    let (things, site) = Things::in_store(store, 1).await;
+    let (others, foreign) = Things::in_store(store, 2).await;
+    let grant = things.id();
+    let machine = Machine {
+        labels: Labels::new([("ring", "canary-1"), ("size", "Ä b")]).expect("well-formed labels"),
+        attributes: Attributes::new([("agent_version", "1.2.10"), ("os", "Debian GNU/Linux 12")])
+            .expect("well-formed"),
+        role: Some(text("gpu")),
+        lineage: Lineage { source: Some([192, 0, 2, 7].into()), grant: Some(grant), ..Lineage::default() },
+        ..things.machine(&site)
+    };
+    let other = Machine {
+        labels: Labels::new([("ring", "canary-10"), ("rings", "")]).expect("well-formed labels"),
+        attributes: Attributes::new([("agent_version", "1.20.1")]).expect("well-formed"),
+        ..things.machine(&site)
+    };
+    write(store, &things, vec![created(&machine), created(&other)]).await;
+    let foreign = Machine { labels: machine.labels.clone(), ..others.machine(&foreign) };
+    write(store, &others, vec![created(&foreign)]).await;
+    let (one, both) = (vec![machine.id], ids([&machine, &other]));
+    let searches = [
+        ("label:ring=canary-1", &one),
+        ("label:RING=Canary.1", &one),
+        ("label:ring=canary*", &both),
+        ("label:ring", &both),
+        ("label:rin", &Vec::new()),
+        ("label:size=\"ä b\"", &one),
+        ("version:1.2.10", &one),
+        ("version:1.2.*", &one),
+        ("version:1.2*", &both),
+        ("version:1.2", &Vec::new()),
+        ("os:debian*", &one),
+        ("role:gpu kind:host", &one),
+        ("role:gpu role:web", &Vec::new()),
+        ("address:192.0.2.7", &one),
+        ("address:192.0.2", &Vec::new()),
+        ("label:ring 192.0.2.7", &one),
+        ("kind:host", &both),
+    ];
+    for (asked, found) in searches {
+        assert_eq!(pages(store, &things, &asked_for(asked), 1).await, *found, "{asked}");
+    }
+    let by_grant = asked_for(&format!("grant:{grant}"));
+    assert_eq!(pages(store, &things, &by_grant, 10).await, one);
+    let by_id = asked_for(&machine.id.to_string());
+    assert_eq!(pages(store, &things, &by_id, 10).await, one);
+    for odd in ["' OR \"1\" & x:*", "ring\0", "*", "\u{e001}ring*", &"x".repeat(100_000)] {
+        let terms = vec![Term::new(Field::Role, odd)];
+        let odd = MachineFilter { terms, ..MachineFilter::default() };
+        let fits = if odd.terms[0].value().is_empty() { one.clone() } else { Vec::new() };
+        assert_eq!(pages(store, &things, &odd, 10).await, fits, "nothing in a term leaves its word");
+    }
+}
+
+/// A filter of the words and terms of a search.
+fn asked_for(text: &str) -> MachineFilter {
+    let search = Search::parse(text).expect("well-formed");
+    let words = (!search.words.is_empty()).then(|| search.words.join(" "));
+    MachineFilter { search: words, terms: search.terms, ..MachineFilter::default() }
 }
 
 /// A machine is found by what it is called now and not by what it was called.

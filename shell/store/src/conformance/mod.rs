@@ -154,6 +154,7 @@ macro_rules! conformance {
             pages_of_machines_neither_skip_nor_repeat
             machines_are_filtered_by_site_and_state
             machines_are_found_by_their_words
+            machines_are_found_by_what_their_fields_say
             a_search_follows_a_change_of_name
             machine_counts_follow_every_change
             a_machine_row_tells_its_site_presence_credential_and_contest

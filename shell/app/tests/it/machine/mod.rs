@@ -2,4 +2,5 @@
 
 mod leave;
 mod revoked;
+mod search;
 mod suspended;
