@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::support::{Device, Http, Server, text};
 
 /// What anybody may ask. Whatever is added here is reachable without any credential.
-const OPEN: [&str; 13] = [
+const OPEN: [&str; 14] = [
     "GET /.well-known/jwks.json",
     "GET /.well-known/openid-configuration",
     "GET /.well-known/security.txt",
@@ -21,6 +21,7 @@ const OPEN: [&str; 13] = [
     "GET /v1/trust",
     "GET /version",
     "POST /v1/enroll",
+    "POST /v1/login",
     "POST /v1/session",
     "POST /v1/session/close",
 ];
