@@ -49,4 +49,28 @@ pub struct AuditQuery {
     /// Only acts of this actor.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub actor: Option<String>,
+    /// Only acts of this sort: `machine.revoke`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub action: Option<String>,
+    /// Only what happened at this time or later, by the clock of the server that wrote it.
+    #[param(value_type = Option<String>, format = DateTime)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    /// Only what happened before this time.
+    #[param(value_type = Option<String>, format = DateTime)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+}
+
+/// One entry, and what happened about it: each list the newest first, with the entry in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct AuditContext {
+    /// The entry.
+    pub entry: AuditEntry,
+    /// What was done to the same object before and after.
+    pub object: Vec<AuditEntry>,
+    /// What the same actor did before and after.
+    pub actor: Vec<AuditEntry>,
+    /// What happened before and after, whoever did it.
+    pub around: Vec<AuditEntry>,
 }

@@ -82,11 +82,12 @@ impl<S: Store> Player<S> {
         let object = pick(&self.memory.objects, b).filter(|_| a.is_multiple_of(3)).cloned();
         let actors = [self.founded.admin.to_string(), "anonymous".to_owned(), "system".to_owned()];
         AuditQuery {
-            cursor: None,
             after: pick(&self.memory.places, c).filter(|_| a.is_multiple_of(2)).copied(),
             limit: Some([1, 3, 7, 1000][usize::from(b) % 4]),
             object,
             actor: a.is_multiple_of(5).then(|| actors[usize::from(c) % 3].clone()),
+            action: a.is_multiple_of(7).then(|| "machine.enroll".to_owned()),
+            ..AuditQuery::default()
         }
     }
 

@@ -1,8 +1,9 @@
 //! Reading the audit log.
 
-use muster_store::{AuditFilter, AuditRecord, Lists, Store};
+use muster_model::{Refusal, TenantId};
+use muster_store::{AuditFilter, AuditRecord, Lists, Reads, Store, StoreError};
 use muster_wire::Page;
-use muster_wire::audit::{AuditEntry, AuditQuery};
+use muster_wire::audit::{AuditContext, AuditEntry, AuditQuery};
 
 use crate::App;
 use crate::caller::Origin;
@@ -11,6 +12,8 @@ use crate::error::Error;
 
 /// Longer than any identifier.
 const LONGEST: usize = 64;
+/// Entries before one, and after it, that are shown with it.
+const NEAR: u32 = 5;
 
 impl<S: Store> App<S> {
     /// A page of the audit log: the newest first, or what came after a place in it.
@@ -26,6 +29,9 @@ impl<S: Store> App<S> {
             after: query.after,
             object: name("object", query.object.as_deref())?,
             actor: name("actor", query.actor.as_deref())?,
+            action: name("action", query.action.as_deref())?,
+            since: query.since,
+            until: query.until,
             alarms: false,
             limit: page.limit,
         };
@@ -35,19 +41,67 @@ impl<S: Store> App<S> {
         Ok(Page { items: records.into_iter().map(written).collect(), next })
     }
 
+    /// One entry, with what happened about it.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`].
+    pub async fn audit_entry(&self, seq: u64, origin: &Origin) -> Result<AuditContext, Error> {
+        let tenant = self.tenant_of(&origin.caller);
+        let mut reads = self.reader().await?;
+        let this = AuditFilter { before: seq.checked_add(1), limit: 1, ..AuditFilter::default() };
+        let found = reads.audit(tenant, &this).await?.into_iter().find(|record| record.seq == seq);
+        let entry = found.ok_or(Refusal::NotFound { what: "entry" })?;
+        let of_object = AuditFilter { object: Some(entry.object.clone()), ..AuditFilter::default() };
+        let of_actor = AuditFilter { actor: Some(entry.actor.clone()), ..AuditFilter::default() };
+        Ok(AuditContext {
+            object: near(&mut reads, tenant, &entry, of_object).await?,
+            actor: near(&mut reads, tenant, &entry, of_actor).await?,
+            around: near(&mut reads, tenant, &entry, AuditFilter::default()).await?,
+            entry: written(entry),
+        })
+    }
+
+    /// Whether what a caller showed still counts: asked again where an answer goes on for long.
+    ///
+    /// # Errors
+    /// [`Refusal::NotAuthenticated`] once it has ended.
+    pub async fn still_counts(&self, origin: &Origin) -> Result<(), Error> {
+        let caller = origin.caller.operator()?;
+        let Some(shown) = caller.token else { return Ok(()) };
+        let by = self.reader().await?.acting_by(caller.tenant, shown).await?;
+        let now = self.now();
+        let counts = by.is_some_and(|(shown, operator)| shown.is_live(now) && operator.is_enabled());
+        counts.then_some(()).ok_or_else(|| Refusal::NotAuthenticated { cause: "ended" }.into())
+    }
+
     fn audit_binding(&self, query: &AuditQuery, origin: &Origin) -> Binding<'_> {
-        let AuditQuery { object, actor, .. } = query;
-        let query = format!("audit|{}|{object:?}|{actor:?}", origin.caller.actor());
-        Binding { pepper: &self.inner.pepper, query }
+        let AuditQuery { object, actor, action, since, until, cursor: _, after: _, limit: _ } = query;
+        let asked = format!("{object:?}|{actor:?}|{action:?}|{since:?}|{until:?}");
+        Binding { pepper: &self.inner.pepper, query: format!("audit|{}|{asked}", origin.caller.actor()) }
     }
 }
 
-/// The name of an actor or an object: nothing that no entry has, and that a database might stumble over.
+/// An entry between those before and after it.
+async fn near<L: Lists>(
+    reads: &mut L,
+    tenant: TenantId,
+    entry: &AuditRecord,
+    filter: AuditFilter,
+) -> Result<Vec<AuditEntry>, StoreError> {
+    let filter = AuditFilter { limit: NEAR, ..filter };
+    let mut near = reads.audit(tenant, &AuditFilter { after: Some(entry.seq), ..filter.clone() }).await?;
+    near.reverse();
+    near.push(entry.clone());
+    near.extend(reads.audit(tenant, &AuditFilter { before: Some(entry.seq), ..filter }).await?);
+    Ok(near.into_iter().map(written).collect())
+}
+
+/// The name of an actor, an action or an object: nothing that no entry has, and that a database might stumble over.
 fn name(path: &str, given: Option<&str>) -> Result<Option<String>, Error> {
     match given {
-        Some(name) if name.len() > LONGEST || !name.bytes().all(|byte| byte.is_ascii_graphic()) => {
-            Err(Error::field(path, "is an identifier, or a word such as anonymous or deployment"))
-        }
+        Some(name) if name.len() > LONGEST || !name.bytes().all(|byte| byte.is_ascii_graphic()) => Err(
+            Error::field(path, "is an identifier, or a word such as anonymous, deployment or machine.revoke"),
+        ),
         given => Ok(given.map(str::to_owned)),
     }
 }

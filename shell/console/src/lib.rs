@@ -15,8 +15,8 @@ mod time;
 
 pub use frame::{Frame, Place, Who};
 pub use pages::{
-    Access, AgentPage, Audit, Deployment, Desk, Doors, Failure, Login, MachinePage, Machines, Registry,
-    Settings,
+    Access, AgentPage, Audit, Days, Deployment, Desk, Doors, EntryPage, Failure, Login, MachinePage,
+    Machines, Registry, Settings,
 };
 pub use qr::qr;
 pub use time::{Moment, relative};

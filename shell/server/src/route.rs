@@ -19,7 +19,7 @@ use utoipa::openapi::security::SecurityRequirement;
 use utoipa::openapi::{Components, OpenApi};
 
 pub(crate) use guard::{COOKIE, bearer, is_loopback, of_our_origin, session, signed_header, stated};
-pub(crate) use input::{Body, Key, LongBody, Named, NoBody, OptionalBody, Params, wrong_field};
+pub(crate) use input::{Body, Key, LongBody, Named, NoBody, OptionalBody, Params, Place, wrong_field};
 pub(crate) use proving::Proving;
 pub(crate) use wrap::wrapped;
 

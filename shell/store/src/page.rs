@@ -92,7 +92,13 @@ pub struct AuditFilter {
     pub object: Option<String>,
     /// Of this actor, in text form.
     pub actor: Option<String>,
-    /// Only alarms, their ends, and what was said of them; object and actor count for nothing then.
+    /// Of this sort.
+    pub action: Option<String>,
+    /// At this time or later.
+    pub since: Option<Timestamp>,
+    /// Before this time.
+    pub until: Option<Timestamp>,
+    /// Only alarms, their ends, and what was said of them.
     pub alarms: bool,
     /// At most this many.
     pub limit: u32,

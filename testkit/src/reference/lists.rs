@@ -278,9 +278,10 @@ impl Lists for Moment {
 }
 
 fn fits(record: &AuditRecord, filter: &AuditFilter) -> bool {
-    if filter.alarms {
-        return ["alarm", "calm", "acknowledged"].contains(&record.reason.as_str());
-    }
-    filter.object.as_ref().is_none_or(|object| record.object == *object)
+    (!filter.alarms || ["alarm", "calm", "acknowledged"].contains(&record.reason.as_str()))
+        && filter.action.as_ref().is_none_or(|action| record.action == *action)
+        && filter.since.is_none_or(|since| record.at >= since)
+        && filter.until.is_none_or(|until| record.at < until)
+        && filter.object.as_ref().is_none_or(|object| record.object == *object)
         && filter.actor.as_ref().is_none_or(|actor| record.actor == *actor)
 }

@@ -9,7 +9,7 @@ mod machines;
 mod registry;
 mod settings;
 
-pub use audit::Audit;
+pub use audit::{Audit, Days, EntryPage};
 pub use desk::Desk;
 pub use door::{Failure, Login};
 pub use doors::Doors;

@@ -6,15 +6,18 @@ use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use muster_client::{Client, collect};
 use muster_wire::Page;
-use muster_wire::audit::{AuditEntry, AuditQuery};
+use muster_wire::audit::{AuditContext, AuditEntry, AuditQuery};
 
+use super::ending::moment;
 use super::lists::{Listed, Part, or_dash};
 use crate::context::Context;
 use crate::failure::{Exit, Failure, Result};
-use crate::output::{Human, Output, escape, pairs, table};
+use crate::output::{Human, Output, details, escape, pairs, table};
 
 const PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// Entries of an export that are asked for at once.
+const PAGE: u32 = 1000;
 
 /// The audit log.
 #[derive(Debug, Subcommand)]
@@ -24,6 +27,10 @@ pub(crate) enum Audit {
     Ls(Ls),
     /// Print the newest entries, the newest last.
     Tail(Tail),
+    /// Show one entry with all it says, and what happened about it.
+    Show(Show),
+    /// Print everything that fits, oldest first: an entry a line, as JSON.
+    Export(Export),
 }
 
 /// Which entries.
@@ -35,6 +42,20 @@ pub(crate) struct Which {
     /// Only acts of this actor.
     #[arg(long, value_name = "ID")]
     actor: Option<String>,
+    /// Only acts of this sort: machine.revoke.
+    #[arg(long, value_name = "NOUN.VERB")]
+    action: Option<String>,
+}
+
+/// When it happened.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct When {
+    /// At this time or later: 2026-11-22T09:00:00Z, or 2h for two hours ago.
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    since: Option<Timestamp>,
+    /// Before this time, written alike.
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    until: Option<Timestamp>,
 }
 
 /// Which entries to list.
@@ -43,6 +64,9 @@ pub(crate) struct Ls {
     /// Which ones.
     #[command(flatten)]
     which: Which,
+    /// When.
+    #[command(flatten)]
+    when: When,
     /// Which part of the list.
     #[command(flatten)]
     part: Part,
@@ -62,20 +86,62 @@ pub(crate) struct Tail {
     which: Which,
 }
 
+/// Which entry.
+#[derive(Debug, Args)]
+pub(crate) struct Show {
+    /// Its place in the log (SEQ in lists).
+    #[arg(value_name = "SEQ")]
+    seq: u64,
+}
+
+/// Which entries to export.
+#[derive(Debug, Args)]
+pub(crate) struct Export {
+    /// Go on after this place in the log: the seq of the last line of an export that was cut off.
+    #[arg(long, value_name = "SEQ", default_value_t = 0)]
+    after: u64,
+    /// Which ones.
+    #[command(flatten)]
+    which: Which,
+    /// When.
+    #[command(flatten)]
+    when: When,
+}
+
 /// Runs `muster audit`.
 pub(crate) async fn run(context: &Context, verb: Audit) -> Result {
     let client = context.client().await?;
     match verb {
         Audit::Ls(args) => context.out.show(&ls(&client, &args).await?),
         Audit::Tail(args) => tail(&client, context.out, &args).await,
+        Audit::Show(args) => context.out.show(&client.audit_entry(args.seq).await?),
+        Audit::Export(args) => export(&client, context.out, args).await,
     }
 }
 
 async fn ls(client: &Client, args: &Ls) -> Result<Page<AuditEntry>> {
     let page = collect(args.part.most(), args.part.cursor.clone(), |cursor, limit| async move {
-        client.audit(&AuditQuery { cursor, ..args.which.query(limit) }).await
+        client.audit(&AuditQuery { cursor, ..within(args.which.query(limit), &args.when) }).await
     });
     Ok(page.await?)
+}
+
+/// A page at a time, however long the log is. What was printed stands: a later one goes on after it.
+async fn export(client: &Client, out: Output, args: Export) -> Result {
+    let mut query = within(args.which.query(PAGE), &args.when);
+    query.after = Some(args.after);
+    loop {
+        let entries = client.audit(&query).await?.items;
+        entries.iter().try_for_each(|entry| out.line(entry))?;
+        match entries.last() {
+            Some(last) if entries.len() == PAGE as usize => query.after = Some(last.seq),
+            _ => return Ok(()),
+        }
+    }
+}
+
+fn within(query: AuditQuery, when: &When) -> AuditQuery {
+    AuditQuery { since: when.since, until: when.until, ..query }
 }
 
 async fn tail(client: &Client, out: Output, args: &Tail) -> Result {
@@ -119,11 +185,11 @@ async fn follow(client: &Client, out: Output, which: &Which, mut after: u64) -> 
 impl Which {
     fn query(&self, limit: u32) -> AuditQuery {
         AuditQuery {
-            cursor: None,
-            after: None,
             limit: Some(limit),
             object: self.object.clone(),
             actor: self.actor.clone(),
+            action: self.action.clone(),
+            ..AuditQuery::default()
         }
     }
 }
@@ -148,6 +214,35 @@ impl Listed for AuditEntry {
                 ]
             }),
         )
+    }
+}
+
+impl Human for AuditContext {
+    fn human(&self, now: Timestamp) -> String {
+        let entry = &self.entry;
+        let mut told = vec![
+            ("seq", entry.seq.to_string()),
+            ("id", entry.id.clone()),
+            ("time", entry.at.to_string()),
+            ("action", entry.action.clone()),
+            ("object", entry.object.clone()),
+            ("actor", entry.actor.clone()),
+            ("reason", entry.reason.clone()),
+            ("source", or_dash(entry.source.as_deref())),
+        ];
+        told.extend(entry.detail.iter().map(|(name, value)| (name.as_str(), value.clone())));
+        let near = [
+            ("to the same object", &self.object),
+            ("by the same actor", &self.actor),
+            ("about that time", &self.around),
+        ];
+        let near = near.map(|(name, entries)| {
+            let mark = |one: &AuditEntry| if one.seq == entry.seq { "> " } else { "  " };
+            let lines: String =
+                entries.iter().map(|one| format!("\n{}{}", mark(one), one.human(now))).collect();
+            format!("\n\n{name}{lines}")
+        });
+        details(told) + &near.concat()
     }
 }
 

@@ -211,7 +211,7 @@ async fn grant_named(client: &Client, text: &str) -> Result<String> {
 }
 
 /// A time as people write it: an instant, or how long ago.
-fn moment(text: &str) -> std::result::Result<Timestamp, String> {
+pub(crate) fn moment(text: &str) -> std::result::Result<Timestamp, String> {
     if let Ok(at) = text.parse() {
         return Ok(at);
     }

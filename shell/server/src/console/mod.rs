@@ -27,6 +27,7 @@ pub(crate) fn mount<S: Store>(routes: Routes<S>) -> Routes<S> {
         .page("/registry", Read, pages::registry::<S>)
         .page("/registry/{machine}", Read, pages::agent::<S>)
         .page("/audit", Read, pages::audit::<S>)
+        .page("/audit/{entry}", Read, pages::entry::<S>)
         .page("/settings", Read, pages::settings::<S>)
         .drawing("/qr", Read, pages::qr::<S>)
         .page("/events", Read, live::events::<S>)

@@ -5,9 +5,13 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan};
 use muster_app::{Action, Error, Origin, Store};
 use muster_console::{
-    Access, AgentPage, Audit, Deployment, Desk, Doors, MachinePage, Machines, Registry, Settings,
+    Access, AgentPage, Audit, Days, Deployment, Desk, Doors, EntryPage, MachinePage, Machines, Registry,
+    Settings,
 };
 use muster_model::{HoldId, MachineId, Refusal};
 use muster_wire::audit::AuditQuery;
@@ -17,7 +21,7 @@ use muster_wire::{ListQuery, Page};
 
 use super::frame::{Shown, frame};
 use crate::problem::Failure;
-use crate::route::{Body, Named, Params, wrong_field};
+use crate::route::{Body, Named, Params, Place, wrong_field};
 use crate::state::ServerState;
 
 /// Holds on the desk at once: whoever has more has another trouble first.
@@ -161,18 +165,58 @@ pub(super) async fn agent<S: Store>(
     Ok(Shown(AgentPage::new(frame, agent, versions, accounts)))
 }
 
+/// What the page of the log is asked for: days, where the API has times.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Looked {
+    cursor: Option<String>,
+    object: Option<String>,
+    actor: Option<String>,
+    action: Option<String>,
+    from: String,
+    to: String,
+}
+
 /// What was done.
 pub(super) async fn audit<S: Store>(
     State(state): State<ServerState<S>>,
     Extension(origin): Extension<Origin>,
     headers: HeaderMap,
-    Params(query): Params<AuditQuery>,
+    Params(looked): Params<Looked>,
 ) -> Result<Shown<Audit>, Failure> {
     let frame = frame(&state, &origin, &headers).await?;
     let some = |text: Option<String>| text.filter(|text| !text.is_empty());
-    let query = AuditQuery { object: some(query.object), actor: some(query.actor), ..query };
+    let query = AuditQuery {
+        cursor: some(looked.cursor),
+        object: some(looked.object),
+        actor: some(looked.actor),
+        action: some(looked.action),
+        since: midnight("from", &looked.from, 0)?,
+        until: midnight("to", &looked.to, 1)?,
+        ..AuditQuery::default()
+    };
     let page = state.app.audit(&query, &origin).await?;
-    Ok(Shown(Audit::new(frame, query, page)))
+    Ok(Shown(Audit::new(frame, query, Days { from: looked.from, to: looked.to }, page)))
+}
+
+/// When a day begins, or one after it.
+fn midnight(field: &str, day: &str, later: i64) -> Result<Option<Timestamp>, Failure> {
+    if day.is_empty() {
+        return Ok(None);
+    }
+    let begins = day.parse::<Date>().and_then(|day| day.checked_add(later.days())?.to_zoned(TimeZone::UTC));
+    begins.map(|begins| Some(begins.timestamp())).map_err(|error| wrong_field(field, &error.to_string()))
+}
+
+/// One entry of the log.
+pub(super) async fn entry<S: Store>(
+    State(state): State<ServerState<S>>,
+    Extension(origin): Extension<Origin>,
+    headers: HeaderMap,
+    Named(Place(seq)): Named<Place>,
+) -> Result<Shown<EntryPage>, Failure> {
+    let frame = frame(&state, &origin, &headers).await?;
+    Ok(Shown(EntryPage::new(frame, state.app.audit_entry(seq, &origin).await?)))
 }
 
 /// The deployment itself.

@@ -53,7 +53,19 @@ macro_rules! nouns {
     )+};
 }
 
+/// The place of an entry in the audit log.
+pub(crate) struct Place(pub(crate) u64);
+
+impl FromStr for Place {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self)
+    }
+}
+
 nouns! {
+    Place = "entry",
     AccessTokenId = "token",
     GrantId = "grant",
     AccountId = "account",

@@ -90,7 +90,8 @@ pub fn openapi<S: Store>() -> (OpenApi, Vec<Mounted>) {
 
 fn routes<S: Store>(state: Option<ServerState<S>>) -> Routes<S> {
     let routes = Routes::new(state, Document::openapi());
-    let routes = accounts(engagements(access(sites(management(machines_themselves(open_to_all(routes)))))));
+    let routes =
+        accounts(engagements(access(sites(log(management(machines_themselves(open_to_all(routes))))))));
     console::mount(routes)
 }
 
@@ -152,7 +153,14 @@ fn management<S: Store>(routes: Routes<S>) -> Routes<S> {
         .add::<grant::__path_create, _, _>(Operate, grant::create::<S>)
         .add::<grant::__path_revoke, _, _>(Operate, grant::revoke::<S>)
         .add::<grant::__path_invite, _, _>(Operate, grant::invite::<S>)
+}
+
+/// What was done, and what somebody should look at.
+fn log<S: Store>(routes: Routes<S>) -> Routes<S> {
+    routes
         .add::<audit::__path_list, _, _>(Read, audit::list::<S>)
+        .add::<audit::__path_export, _, _>(Read, audit::export::<S>)
+        .add::<audit::__path_show, _, _>(Read, audit::show::<S>)
         .add::<alarm::__path_list, _, _>(Read, alarm::list::<S>)
         .add::<alarm::__path_acknowledge, _, _>(Operate, alarm::acknowledge::<S>)
 }

@@ -2,6 +2,7 @@
 //! cases' own tests hold: only that nothing reaches them that should not, and how answers look.
 
 mod access;
+mod audit;
 mod body;
 mod channel;
 mod console;

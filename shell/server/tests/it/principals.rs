@@ -72,6 +72,7 @@ pub(crate) fn filled(path: &str) -> String {
         .replace("{site}", "no-such-site")
         .replace("{tag}", "no-such-tag")
         .replace("{key}", &CredentialId::new(1, [1; 10]).to_string())
+        .replace("{entry}", "999999999999")
         .replace("{nick}", "nobody")
         .replace("{channel}", "general")
 }

@@ -9,12 +9,6 @@ use crate::{sql, values};
 
 static AUDIT: Table = Table { name: "audit", key: "seq", show: |id| AuditId::from_bytes(id).to_string() };
 
-macro_rules! select {
-    ($tail:literal) => {
-        concat!("SELECT seq, id, at, actor, action, object, reason, source, detail FROM audit ", $tail)
-    };
-}
-
 fn parse(row: &dyn Row) -> Parsed<AuditRecord> {
     let mut cells = Cells::of(&AUDIT, row);
     let seq: i64 = cells.get("seq")?;
@@ -52,54 +46,51 @@ pub(crate) async fn append<E: Engine>(db: &mut E, entry: &Entry) -> Result<(), S
     sql::run_one(db, "append to the audit log", SQL, &values).await
 }
 
+/// How a statement gets to the entries that it then looks through.
+macro_rules! pages {
+    ($way:literal) => {
+        [
+            pages!(@of "seq < ?2 ", $way, " ORDER BY seq DESC LIMIT ?3"),
+            pages!(@of "seq > ?2 ", $way, " ORDER BY seq LIMIT ?3"),
+        ]
+    };
+    // What is only looked at is written so that no index can be walked by it.
+    (@of $edge:literal, $way:literal, $order:literal) => {
+        concat!(
+            "SELECT seq, id, at, actor, action, object, reason, source, detail FROM audit WHERE tenant_id = ?1 AND ",
+            $edge, $way,
+            " AND coalesce(object, object) = coalesce(?4, object) AND coalesce(actor, actor) = coalesce(?5, actor)
+            AND coalesce(action, action) = coalesce(?6, action) AND coalesce(at, at) >= ?7 AND coalesce(at, at) < ?8",
+            $order
+        )
+    };
+}
+
 pub(crate) async fn page<E: Engine>(
     db: &mut E,
     tenant: TenantId,
     filter: &AuditFilter,
 ) -> Result<Vec<AuditRecord>, StoreError> {
-    const NEWEST: &str = select!("WHERE tenant_id = ?1 AND seq < ?2 ORDER BY seq DESC LIMIT ?3");
-    const NEWEST_OBJECT: &str =
-        select!("WHERE tenant_id = ?1 AND seq < ?2 AND object = ?4 ORDER BY seq DESC LIMIT ?3");
-    // By way of the object, of which there are fewer entries than of an actor.
-    const NEWEST_BOTH: &str = select!(
-        "WHERE tenant_id = ?1 AND seq < ?2 AND object = ?4 AND coalesce(actor, actor) = ?5 ORDER BY seq DESC LIMIT ?3"
-    );
-    const NEWEST_ACTOR: &str =
-        select!("WHERE tenant_id = ?1 AND seq < ?2 AND actor = ?4 ORDER BY seq DESC LIMIT ?3");
-    const OLDEST: &str = select!("WHERE tenant_id = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3");
-    const OLDEST_OBJECT: &str =
-        select!("WHERE tenant_id = ?1 AND seq > ?2 AND object = ?4 ORDER BY seq LIMIT ?3");
-    const OLDEST_BOTH: &str = select!(
-        "WHERE tenant_id = ?1 AND seq > ?2 AND object = ?4 AND coalesce(actor, actor) = ?5 ORDER BY seq LIMIT ?3"
-    );
-    const OLDEST_ACTOR: &str =
-        select!("WHERE tenant_id = ?1 AND seq > ?2 AND actor = ?4 ORDER BY seq LIMIT ?3");
-    const NEWEST_ALARMS: &str = select!(
-        "WHERE tenant_id = ?1 AND seq < ?2 AND reason IN ('alarm', 'calm', 'acknowledged') ORDER BY seq DESC LIMIT ?3"
-    );
-    const OLDEST_ALARMS: &str = select!(
-        "WHERE tenant_id = ?1 AND seq > ?2 AND reason IN ('alarm', 'calm', 'acknowledged') ORDER BY seq LIMIT ?3"
-    );
-    let (edge, [plain, of_object, of_actor, of_both, alarms]) = match (filter.after, filter.before) {
-        (Some(after), _) => (after, [OLDEST, OLDEST_OBJECT, OLDEST_ACTOR, OLDEST_BOTH, OLDEST_ALARMS]),
-        (None, before) => {
-            let edge = before.unwrap_or(i64::MAX as u64);
-            (edge, [NEWEST, NEWEST_OBJECT, NEWEST_ACTOR, NEWEST_BOTH, NEWEST_ALARMS])
-        }
+    const ALL: [&str; 2] = pages!("");
+    const OF_ALARMS: [&str; 2] = pages!("AND reason IN ('alarm', 'calm', 'acknowledged')");
+    const OF_OBJECT: [&str; 2] = pages!("AND object = ?4");
+    const OF_ACTOR: [&str; 2] = pages!("AND actor = ?5");
+    let AuditFilter { object, actor, action, .. } = filter;
+    // An object has fewer entries than an actor has.
+    let [newest, oldest] = match (filter.alarms, object, actor) {
+        (true, _, _) => OF_ALARMS,
+        (false, Some(_), _) => OF_OBJECT,
+        (false, None, Some(_)) => OF_ACTOR,
+        (false, None, None) => ALL,
+    };
+    let (text, edge) = match filter.after {
+        Some(after) => (oldest, after),
+        None => (newest, filter.before.unwrap_or(i64::MAX as u64)),
     };
     let edge = i64::try_from(edge).unwrap_or(i64::MAX);
-    let (tenant, limit, what) = (tenant.as_bytes(), filter.limit, "read the audit log");
-    match (&filter.object, &filter.actor) {
-        _ if filter.alarms => sql::many(db, what, alarms, &values![tenant, edge, limit], parse).await,
-        (None, None) => sql::many(db, what, plain, &values![tenant, edge, limit], parse).await,
-        (None, Some(actor)) => {
-            sql::many(db, what, of_actor, &values![tenant, edge, limit, actor], parse).await
-        }
-        (Some(object), None) => {
-            sql::many(db, what, of_object, &values![tenant, edge, limit, object], parse).await
-        }
-        (Some(object), Some(actor)) => {
-            sql::many(db, what, of_both, &values![tenant, edge, limit, object, actor], parse).await
-        }
-    }
+    let since = filter.since.map_or(i64::MIN, millis);
+    let until = filter.until.map_or(i64::MAX, millis);
+    let (object, actor, action) = (object.as_ref(), actor.as_ref(), action.as_ref());
+    let values = values![tenant.as_bytes(), edge, filter.limit, object, actor, action, since, until];
+    sql::many(db, "read the audit log", text, &values, parse).await
 }

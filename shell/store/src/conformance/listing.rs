@@ -1,12 +1,12 @@
 //! The other lists.
 
 use muster_lifecycle::{AccessChange, Change, GrantChange, HoldChange, SiteChange};
-use muster_model::{AccessKind, Actor, Entry, Hold, HoldState, Object, Reason};
+use muster_model::{AccessKind, Actor, Entry, Hold, HoldState, Object, Reason, TenantId};
 
 use super::Fixture;
 use super::decisions::write;
 use super::things::{Things, at};
-use crate::{AuditFilter, Listed, Lists, PageRequest, Reads, Store, StoreError};
+use crate::{AuditFilter, AuditRecord, Listed, Lists, PageRequest, Reads, Store, StoreError};
 
 type Reader<F> = <<F as Fixture>::Store as Store>::Reader;
 
@@ -106,65 +106,102 @@ pub async fn open_holds_are_those_that_wait<F: Fixture>(fixture: &F) {
     }
 }
 
-/// Newest first before a place, oldest first after one, and by object and actor.
-pub async fn the_audit_log_reads_both_ways_and_by_object_and_actor<F: Fixture>(fixture: &F) {
+/// Newest first before a place, oldest first after one.
+pub async fn the_audit_log_reads_both_ways<F: Fixture>(fixture: &F) {
     let store = fixture.store();
-    let (things, site) = Things::in_store(store, 1).await;
-    let (others, _) = Things::in_store(store, 2).await;
-    let (object, actor) = (Object::Site(site.id), Actor::Operator(things.id()));
-    let entries: Vec<Entry> = (0..12)
-        .map(|i| Entry {
-            reason: if i % 5 == 0 {
-                Reason(["alarm", "calm", "acknowledged"][i / 5])
-            } else {
-                Reason("done")
-            },
-            object: if i % 2 == 0 { object } else { Object::Deployment },
-            actor: if i % 3 == 0 { actor } else { Actor::System },
-            ..things.entry()
-        })
-        .collect();
-    for entry in &entries {
-        store.tell(vec![entry.clone(), others.entry()]).await.expect("told");
-    }
-    let read = async |filter: AuditFilter| {
-        let mut reads = store.reader().await.expect("a reader");
-        reads.audit(things.tenant, &filter).await.expect("entries")
-    };
-    let all = read(AuditFilter { limit: 100, ..AuditFilter::default() }).await;
+    let log = Log::told(store).await;
+    let all = log.read(store, AuditFilter { limit: 100, ..AuditFilter::default() }).await;
     assert_eq!(all.len(), 13, "its own twelve, and that of its founding");
     assert!(all.is_sorted_by(|a, b| a.seq > b.seq), "newest first");
-    let mut forth = read(AuditFilter { after: Some(0), limit: 100, ..AuditFilter::default() }).await;
+    let mut forth =
+        log.read(store, AuditFilter { after: Some(0), limit: 100, ..AuditFilter::default() }).await;
     forth.reverse();
     assert_eq!(forth, all);
-    let older = read(AuditFilter { before: Some(all[3].seq), limit: 2, ..AuditFilter::default() }).await;
+    let (before, after) = (Some(all[3].seq), Some(all[3].seq));
+    let older = log.read(store, AuditFilter { before, limit: 2, ..AuditFilter::default() }).await;
     assert_eq!(older, all[4..6]);
-    let newer = read(AuditFilter { after: Some(all[3].seq), limit: 2, ..AuditFilter::default() }).await;
+    let newer = log.read(store, AuditFilter { after, limit: 2, ..AuditFilter::default() }).await;
     assert_eq!(newer, [all[2].clone(), all[1].clone()]);
     let alarms = |limit| AuditFilter { alarms: true, limit, ..AuditFilter::default() };
-    let of_alarms: Vec<_> = all
-        .iter()
-        .filter(|record| ["alarm", "calm", "acknowledged"].contains(&&*record.reason))
-        .cloned()
-        .collect();
-    assert_eq!((read(alarms(100)).await, of_alarms.len()), (of_alarms.clone(), 3));
-    assert_eq!(read(AuditFilter { before: Some(of_alarms[0].seq), ..alarms(1) }).await, of_alarms[1..2]);
-    assert_eq!(read(AuditFilter { after: Some(of_alarms[1].seq), ..alarms(9) }).await, of_alarms[..1]);
-    let (of_object, of_actor) = (object.to_string(), actor.to_string());
-    for (object, actor) in [(true, false), (false, true), (true, true)] {
-        let fits = |record: &&crate::AuditRecord| {
-            (!object || record.object == of_object) && (!actor || record.actor == of_actor)
-        };
-        let expected: Vec<_> = all.iter().filter(fits).cloned().collect();
+    let of_alarms: Vec<_> = all.iter().filter(|record| is_of_alarms(record)).cloned().collect();
+    assert_eq!((log.read(store, alarms(100)).await, of_alarms.len()), (of_alarms.clone(), 3));
+    let before = Some(of_alarms[0].seq);
+    assert_eq!(log.read(store, AuditFilter { before, ..alarms(1) }).await, of_alarms[1..2]);
+    let after = Some(of_alarms[1].seq);
+    assert_eq!(log.read(store, AuditFilter { after, ..alarms(9) }).await, of_alarms[..1]);
+}
+
+/// By object, actor, action and time, alarms alone, and by any of these together.
+pub async fn the_audit_log_is_searched_by_what_is_in_it<F: Fixture>(fixture: &F) {
+    let store = fixture.store();
+    let log = Log::told(store).await;
+    let all = log.read(store, AuditFilter { limit: 100, ..AuditFilter::default() }).await;
+    let (object, actor) = (log.object.to_string(), log.actor.to_string());
+    for which in 0..64_u32 {
+        let asked = |bit: u32| which & (1 << bit) != 0;
         let filter = AuditFilter {
-            object: object.then(|| of_object.clone()),
-            actor: actor.then(|| of_actor.clone()),
+            object: asked(0).then(|| object.clone()),
+            actor: asked(1).then(|| actor.clone()),
+            action: asked(2).then(|| "test.read".to_owned()),
+            since: asked(3).then(|| at(3)),
+            until: asked(4).then(|| at(9)),
+            alarms: asked(5),
             limit: 100,
             ..AuditFilter::default()
         };
-        assert_eq!(read(filter.clone()).await, expected);
-        let mut forth = read(AuditFilter { after: Some(0), ..filter }).await;
+        let fits = |record: &&AuditRecord| {
+            (!asked(0) || record.object == object)
+                && (!asked(1) || record.actor == actor)
+                && (!asked(2) || record.action == "test.read")
+                && (!asked(3) || record.at >= at(3))
+                && (!asked(4) || record.at < at(9))
+                && (!asked(5) || is_of_alarms(record))
+        };
+        let expected: Vec<_> = all.iter().filter(fits).cloned().collect();
+        assert_eq!(log.read(store, filter.clone()).await, expected);
+        let mut forth = log.read(store, AuditFilter { after: Some(0), ..filter }).await;
         forth.reverse();
         assert_eq!(forth, expected);
+    }
+}
+
+fn is_of_alarms(record: &AuditRecord) -> bool {
+    ["alarm", "calm", "acknowledged"].contains(&&*record.reason)
+}
+
+/// Twelve entries of one tenant between those of another.
+struct Log {
+    tenant: TenantId,
+    object: Object,
+    actor: Actor,
+}
+
+impl Log {
+    async fn told<S: Store>(store: &S) -> Self {
+        let (things, site) = Things::in_store(store, 1).await;
+        let (others, _) = Things::in_store(store, 2).await;
+        let log = Self {
+            tenant: things.tenant,
+            object: Object::Site(site.id),
+            actor: Actor::Operator(things.id()),
+        };
+        for i in 0..12 {
+            let of_alarms = ["alarm", "calm", "acknowledged"].get(i / 5).filter(|_| i % 5 == 0);
+            let entry = Entry {
+                reason: Reason(of_alarms.copied().unwrap_or("done")),
+                object: if i % 2 == 0 { log.object } else { Object::Deployment },
+                actor: if i % 3 == 0 { log.actor } else { Actor::System },
+                action: if i % 4 == 0 { "test.read" } else { "test.write" },
+                at: at(i64::try_from(i).expect("small")),
+                ..things.entry()
+            };
+            store.tell(vec![entry, others.entry()]).await.expect("told");
+        }
+        log
+    }
+
+    async fn read<S: Store>(&self, store: &S, filter: AuditFilter) -> Vec<AuditRecord> {
+        let mut reads = store.reader().await.expect("a reader");
+        reads.audit(self.tenant, &filter).await.expect("entries")
     }
 }

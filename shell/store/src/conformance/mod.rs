@@ -162,7 +162,8 @@ macro_rules! conformance {
             pages_of_the_other_lists_neither_skip_nor_repeat
             software_agents_are_listed_while_they_hold_a_nick_and_are_not_retired
             open_holds_are_those_that_wait
-            the_audit_log_reads_both_ways_and_by_object_and_actor
+            the_audit_log_reads_both_ways
+            the_audit_log_is_searched_by_what_is_in_it
 
             the_deployment_is_founded_once_and_remembers_its_incarnations
             an_entry_is_found_at_its_place_alone
