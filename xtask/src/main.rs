@@ -14,6 +14,7 @@ mod generate;
 mod proof;
 mod prove;
 mod run;
+mod screenshots;
 mod test;
 mod tidy;
 
@@ -31,6 +32,7 @@ cargo xtask <chore>
   bench NAME [ARGS]    a benchmark in the release profile
   differential [ARGS]  compares the stores by generated sequences of operations: --cases N, --seed S, --store A,B
   races [ARGS]         many clients at the same moment, at three replicas of each store: --rounds N, --store A,B
+  screenshots          draws every page of the console anew into docs/img
   prove [ARGS]         what is promised, as figures, a line for each kind: [--full] [--count N] [--seed S] [KIND...]
 
 environment
@@ -63,6 +65,7 @@ fn chore() -> Result<()> {
         "bench" => bench::run(rest),
         "differential" | "races" => proof::run(chore, rest),
         "prove" => prove::run(rest),
+        "screenshots" => no_arguments(rest).and_then(|()| screenshots::run()),
         "help" | "--help" | "-h" => {
             println!("{USAGE}");
             Ok(())

@@ -58,9 +58,13 @@ const TOOLS: [Tool; 3] = [
 /// The programs from outside, each as the variable that names its place to the suites. Tells what is missing, and fails
 /// where `MUSTER_TEST_REQUIRE` asks for it.
 pub(crate) fn tools() -> Result<Vec<(&'static str, PathBuf)>> {
+    tools_with(&std::env::var(REQUIRE).unwrap_or_default())
+}
+
+/// The same, where these words are what is asked for.
+pub(crate) fn tools_with(demand: &str) -> Result<Vec<(&'static str, PathBuf)>> {
     let found = TOOLS.map(|tool| (tool.variable, located(&tool)));
-    let demand = std::env::var(REQUIRE).unwrap_or_default();
-    report(&found, &required(&demand)?)?;
+    report(&found, &required(demand)?)?;
     Ok(found.into_iter().filter_map(|(variable, place)| Some((variable, place?))).collect())
 }
 

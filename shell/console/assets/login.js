@@ -50,7 +50,10 @@
     explain("This login link was used before, or is too old. For another one, on the server's own host, type:");
   };
 
-  login().catch(() => {
+  const tried = () => login().catch(() => {
     message.textContent = "The server cannot be reached. Try again.";
   });
+  // A link that is opened where this page is open already loads nothing anew.
+  addEventListener("hashchange", tried);
+  tried();
 })();

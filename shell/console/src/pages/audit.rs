@@ -36,21 +36,25 @@ pub struct EntryPage {
 }
 
 /// Sorts of acts that are often looked for.
-const ACTIONS: [&str; 14] = [
-    "ca.activate",
-    "engagement.set",
-    "enroll.refuse",
+const ACTIONS: [&str; 18] = [
+    "agent.engage",
+    "alarm.acknowledge",
+    "credential.issue",
     "grant.create",
     "grant.revoke",
     "hold.approve",
+    "hold.open",
     "hold.reject",
     "machine.enroll",
+    "machine.forked",
+    "machine.reap",
     "machine.retire",
     "machine.revoke",
-    "machine.rotate",
     "machine.suspend",
+    "operator.edit",
     "session.open",
     "session.refused",
+    "token.create",
 ];
 
 impl Audit {

@@ -20,6 +20,7 @@ mod foreign_answers;
 mod guruconnect;
 mod killed_server;
 mod leaked_site_key;
+mod looks;
 mod moving_database;
 mod nothing_shown;
 mod own_certificate;

@@ -118,6 +118,28 @@ impl Browser {
         filled.unwrap_or_else(|error| panic!("{css}: {error}"));
     }
 
+    /// Tells the browser something that no person can: a command of the DevTools protocol.
+    pub(crate) fn devtools(&self, command: &str, params: Value) {
+        let told = self.runtime.block_on(self.driver().cdp().send_raw(command, params));
+        told.unwrap_or_else(|error| panic!("{command}: {error}"));
+    }
+
+    /// Pages have so many pixels of width from now on, and this look.
+    pub(crate) fn looks(&self, width: u32, height: u32, scheme: &str) {
+        // Bars to scroll by lie over a page on what is mobile, and are in no picture.
+        let metrics = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": true});
+        self.devtools("Emulation.setDeviceMetricsOverride", metrics);
+        let features = json!({"features": [
+            {"name": "prefers-color-scheme", "value": scheme}, {"name": "prefers-reduced-motion", "value": "reduce"}
+        ]});
+        self.devtools("Emulation.setEmulatedMedia", features);
+    }
+
+    /// What is seen, as PNG.
+    pub(crate) fn picture(&self) -> Vec<u8> {
+        self.runtime.block_on(self.driver().screenshot_as_png()).expect("a picture")
+    }
+
     /// Presses keys where the focus is.
     pub(crate) fn press(&self, keys: &str) {
         let pressed = self.runtime.block_on(self.driver().action_chain().send_keys(keys).perform());
