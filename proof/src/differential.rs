@@ -155,7 +155,7 @@ mod tests {
     use muster_lifecycle::reap::Watched;
     use muster_model::{Entry, SignedDuration};
     use muster_store::{
-        Decision, Fence, Joining, PresenceNote, Prune, SettleError, Signal, Standing, StoreError,
+        Decision, Fence, Joining, PresenceNote, Prune, PulseNote, SettleError, Signal, Standing, StoreError,
     };
 
     use super::*;
@@ -179,6 +179,10 @@ mod tests {
 
         async fn note_presence(&self, notes: Vec<PresenceNote>) -> Result<(), StoreError> {
             self.0.note_presence(notes).await
+        }
+
+        async fn note_pulse(&self, notes: Vec<PulseNote>) -> Result<(), StoreError> {
+            self.0.note_pulse(notes).await
         }
 
         async fn tell(&self, entries: Vec<Entry>) -> Result<(), StoreError> {

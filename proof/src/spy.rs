@@ -6,7 +6,8 @@ use muster_lifecycle::reap::Watched;
 use muster_lifecycle::{Change, Plan};
 use muster_model::{Entry, SignedDuration};
 use muster_store::{
-    Decision, Fence, Joining, PresenceNote, Prune, SettleError, Signal, Standing, Store, StoreError,
+    Decision, Fence, Joining, PresenceNote, Prune, PulseNote, SettleError, Signal, Standing, Store,
+    StoreError,
 };
 
 /// A store, and what was written to it.
@@ -43,6 +44,10 @@ impl<S: Store> Store for Spied<S> {
 
     async fn note_presence(&self, notes: Vec<PresenceNote>) -> Result<(), StoreError> {
         self.inner.note_presence(notes).await
+    }
+
+    async fn note_pulse(&self, notes: Vec<PulseNote>) -> Result<(), StoreError> {
+        self.inner.note_pulse(notes).await
     }
 
     async fn tell(&self, entries: Vec<Entry>) -> Result<(), StoreError> {

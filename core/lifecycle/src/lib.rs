@@ -25,6 +25,7 @@ pub mod operator;
 pub mod order;
 pub mod password;
 pub mod plan;
+pub mod pulse;
 pub mod readmit;
 pub mod reap;
 pub mod refresh;

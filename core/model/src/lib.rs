@@ -24,6 +24,7 @@ pub mod key;
 pub mod machine;
 pub mod password;
 pub mod payload_key;
+pub mod pulse;
 pub mod refusal;
 pub mod search;
 pub mod secret;
@@ -56,6 +57,7 @@ pub use machine::{
 };
 pub use password::{Password, PasswordError, PasswordHash};
 pub use payload_key::PayloadKey;
+pub use pulse::{Counted, Expiring, Expiry, Present, Pulse, VersionUse};
 pub use refusal::Refusal;
 pub use search::{Search, SearchError};
 pub use secret::{Pepper, Secret, SecretForm, SecretHash, SecretId, SecretKind, Verifier};

@@ -98,6 +98,7 @@ async fn prune<S: Store>(store: &S, requests: Timestamp, access: Timestamp) -> R
         remembered_before: requests,
         access_before: access,
         replicas_before: Timestamp::UNIX_EPOCH,
+        pulses_before: Timestamp::UNIX_EPOCH,
         limit: 1_000_000,
     };
     match fence {

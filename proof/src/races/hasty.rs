@@ -6,8 +6,8 @@ use muster_lifecycle::Plan;
 use muster_lifecycle::reap::Watched;
 use muster_model::{Entry, Refusal, SignedDuration};
 use muster_store::{
-    Decision, Fence, Joining, PresenceNote, Prune, Reads, SettleError, Signal, Standing, Store, StoreError,
-    Unscoped,
+    Decision, Fence, Joining, PresenceNote, Prune, PulseNote, Reads, SettleError, Signal, Standing, Store,
+    StoreError, Unscoped,
 };
 use muster_testkit::reference::ReferenceStore;
 
@@ -57,6 +57,10 @@ impl Store for Hasty {
 
     async fn note_presence(&self, notes: Vec<PresenceNote>) -> Result<(), StoreError> {
         self.0.note_presence(notes).await
+    }
+
+    async fn note_pulse(&self, notes: Vec<PulseNote>) -> Result<(), StoreError> {
+        self.0.note_pulse(notes).await
     }
 
     async fn tell(&self, entries: Vec<Entry>) -> Result<(), StoreError> {

@@ -9,8 +9,8 @@ use muster_lifecycle::reap::Watched;
 use muster_lifecycle::{Change, MachineChange, Plan};
 use muster_model::{Entry, Object, Refusal, SignedDuration};
 use muster_store::{
-    Decision, Fence, Joining, PresenceNote, Prune, Reads, SettleError, Signal, Standing, Store, StoreError,
-    Unscoped,
+    Decision, Fence, Joining, PresenceNote, Prune, PulseNote, Reads, SettleError, Signal, Standing, Store,
+    StoreError, Unscoped,
 };
 use muster_testkit::reference::{Moment, ReferenceStore, Snapshot};
 use tokio::sync::oneshot;
@@ -225,6 +225,11 @@ impl Store for SeatStore {
     async fn note_presence(&self, notes: Vec<PresenceNote>) -> Result<(), StoreError> {
         self.noted()?;
         self.inner.note_presence(notes).await
+    }
+
+    async fn note_pulse(&self, notes: Vec<PulseNote>) -> Result<(), StoreError> {
+        self.noted()?;
+        self.inner.note_pulse(notes).await
     }
 
     async fn tell(&self, entries: Vec<Entry>) -> Result<(), StoreError> {

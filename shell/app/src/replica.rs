@@ -25,6 +25,8 @@ const REMEMBERED: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// Login links and sessions stay listed for a month after their end.
 const ACCESS: SignedDuration = SignedDuration::from_hours(30 * 24);
 const REPLICAS: SignedDuration = SignedDuration::from_hours(1);
+/// What the fleet did is told for a quarter of a year.
+const PULSES: SignedDuration = SignedDuration::from_hours(92 * 24);
 /// Rows of each kind that go in one transaction, and transactions in one call.
 const ROWS: u32 = 1000;
 const ROUNDS: u32 = 20;
@@ -150,6 +152,7 @@ impl<S: Store> App<S> {
             remembered_before: now - REMEMBERED,
             access_before: now - ACCESS,
             replicas_before: now - REPLICAS,
+            pulses_before: now - PULSES,
             limit: ROWS,
         }
     }

@@ -18,3 +18,21 @@ CREATE INDEX failures_at ON failures (at);
 
 -- What somebody should look at, and what became of it.
 CREATE INDEX audit_alarms ON audit (tenant_id, seq) WHERE reason IN ('alarm', 'calm', 'acknowledged');
+
+-- What the fleet did, in slots of five minutes: each server in rows of its own, so that what is noted twice counts once.
+CREATE TABLE pulse (
+    at        bigint NOT NULL,
+    tenant_id bytea NOT NULL,
+    replica   bytea NOT NULL,
+    online    bigint,                       -- with whichever server; nothing where it did not look
+    machines  bigint,                       -- active or suspended
+    enrolled  bigint NOT NULL,
+    refused   bigint NOT NULL,
+    ended     bigint NOT NULL,
+    PRIMARY KEY (at, tenant_id, replica)
+) WITH (fillfactor = 50);
+
+-- What ends when. The state of a credential is in no index: it changes with nearly every one, and would take all others along.
+CREATE INDEX credentials_by_end ON credentials (tenant_id, not_after);
+CREATE INDEX grants_by_end ON grants (tenant_id, expires_at) WHERE expires_at IS NOT NULL;
+CREATE INDEX access_tokens_to_end ON access_tokens (tenant_id, expires_at) WHERE kind = 'api';

@@ -109,7 +109,12 @@ pub(crate) const TEXTS: Texts = Texts {
         "WHERE m.tenant_id IS NOT DISTINCT FROM ?1 AND ROW(m.site_id, m.state) >= ROW(?4, ?2)
             AND ROW(m.site_id, m.state) <= ROW(?4, ?2) AND m.n + 0 > ?3"
     ),
-    ..texts!("JOIN", presence!(), with!())
+    ..texts!(
+        "JOIN",
+        presence!(),
+        with!(),
+        "CAST(attributes AS json) ->> 'agent_version', CAST(attributes AS json) ->> 'version'"
+    )
 };
 
 /// The machines whose numbers a statement gives: tenant, words, limit, after.

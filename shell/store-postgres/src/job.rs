@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use muster_lifecycle::reap::Watched;
 use muster_lifecycle::{Change, MachineChange, Plan};
 use muster_model::Entry;
-use muster_store::{Decision, Fence, PresenceNote, SettleError, Signal, StoreError};
+use muster_store::{Decision, Fence, PresenceNote, PulseNote, SettleError, Signal, StoreError};
 use muster_store_sql::invariant;
 use tokio::sync::oneshot;
 
@@ -272,6 +272,20 @@ impl Write for Watching {
             fence::check(&mut session, self.fence).await?;
             muster_store_sql::note_watched(&mut session, self.watched).await?;
             Ok(1)
+        })
+    }
+}
+
+/// What this server counted: rows of its own, for which it meets nobody.
+pub(crate) struct Pulses(pub(crate) Vec<PulseNote>);
+
+impl Write for Pulses {
+    const NAME: &'static str = "note_pulse";
+
+    fn write<'w>(&'w self, batch: &'w Batch<'_>, who: usize) -> BoxFuture<'w, Result<u64, StoreError>> {
+        Box::pin(async move {
+            muster_store_sql::note_pulse(&mut Session::new(batch, who), &self.0).await?;
+            Ok(self.0.len() as u64)
         })
     }
 }

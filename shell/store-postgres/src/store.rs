@@ -9,7 +9,8 @@ use muster_lifecycle::Plan;
 use muster_lifecycle::reap::Watched;
 use muster_model::{Entry, SignedDuration};
 use muster_store::{
-    Decision, Fence, Joining, PresenceNote, Prune, SettleError, Signal, Standing, Store, StoreError,
+    Decision, Fence, Joining, PresenceNote, Prune, PulseNote, SettleError, Signal, Standing, Store,
+    StoreError,
 };
 use muster_store_sql::View;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -18,7 +19,7 @@ use tokio::task::JoinHandle;
 use crate::common::{Common, Queued};
 use crate::control::Control;
 use crate::failure::unavailable;
-use crate::job::{Job, Note, Presences, Settle, Tell, Watching, Write};
+use crate::job::{Job, Note, Presences, Pulses, Settle, Tell, Watching, Write};
 use crate::lane::Lane;
 use crate::listen::listen;
 use crate::open::{self, OpenError};
@@ -194,6 +195,10 @@ impl Store for PostgresStore {
 
     async fn note_presence(&self, notes: Vec<PresenceNote>) -> Result<(), StoreError> {
         if notes.is_empty() { Ok(()) } else { self.note(Presences(notes)).await.map(drop) }
+    }
+
+    async fn note_pulse(&self, notes: Vec<PulseNote>) -> Result<(), StoreError> {
+        if notes.is_empty() { Ok(()) } else { self.note(Pulses(notes)).await.map(drop) }
     }
 
     async fn tell(&self, entries: Vec<Entry>) -> Result<(), StoreError> {

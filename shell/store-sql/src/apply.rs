@@ -8,7 +8,7 @@ use crate::dialect::WriteDialect;
 use crate::engine::Engine;
 use crate::failure::invariant;
 use crate::rows::{
-    access, account, agent, audit, credential, deployment, grant, hold, key, machine, memory, site,
+    access, account, agent, audit, credential, deployment, grant, hold, key, machine, memory, pulse, site,
 };
 
 /// Applies a plan that changes something. An [`MachineChange::Order`](muster_lifecycle::MachineChange::Order) leaves no row: an adapter with several processes
@@ -39,11 +39,12 @@ pub async fn entries<E: Engine>(db: &mut E, entries: &[Entry]) -> Result<(), Sto
     Ok(())
 }
 
-/// Deletes requests, login links and sessions that are old enough, and tells how many rows went.
+/// Deletes requests, login links, sessions and pulses that are old enough, and tells how many rows went.
 pub async fn prune<E: Engine>(db: &mut E, prune: &Prune) -> Result<u64, StoreError> {
     let requests = memory::prune(db, prune.remembered_before, prune.limit).await?;
     let sessions = access::prune(db, prune.access_before, prune.limit).await?;
-    Ok(requests + sessions)
+    let pulses = pulse::prune(db, prune.pulses_before, prune.limit).await?;
+    Ok(requests + sessions + pulses)
 }
 
 async fn apply<E: WriteDialect>(db: &mut E, tenant: TenantId, change: &Change) -> Result<(), StoreError> {

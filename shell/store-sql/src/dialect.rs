@@ -29,6 +29,8 @@ pub struct Texts {
     pub sift_site_and_state: &'static str,
     /// A page of those in a state that nobody heard of since a time: tenant, after, limit, state, time.
     pub quiet: &'static str,
+    /// The versions that active machines say they run, the most frequent first: tenant, limit.
+    pub versions: &'static str,
 }
 
 /// What is read in different ways.
@@ -108,10 +110,11 @@ macro_rules! select_machine_rows {
     };
 }
 
-/// The [`Texts`] of a database: the first three of [`select_machine_rows!`](crate::select_machine_rows).
+/// The [`Texts`] of a database: the first three of [`select_machine_rows!`](crate::select_machine_rows), and the attributes in
+/// which a machine says its version, those that count first.
 #[macro_export]
 macro_rules! texts {
-    ($join:expr, $presence:expr, $with:expr) => {
+    ($join:expr, $presence:expr, $with:expr, $versions:expr) => {
         $crate::Texts {
             presence: concat!(
                 "SELECT ",
@@ -150,6 +153,11 @@ macro_rules! texts {
                     AND (m.state = 'active' OR m.state_cause = 'silent')) AS quiet
                 WHERE online = 0 AND coalesce(last_seen, 0) <= ?5 AND coalesce(enrolled_at, 0) <= ?5
                     AND coalesce(entered_at, 0) <= ?5 AND coalesce(issued, 0) <= ?5 ORDER BY id LIMIT ?3"
+            ),
+            versions: concat!(
+                "SELECT version, n FROM (SELECT nullif(coalesce(", $versions, "), '') AS version, count(*) AS n
+                    FROM machines WHERE tenant_id = ?1 AND state = 'active' GROUP BY 1) AS counted
+                ORDER BY n DESC, coalesce(version, '') LIMIT ?2"
             ),
         }
     };

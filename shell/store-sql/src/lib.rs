@@ -24,5 +24,6 @@ pub use dialect::{Dialect, Texts, WriteDialect};
 pub use engine::{Cell, Engine, Row, Value};
 pub use failure::invariant;
 pub use rows::machine_list::{machine_row, place};
+pub use rows::pulse::note_pulse;
 pub use rows::reaper::note_watched;
 pub use view::View;

@@ -10,9 +10,10 @@ use muster_lifecycle::operator::Live;
 use muster_lifecycle::reap::{Due, Stop, Watched};
 use muster_model::{
     AccessToken, AccessTokenId, Account, AccountId, AccountName, AuditId, Ca, Credential, CredentialId,
-    Deployment, EngagementVersion, EntryPlace, Grant, GrantId, HardwareId, Hold, HoldId, KeyFingerprint,
-    KeyRecord, Machine, MachineId, Nick, Object, Operator, OperatorId, Presence, ProvisionerName, Replica,
-    SecretId, Site, SiteCode, SiteId, SiteUse, SoftwareAgent, Tenant, TenantId, Timestamp, Verifier,
+    Deployment, EngagementVersion, EntryPlace, Expiry, Grant, GrantId, HardwareId, Hold, HoldId,
+    KeyFingerprint, KeyRecord, Machine, MachineId, Nick, Object, Operator, OperatorId, Presence,
+    ProvisionerName, Pulse, Replica, SecretId, SignedDuration, Site, SiteCode, SiteId, SiteUse,
+    SoftwareAgent, Tenant, TenantId, Timestamp, Verifier, VersionUse,
 };
 use muster_store::{
     AccountFilter, AgentRow, AuditFilter, AuditRecord, Behind, BehindMachine, Listed, Lists, MachineFilter,
@@ -22,7 +23,7 @@ use muster_store::{
 use crate::dialect::Dialect;
 use crate::rows::{
     access, account, agent, audit, ca, credential, deployment, grant, hold, key, machine, machine_list,
-    memory, presence, reaper, site,
+    memory, presence, pulse, reaper, site,
 };
 
 /// The queries of the port on an engine, each of one moment where the engine's transaction is.
@@ -329,6 +330,26 @@ impl<E: Dialect> Lists for View<E> {
     }
     async fn count_silenced(&mut self, tenant: TenantId, since: Timestamp) -> Answered<u64> {
         E::aside(reaper::count_silenced(&mut self.0, tenant, since)).await
+    }
+    async fn pulses(
+        &mut self,
+        tenant: TenantId,
+        from: Timestamp,
+        until: Timestamp,
+        length: SignedDuration,
+    ) -> Answered<Vec<Pulse>> {
+        E::aside(pulse::pulses(&mut self.0, tenant, (from, until), length)).await
+    }
+    async fn expiring(
+        &mut self,
+        tenant: TenantId,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Answered<Vec<Expiry>> {
+        E::aside(pulse::expiring(&mut self.0, tenant, from, until)).await
+    }
+    async fn versions(&mut self, tenant: TenantId, limit: u32) -> Answered<Vec<VersionUse>> {
+        E::aside(pulse::versions(&mut self.0, tenant, limit)).await
     }
     async fn audit(&mut self, tenant: TenantId, filter: &AuditFilter) -> Answered<Vec<AuditRecord>> {
         E::aside(audit::page(&mut self.0, tenant, filter)).await

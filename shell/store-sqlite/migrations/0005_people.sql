@@ -19,4 +19,22 @@ CREATE INDEX failures_at ON failures (at);
 -- What somebody should look at, and what became of it.
 CREATE INDEX audit_alarms ON audit (tenant_id, seq) WHERE reason IN ('alarm', 'calm', 'acknowledged');
 
+-- What the fleet did, in slots of five minutes: each server in rows of its own, so that what is noted twice counts once.
+CREATE TABLE pulse (
+    at        INTEGER NOT NULL,
+    tenant_id BLOB NOT NULL,
+    replica   BLOB NOT NULL,
+    online    INTEGER,                      -- with whichever server; nothing where it did not look
+    machines  INTEGER,                      -- active or suspended
+    enrolled  INTEGER NOT NULL,
+    refused   INTEGER NOT NULL,
+    ended     INTEGER NOT NULL,
+    PRIMARY KEY (at, tenant_id, replica)
+) STRICT, WITHOUT ROWID;
+
+-- What ends when.
+CREATE INDEX credentials_by_end ON credentials (tenant_id, not_after, kind) WHERE state = 'issued';
+CREATE INDEX grants_by_end ON grants (tenant_id, expires_at) WHERE expires_at IS NOT NULL;
+CREATE INDEX access_tokens_to_end ON access_tokens (tenant_id, expires_at) WHERE kind = 'api';
+
 PRAGMA user_version = 5;

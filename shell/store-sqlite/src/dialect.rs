@@ -31,7 +31,12 @@ macro_rules! select {
 }
 
 impl<S: Source> Dialect for Sqlite<S> {
-    const TEXTS: &'static Texts = &texts!("CROSS JOIN", "p.last_seen, coalesce(p.online, 0) AS online", "");
+    const TEXTS: &'static Texts = &texts!(
+        "CROSS JOIN",
+        "p.last_seen, coalesce(p.online, 0) AS online",
+        "",
+        "json_extract(attributes, '$.agent_version'), json_extract(attributes, '$.version')"
+    );
 
     async fn found(
         &mut self,

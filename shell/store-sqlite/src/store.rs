@@ -10,7 +10,8 @@ use muster_lifecycle::Plan;
 use muster_lifecycle::reap::Watched;
 use muster_model::{Entry, ReplicaId, SignedDuration};
 use muster_store::{
-    Decision, Fence, Joining, PresenceNote, Prune, SettleError, Signal, Standing, Store, StoreError, Unscoped,
+    Decision, Fence, Joining, PresenceNote, Prune, PulseNote, SettleError, Signal, Standing, Store,
+    StoreError, Unscoped,
 };
 use muster_store_sql::View;
 use tokio::sync::{mpsc, oneshot};
@@ -198,6 +199,16 @@ impl Store for SqliteStore {
             return Ok(());
         }
         let (job, answer) = Note::new(move |batch| batch.write(|db| presence::note(db.db(), &notes)));
+        self.ask(job, answer).await?
+    }
+
+    async fn note_pulse(&self, notes: Vec<PulseNote>) -> Result<(), StoreError> {
+        if notes.is_empty() {
+            return Ok(());
+        }
+        let (job, answer) = Note::new(move |batch| {
+            batch.write(|db| at_once("note_pulse", muster_store_sql::note_pulse(db, &notes)))
+        });
         self.ask(job, answer).await?
     }
 

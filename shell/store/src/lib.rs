@@ -28,6 +28,9 @@ pub use replicas::{Fence, Joining, Prune, Signal, Standing};
 /// years: longer than anybody's silence may last.
 pub const STRETCHES: u32 = 1024;
 
+/// So many stretches of what a fleet did are given at once.
+pub const PULSES: u32 = 400;
+
 /// A database that keeps what Muster knows.
 pub trait Store: Clone + Send + Sync + 'static {
     /// A consistent view for reading.
@@ -50,6 +53,10 @@ pub trait Store: Clone + Send + Sync + 'static {
 
     /// Notes presence transitions, many at once. They are facts, not decisions: they need no audit entry.
     fn note_presence(&self, notes: Vec<PresenceNote>) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Notes what this server counted in a few slots, in rows of its own: noting a slot again takes the place of what was
+    /// noted of it before. They are facts, not decisions: they need no audit entry.
+    fn note_pulse(&self, notes: Vec<PulseNote>) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Adds entries that tell of no change: refusals, coalesced.
     fn tell(&self, entries: Vec<Entry>) -> impl Future<Output = Result<(), StoreError>> + Send;
@@ -148,4 +155,19 @@ pub struct PresenceNote {
     pub online: bool,
     /// The bundle of roots that it says it holds; where it said nothing, what it said before stands.
     pub bundle: Option<u64>,
+}
+
+/// What a server counted in a slot so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PulseNote {
+    /// The tenant in which it happened.
+    pub tenant: muster_model::TenantId,
+    /// When the slot begins.
+    pub at: muster_model::Timestamp,
+    /// Who counted.
+    pub replica: muster_model::ReplicaId,
+    /// Who was there, where it has looked; else what it saw in this slot before stands.
+    pub present: Option<muster_model::Present>,
+    /// What happened by this server.
+    pub counted: muster_model::Counted,
 }

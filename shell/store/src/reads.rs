@@ -11,10 +11,10 @@ use muster_lifecycle::operator::Live;
 use muster_lifecycle::reap::{Due, Stop, Traces, Watched};
 use muster_model::{
     AccessToken, AccessTokenId, Account, AccountId, AccountName, AuditId, Ca, Credential, CredentialId,
-    Deployment, EngagementVersion, EntryPlace, Grant, GrantId, HardwareId, Hold, HoldId, KeyFingerprint,
-    KeyRecord, Machine, MachineId, MachineName, Nick, Object, Operator, OperatorId, Presence,
-    ProvisionerName, Replica, SecretId, Site, SiteCode, SiteId, SiteUse, SoftwareAgent, Tenant, TenantId,
-    Timestamp, Verifier,
+    Deployment, EngagementVersion, EntryPlace, Expiry, Grant, GrantId, HardwareId, Hold, HoldId,
+    KeyFingerprint, KeyRecord, Machine, MachineId, MachineName, Nick, Object, Operator, OperatorId, Presence,
+    ProvisionerName, Pulse, Replica, SecretId, SignedDuration, Site, SiteCode, SiteId, SiteUse,
+    SoftwareAgent, Tenant, TenantId, Timestamp, Verifier, VersionUse,
 };
 
 use crate::StoreError;
@@ -299,6 +299,21 @@ pub trait Lists: Send {
     ) -> impl Answer<Listed<QuietRow>>;
     /// How many machines are paused for their silence, since this time.
     fn count_silenced(&mut self, tenant: TenantId, since: Timestamp) -> impl Answer<u64>;
+    /// What the fleet did from a time on and before another, as stretches of this length, the earliest first. Stretches of
+    /// which nothing was noted are left out. Both ends are beginnings of stretches, and at most
+    /// [`PULSES`](crate::PULSES) come back.
+    fn pulses(
+        &mut self,
+        tenant: TenantId,
+        from: Timestamp,
+        until: Timestamp,
+        length: SignedDuration,
+    ) -> impl Answer<Vec<Pulse>>;
+    /// What ends from a time on and before another, by day of UTC and kind: what is in force still and is not ended yet.
+    fn expiring(&mut self, tenant: TenantId, from: Timestamp, until: Timestamp) -> impl Answer<Vec<Expiry>>;
+    /// The versions that most active machines run, as they say themselves (`agent_version`, or else `version`), the most
+    /// frequent first, at most so many.
+    fn versions(&mut self, tenant: TenantId, limit: u32) -> impl Answer<Vec<VersionUse>>;
     /// Audit entries.
     fn audit(&mut self, tenant: TenantId, filter: &AuditFilter) -> impl Answer<Vec<AuditRecord>>;
 }

@@ -58,6 +58,8 @@ pub struct Prune {
     pub access_before: Timestamp,
     /// Replicas that were last alive before this, and signals of that age.
     pub replicas_before: Timestamp,
+    /// Slots that began before this.
+    pub pulses_before: Timestamp,
     /// At most so many rows of each: whoever finds more comes again.
     pub limit: u32,
 }

@@ -2,8 +2,9 @@
 
 use muster_lifecycle::reap::{Due, Traces, Watched};
 use muster_model::{
-    AccessKind, AccessToken, Account, Credential, CredentialState, Grant, Hold, HoldReason, HoldState,
-    Machine, MachineId, MachineState, PublicKey, Site, SiteCode, SiteId, SoftwareAgent, TenantId, Timestamp,
+    AccessKind, AccessToken, Account, Credential, CredentialState, Expiry, Grant, Hold, HoldReason,
+    HoldState, Machine, MachineId, MachineState, PublicKey, Pulse, SignedDuration, Site, SiteCode, SiteId,
+    SoftwareAgent, TenantId, Timestamp, VersionUse,
 };
 use muster_store::{
     AccountFilter, AgentRow, AuditFilter, AuditRecord, Behind, BehindMachine, Listed, Lists, MachineFilter,
@@ -261,6 +262,29 @@ impl Lists for Moment {
     async fn count_silenced(&mut self, tenant: TenantId, since: Timestamp) -> Answered<u64> {
         let machines = of(&self.tables.machines, tenant).filter(|machine| machine.state.is_silenced());
         Ok(machines.filter(|machine| machine.state.since() > since.cut()).count() as u64)
+    }
+
+    async fn pulses(
+        &mut self,
+        tenant: TenantId,
+        from: Timestamp,
+        until: Timestamp,
+        length: SignedDuration,
+    ) -> Answered<Vec<Pulse>> {
+        Ok(self.tables.pulses(tenant, (from.cut(), until.cut()), length))
+    }
+
+    async fn expiring(
+        &mut self,
+        tenant: TenantId,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Answered<Vec<Expiry>> {
+        Ok(self.tables.expiring(tenant, (from.cut(), until.cut())))
+    }
+
+    async fn versions(&mut self, tenant: TenantId, limit: u32) -> Answered<Vec<VersionUse>> {
+        Ok(self.tables.versions(tenant, limit))
     }
 
     async fn audit(&mut self, tenant: TenantId, filter: &AuditFilter) -> Answered<Vec<AuditRecord>> {

@@ -7,6 +7,7 @@
 mod apply;
 mod cut;
 mod lists;
+mod pulse;
 mod reads;
 mod shared;
 mod snapshot;
@@ -23,7 +24,8 @@ use muster_lifecycle::lockout;
 use muster_lifecycle::reap::Watched;
 use muster_model::{AccessKind, Entry, SignedDuration, Timestamp};
 use muster_store::{
-    Decision, Fence, Joining, PresenceNote, Prune, SettleError, Signal, Standing, Store, StoreError,
+    Decision, Fence, Joining, PresenceNote, Prune, PulseNote, SettleError, Signal, Standing, Store,
+    StoreError,
 };
 
 pub use self::snapshot::Snapshot;
@@ -100,6 +102,13 @@ impl Store for ReferenceStore {
     async fn note_presence(&self, notes: Vec<PresenceNote>) -> Result<(), StoreError> {
         self.write(|tables| {
             notes.into_iter().for_each(|note| tables.note(note));
+            Ok(())
+        })
+    }
+
+    async fn note_pulse(&self, notes: Vec<PulseNote>) -> Result<(), StoreError> {
+        self.write(|tables| {
+            notes.into_iter().for_each(|note| tables.note_pulse(note));
             Ok(())
         })
     }
@@ -183,9 +192,12 @@ impl Tables {
         sessions.retain(|token| token.ended_at.unwrap_or(token.expires_at) < before);
         let sessions: Vec<_> =
             sessions.into_iter().map(|token| (token.tenant, token.id)).take(most).collect();
+        let before = prune.pulses_before.cut();
+        let pulses: Vec<_> = self.pulses.keys().filter(|(at, ..)| *at < before).take(most).copied().collect();
+        self.pulses.retain(|key, _| !pulses.contains(key));
         requests.iter().for_each(|key| drop(self.remembered.remove(key)));
         sessions.iter().for_each(|key| drop(self.tokens.remove(key)));
         let failures = self.prune_failures(prune.remembered_before.cut(), most);
-        (requests.len() + sessions.len() + failures) as u64
+        (requests.len() + sessions.len() + failures + pulses.len()) as u64
     }
 }

@@ -9,16 +9,17 @@ use muster_lifecycle::lockout::Failures;
 use muster_lifecycle::nonce::UsedNonces;
 use muster_lifecycle::reap::{Stop, Watched};
 use muster_model::{
-    AccessToken, AccessTokenId, Account, AccountId, Ca, Credential, CredentialId, Deployment,
+    AccessToken, AccessTokenId, Account, AccountId, Ca, Counted, Credential, CredentialId, Deployment,
     EngagementVersion, Entry, EntryPlace, Grant, GrantId, Hold, HoldId, KeyFingerprint, KeyRecord, Machine,
-    MachineId, Operator, OperatorId, Presence, ReplicaId, Site, SiteId, SoftwareAgent, Tenant, TenantId,
-    Timestamp,
+    MachineId, Operator, OperatorId, Presence, Present, ReplicaId, Site, SiteId, SoftwareAgent, Tenant,
+    TenantId, Timestamp,
 };
-use muster_store::{AuditRecord, PresenceNote, STRETCHES, StoreError};
+use muster_store::{AuditRecord, PresenceNote, PulseNote, STRETCHES, StoreError};
 
 use super::cut::Cut;
 use super::shared::Shared;
 
+type Pulses = BTreeMap<(Timestamp, TenantId, ReplicaId), (Option<Present>, Counted)>;
 type Engagements = BTreeMap<(TenantId, (MachineId, u32)), EngagementVersion>;
 
 /// Everything, by tenant and identifier.
@@ -50,6 +51,8 @@ pub(super) struct Tables {
     pub(super) presence: Shared<BTreeMap<(TenantId, MachineId), Presence>>,
     /// When the fleet was watched: from when, until when.
     pub(super) watched: BTreeMap<Timestamp, Timestamp>,
+    /// What each server counted in each slot.
+    pub(super) pulses: Shared<Pulses>,
     /// Tenants for whom the reaper stopped.
     pub(super) stops: BTreeMap<TenantId, Stop>,
     /// In the order in which they were written.
@@ -111,6 +114,12 @@ impl Tables {
         if let Some(oldest) = ends.len().checked_sub(STRETCHES as usize).and_then(|more| ends.get(more)) {
             self.watched.retain(|_, until| *until >= *oldest);
         }
+    }
+
+    /// What a server noted of a slot before gives way; what it saw then stands where it did not look again.
+    pub(super) fn note_pulse(&mut self, note: PulseNote) {
+        let slot = self.pulses.entry((note.at.cut(), note.tenant, note.replica)).or_default();
+        *slot = (note.present.or(slot.0), note.counted);
     }
 
     /// Whoever was online counts as seen until now.

@@ -7,7 +7,8 @@ use muster_lifecycle::Plan;
 use muster_lifecycle::reap::Watched;
 use muster_model::{Entry, SignedDuration};
 use muster_store::{
-    Decision, Fence, Joining, PresenceNote, Prune, SettleError, Signal, Standing, Store, StoreError,
+    Decision, Fence, Joining, PresenceNote, Prune, PulseNote, SettleError, Signal, Standing, Store,
+    StoreError,
 };
 use muster_store_sqlite::SqliteStore;
 use tokio::sync::Semaphore;
@@ -178,6 +179,11 @@ impl<S: Store> Store for FaultyStore<S> {
     async fn note_presence(&self, notes: Vec<PresenceNote>) -> Result<(), StoreError> {
         self.seat.reached()?;
         self.inner.note_presence(notes).await
+    }
+
+    async fn note_pulse(&self, notes: Vec<PulseNote>) -> Result<(), StoreError> {
+        self.seat.reached()?;
+        self.inner.note_pulse(notes).await
     }
 
     async fn tell(&self, entries: Vec<Entry>) -> Result<(), StoreError> {

@@ -10,15 +10,15 @@ use muster_lifecycle::reap::{Due, Stop, Watched};
 use muster_lifecycle::{Plan, Remembered};
 use muster_model::{
     AccessToken, AccessTokenId, Account, AccountId, AccountName, AuditId, Ca, Credential, CredentialId,
-    Deployment, EngagementVersion, Entry, EntryPlace, Grant, GrantId, HardwareId, Hold, HoldId,
+    Deployment, EngagementVersion, Entry, EntryPlace, Expiry, Grant, GrantId, HardwareId, Hold, HoldId,
     KeyFingerprint, KeyRecord, Machine, MachineId, Nick, Object, Operator, OperatorId, Presence,
-    ProvisionerName, Replica, SecretId, SignedDuration, Site, SiteCode, SiteId, SiteUse, SoftwareAgent,
-    Tenant, TenantId, Timestamp, Verifier,
+    ProvisionerName, Pulse, Replica, SecretId, SignedDuration, Site, SiteCode, SiteId, SiteUse,
+    SoftwareAgent, Tenant, TenantId, Timestamp, Verifier, VersionUse,
 };
 use muster_store::{
     AccountFilter, AgentRow, AuditFilter, AuditRecord, Behind, BehindMachine, Decision, Fence, Joining,
-    Listed, Lists, MachineFilter, MachineRow, PageRequest, PresenceNote, Prune, QuietRow, Reads, SettleError,
-    Signal, Standing, Store, StoreError, Unscoped,
+    Listed, Lists, MachineFilter, MachineRow, PageRequest, PresenceNote, Prune, PulseNote, QuietRow, Reads,
+    SettleError, Signal, Standing, Store, StoreError, Unscoped,
 };
 use muster_store_postgres::PostgresStore;
 use muster_store_sqlite::SqliteStore;
@@ -89,6 +89,10 @@ impl Store for AnyStore {
 
     async fn note_presence(&self, notes: Vec<PresenceNote>) -> Result<(), StoreError> {
         either!(self, store => store.note_presence(notes).await)
+    }
+
+    async fn note_pulse(&self, notes: Vec<PulseNote>) -> Result<(), StoreError> {
+        either!(self, store => store.note_pulse(notes).await)
     }
 
     async fn tell(&self, entries: Vec<Entry>) -> Result<(), StoreError> {
@@ -205,5 +209,8 @@ queries!(Lists {
     watched() -> Vec<Watched>;
     quiet(tenant: TenantId, due: Due, since: Timestamp, page: PageRequest) -> Listed<QuietRow>;
     count_silenced(tenant: TenantId, since: Timestamp) -> u64;
+    pulses(tenant: TenantId, from: Timestamp, until: Timestamp, length: SignedDuration) -> Vec<Pulse>;
+    expiring(tenant: TenantId, from: Timestamp, until: Timestamp) -> Vec<Expiry>;
+    versions(tenant: TenantId, limit: u32) -> Vec<VersionUse>;
     audit(tenant: TenantId, filter: &AuditFilter) -> Vec<AuditRecord>;
 });

@@ -17,7 +17,13 @@ async fn taken(store: &PostgresStore) -> Fence {
 
 fn everything() -> Prune {
     let end = at(1_000_000_000);
-    Prune { remembered_before: end, access_before: end, replicas_before: at(0), limit: 100 }
+    Prune {
+        remembered_before: end,
+        access_before: end,
+        replicas_before: at(0),
+        pulses_before: at(0),
+        limit: 100,
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

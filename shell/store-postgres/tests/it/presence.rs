@@ -82,7 +82,13 @@ async fn a_replica_that_was_given_up_learns_it_and_is_known_again() {
     silence(&database, 2, at(60));
     let fence = one.lease("expiry", muster_model::SignedDuration::from_secs(30)).await.expect("an answer");
     let old = at(0);
-    let prune = Prune { remembered_before: old, access_before: old, replicas_before: at(1000), limit: 100 };
+    let prune = Prune {
+        remembered_before: old,
+        access_before: old,
+        replicas_before: at(1000),
+        pulses_before: old,
+        limit: 100,
+    };
     one.prune(fence.expect("the lease"), prune).await.expect("pruned");
     assert_eq!(presence(&one, &machine).await, Presence { last_seen: Some(at(60)), online: false });
     assert_eq!(one.reader().await.expect("a reader").replicas().await.expect("replicas").len(), 1);

@@ -14,5 +14,6 @@ pub(crate) mod machine;
 pub(crate) mod machine_list;
 pub(crate) mod memory;
 pub(crate) mod presence;
+pub(crate) mod pulse;
 pub(crate) mod reaper;
 pub(crate) mod site;

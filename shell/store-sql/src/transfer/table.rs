@@ -98,6 +98,8 @@ tables! {
     audit (seq Int, tenant_id Bytes, id Bytes, at Int, actor Text, action Text, object Text, reason Text, source Text,
         detail Text) by (seq);
     watched (began Int, until Int) by (began);
+    pulse (at Int, tenant_id Bytes, replica Bytes, online Int, machines Int, enrolled Int, refused Int, ended Int)
+        by (at, tenant_id, replica);
     reaper (tenant_id Bytes, stopped_at Int, due Int, fleet Int) by (tenant_id);
     deployment (one Int, id Bytes, proof Bytes) by (one);
     ca (one Int, revision Int, bundle Int, phase Text, since Int, signs_since Int, rotate_before Int, before Int, sealed Bytes) by (one);

@@ -3,15 +3,15 @@
 use muster_lifecycle::lockout::Failures;
 use muster_lifecycle::{AccessChange, Change, CredentialChange, DeploymentChange, MemoryChange, Remembered};
 use muster_model::{
-    AccessKind, AccessToken, AuditId, Ca, CaPhase, Credential, CredentialId, CredentialKind, CredentialState,
-    Deployment, DeploymentId, EntryPlace, Gap, IncarnationId, Machine, MachineId, MachineState, Minted,
-    Object, Operator, SignedDuration, Site, SuspendCause, Suspended,
+    AccessKind, AccessToken, AuditId, Ca, CaPhase, Counted, Credential, CredentialId, CredentialKind,
+    CredentialState, Deployment, DeploymentId, EntryPlace, Gap, IncarnationId, Machine, MachineId,
+    MachineState, Minted, Object, Operator, SignedDuration, Site, SuspendCause, Suspended,
 };
 
-use super::Fixture;
 use super::decisions::{Write, write};
 use super::things::{Things, at, created};
-use crate::{Behind, Lists, PresenceNote, Prune, Reads, SettleError, Store, StoreError, Unscoped};
+use super::{Fixture, joining};
+use crate::{Behind, Lists, PresenceNote, Prune, PulseNote, Reads, SettleError, Store, StoreError, Unscoped};
 
 async fn told<S: Store>(store: &S) -> Option<Deployment> {
     store.reader().await.expect("a reader").deployment().await.expect("an answer")
@@ -254,12 +254,28 @@ pub async fn pruning_takes_what_is_old_and_nothing_else<F: Fixture>(fixture: &F)
     write(store, &things, std::iter::once(first).chain(made).chain(requests).collect()).await;
     let span = SignedDuration::from_secs(30);
     let fence = store.lease("expiry", span).await.expect("an answer").expect("nobody else has it");
-    let prune =
-        Prune { remembered_before: at(2_000), access_before: at(1_000), replicas_before: at(0), limit: 2 };
+    let prune = Prune {
+        remembered_before: at(2_000),
+        access_before: at(1_000),
+        replicas_before: at(0),
+        pulses_before: at(3_000),
+        limit: 2,
+    };
+    let pulse = |millis| PulseNote {
+        tenant: things.tenant,
+        at: at(millis),
+        replica: joining(1).replica,
+        present: None,
+        counted: Counted::default(),
+    };
+    store.note_pulse([0, 1_000, 2_999, 3_000].map(pulse).into()).await.expect("noted");
     let counts = [store.prune(fence, prune).await, store.prune(fence, prune).await];
-    assert_eq!(counts.map(|count| count.expect("pruned")), [5, 1]);
+    assert_eq!(counts.map(|count| count.expect("pruned")), [7, 2]);
     assert_eq!(store.prune(fence, prune).await.expect("nothing is left"), 0);
     let mut reads = store.reader().await.expect("a reader");
+    let millisecond = SignedDuration::from_millis(1);
+    let pulses = reads.pulses(things.tenant, at(0), at(10_000), millisecond).await.expect("an answer");
+    assert_eq!(pulses.iter().map(|pulse| pulse.at).collect::<Vec<_>>(), [at(3_000)]);
     for (key, stays) in [(OLD, false), (OLDER, false), (NEW, true)] {
         let found = reads.remembered(things.tenant, &key).await.expect("an answer");
         assert_eq!(found.is_some(), stays, "{key:?}");

@@ -8,15 +8,17 @@ use muster_lifecycle::{
     KeyChange, MemoryChange, Remembered,
 };
 use muster_model::{
-    AccessKind, Actor, CredentialKind, CredentialState, Delivery, Grant, GrantKind, Hold, HoldState, Machine,
-    MachineState, Minted, Mishap, MishapKind, SuspendCause, Suspended, Uses,
+    AccessKind, Actor, Counted, CredentialKind, CredentialState, Delivery, Grant, GrantKind, Hold, HoldState,
+    Machine, MachineState, Minted, Mishap, MishapKind, Present, SignedDuration, SuspendCause, Suspended,
+    Uses,
 };
 
 use super::decisions::write;
 use super::things::{Things, at, created, text};
 use super::{Fixture, Odd};
 use crate::{
-    AuditFilter, Lists, MachineFilter, PageRequest, PresenceNote, Reads, Store, StoreError, Unscoped,
+    AuditFilter, Lists, MachineFilter, PageRequest, PresenceNote, PulseNote, Reads, Store, StoreError,
+    Unscoped,
 };
 
 const SHORT: Odd = Odd::Bytes(&[1, 2, 3]);
@@ -86,6 +88,10 @@ const CASES: &[(&str, &str, &[Odd])] = &[
     ("keys", "standing", &[UNKNOWN]),
     ("presence", "last_seen", &[BEYOND]),
     ("presence", "online", &[Odd::Number(2)]),
+    ("pulse", "machines", &[Odd::Number(-1)]),
+    ("pulse", "enrolled", &[Odd::Number(-1)]),
+    ("pulse", "refused", &[Odd::Number(-1)]),
+    ("pulse", "ended", &[Odd::Number(-1)]),
     ("holds", "site_id", &[SHORT]),
     ("holds", "reason", &[UNKNOWN]),
     ("holds", "algorithm", &[UNKNOWN, Odd::Null]),
@@ -232,6 +238,9 @@ async fn rows<S: Store>(store: &S) -> Rows {
     let (tenant, machine_id) = (things.tenant, machine.id);
     let note = PresenceNote { tenant, machine: machine_id, last_seen: at(0), online: true, bundle: None };
     store.note_presence(vec![note]).await.expect("noted");
+    let (replica, present) = (super::joining(1).replica, Some(Present { online: 1, machines: 1 }));
+    let pulse = PulseNote { tenant, at: at(0), replica, present, counted: Counted::default() };
+    store.note_pulse(vec![pulse]).await.expect("noted");
     Rows { things, grant, machine, key, hold, credential, account, operator, token }
 }
 
@@ -261,6 +270,7 @@ async fn read_all<S: Store>(store: &S, rows: &Rows) -> Vec<StoreError> {
         reads.used_nonces(tenant, rows.key.key.fingerprint()).await.err(),
         reads.failures(tenant, &REQUEST).await.err(),
         reads.boots(tenant, rows.key.key.fingerprint()).await.err(),
+        reads.pulses(tenant, at(0), at(1), SignedDuration::from_millis(1)).await.err(),
         reads.audit(tenant, &log).await.err(),
         reads.deployment().await.err(),
         reads.newest_entry().await.err(),

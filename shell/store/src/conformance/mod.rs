@@ -13,6 +13,7 @@ mod listing;
 mod machines;
 mod once;
 mod operators;
+mod pulse;
 mod races;
 mod reaper;
 mod settling;
@@ -33,6 +34,7 @@ pub use listing::*;
 pub use machines::*;
 pub use once::*;
 pub use operators::*;
+pub use pulse::*;
 pub use races::*;
 pub use reaper::*;
 pub use settling::*;
@@ -169,6 +171,11 @@ macro_rules! conformance {
             an_entry_is_found_at_its_place_alone
             the_authority_only_goes_on_and_whoever_is_behind_is_counted
             pruning_takes_what_is_old_and_nothing_else
+
+            a_slot_is_what_each_server_noted_last_and_all_of_them_together
+            stretches_are_as_long_as_they_are_asked_for_and_bounded
+            what_ends_is_told_by_day_and_kind_while_it_counts
+            versions_are_those_that_active_machines_say
 
             when_the_fleet_was_watched_is_kept_and_bounded
             the_reaper_stops_once_and_goes_on_once
