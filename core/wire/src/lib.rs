@@ -20,6 +20,7 @@ pub mod hold;
 pub mod invite;
 pub mod machine;
 pub mod operator;
+pub mod overview;
 pub mod problem;
 pub mod reaper;
 pub mod replica;

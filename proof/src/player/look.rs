@@ -2,6 +2,7 @@
 
 use muster_store::Store;
 use muster_wire::audit::AuditQuery;
+use muster_wire::overview::{Overview, OverviewQuery};
 use muster_wire::{ListQuery, Page};
 use serde::Serialize;
 
@@ -51,7 +52,21 @@ impl<S: Store> Player<S> {
             status.replicas = 0;
             status.machines.online = 0;
         }
-        Answer::of(&status)
+        match status {
+            Ok(status) => Answer::of(&self.overview().await.map(|overview| (status, overview))),
+            Err(error) => Answer::error(&error),
+        }
+    }
+
+    /// Of a week, of which who was online is what the status says of it.
+    async fn overview(&self) -> Result<Overview, muster_app::Error> {
+        let query = OverviewQuery { hours: Some(168) };
+        let mut overview = self.app.overview(&query, &self.admin()).await?;
+        overview.machines.online = 0;
+        for pulse in &mut overview.pulses {
+            (pulse.online_least, pulse.online_most) = (None, None);
+        }
+        Ok(overview)
     }
 
     async fn list(&mut self, kind: Kind, query: ListQuery) -> Answer {

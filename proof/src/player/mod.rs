@@ -281,7 +281,7 @@ impl<S: Store> Player<S> {
     async fn flush(&self) -> Answer {
         self.app.flush_presence().await;
         self.app.flush_refusals().await;
-        Answer::done(&"flushed")
+        Answer::of(&self.app.note_pulse().await)
     }
 
     /// As a server does it every minute, or all that there is: then a request that is repeated is not recognised any more.

@@ -18,6 +18,7 @@ mod grants;
 mod holds;
 mod machines;
 mod operators;
+mod overview;
 mod page;
 mod path;
 mod reaper;

@@ -66,6 +66,7 @@ impl<S: Store> App<S> {
             Ok(outcome) => Ok(outcome),
             Err(SettleError::Refused(refusal)) if known => {
                 count(&refusal);
+                self.count_refused(self.tenant_of(&origin.caller));
                 Err(refusal.into())
             }
             Err(SettleError::Refused(refusal)) => Err(self.refuse(origin, action, refusal).await),
@@ -86,6 +87,7 @@ impl<S: Store> App<S> {
                 Ok(plan) => {
                     app.inner.watch.wrote(plan.entries());
                     fork::follow(plan.entries());
+                    app.count_plan(plan);
                     effects::follow(&app.inner.registry, plan.changes());
                 }
                 // It may have been committed: every machine that holds a channel here is looked at anew.

@@ -40,10 +40,12 @@ mod mode;
 mod nonce;
 mod operator;
 mod order;
+mod overview;
 mod password;
 mod ports;
 mod presence;
 mod provision;
+mod pulse;
 mod readmit;
 mod reaper;
 mod refusals;
@@ -114,6 +116,8 @@ struct Inner<S> {
     urged: Mutex<std::collections::BTreeMap<muster_model::MachineId, muster_model::TenantId>>,
     registry: Registry,
     refusals: refusals::RefusalLog,
+    pulses: pulse::PulseLog,
+    walks: overview::Walks,
     nonces: Nonces,
     kdf: kdf::Kdf,
     /// For passwords: whoever floods the door of keys holds up nobody who logs in.
@@ -168,6 +172,8 @@ impl<S: Store> App<S> {
             watch: mode::Watch::default(),
             registry: Registry::default(),
             refusals: refusals::RefusalLog::default(),
+            pulses: pulse::PulseLog::default(),
+            walks: overview::Walks::default(),
             nonces,
             kdf: kdf::Kdf::new("muster_imported_key_checks_total"),
             passwords: kdf::Kdf::new("muster_password_hashes_total"),

@@ -87,6 +87,7 @@ impl<S: Store> App<S> {
     /// Tells of a refusal in the audit log.
     pub async fn tell_refusal(&self, origin: &Origin, action: &'static str, refusal: &Refusal) {
         count(refusal);
+        self.count_refused(self.tenant_of(&origin.caller));
         let line = Line { code: refusal.code(), action, source: origin.source.map(network) };
         if !origin.caller.is_person() && !self.inner.refusals.count(line, cause_of(refusal)) {
             return;

@@ -128,6 +128,8 @@ pub(crate) enum Command {
     Ca(commands::ca::Ca),
     /// The deployment at a glance.
     Status(commands::status::Status),
+    /// What the fleet did over time, what of it ends when, and what runs on it.
+    Overview(commands::overview::Overview),
     /// Find out what is wrong with the server or agent on this host, and how to mend it.
     Doctor(commands::doctor::Doctor),
     /// The configuration.

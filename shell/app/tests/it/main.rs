@@ -13,6 +13,7 @@ mod idempotency;
 mod machine;
 mod mode;
 mod operator;
+mod overview;
 mod password;
 mod presence;
 mod reaper;

@@ -23,6 +23,7 @@ pub(crate) mod login_link;
 pub(crate) mod machine;
 pub(crate) mod man;
 pub(crate) mod operator;
+pub(crate) mod overview;
 mod progress;
 pub(crate) mod provision;
 pub(crate) mod reaper;
@@ -93,6 +94,7 @@ fn run(context: &Context, command: Command) -> Result<ExitCode> {
         Command::Ca(verb) => ask(context, ca::run(context, verb))?,
         Command::Db(verb) => db::run(context, verb)?,
         Command::Status(args) => ask(context, status::run(context, args))?,
+        Command::Overview(args) => ask(context, overview::run(context, args))?,
         Command::Doctor(args) => return ask(context, doctor::run(context, args)),
         Command::LoginLink(args) => ask(context, login_link::run(context, args))?,
         Command::Config(verb) => config::run(context, verb)?,

@@ -18,6 +18,8 @@ use super::tls;
 const EVERY: Duration = Duration::from_secs(5);
 /// Counted refusals are written once in so many ticks: a flood is a line a minute.
 const REFUSALS: u32 = 12;
+/// What the fleet did is noted in this one of them, and soon after the start.
+const PULSE: u32 = 1;
 /// The others give up a server that did not say for ten seconds that it is alive.
 const ALIVE: Duration = Duration::from_secs(3);
 /// The database is looked at so often, and what others did is heeded so often where nobody says that there is something.
@@ -52,7 +54,7 @@ pub(crate) struct Following {
 }
 
 impl Jobs {
-    /// Works until the server stops, and once more then: counted refusals are not lost.
+    /// Works until the server stops, and once more then: what was counted is not lost.
     pub(crate) async fn work(mut self, mut draining: Draining) {
         let mut ticks = every(EVERY);
         let mut steps = self.app.ca_steps();
@@ -69,6 +71,9 @@ impl Jobs {
                     if tick.is_multiple_of(REFUSALS) {
                         self.app.flush_refusals().await;
                     }
+                    if tick % REFUSALS == PULSE {
+                        note_pulse(&self.app).await;
+                    }
                     self.app.flush_presence().await;
                     self.metrics.upkeep();
                     tls::renew_when_due(&self.app, &self.names, &self.tls, &mut self.renew_at);
@@ -77,6 +82,17 @@ impl Jobs {
         }
         self.app.flush_refusals().await;
         self.app.flush_presence().await;
+        told("cannot note what happened", self.app.flush_pulse().await);
+    }
+}
+
+async fn note_pulse(app: &App<AnyStore>) {
+    match app.note_pulse().await {
+        Ok(()) => {}
+        Err(Error::Store(error)) => told("cannot note what happened", Err(error)),
+        Err(error) => {
+            tracing::warn!(error = &error as &dyn std::error::Error, "cannot note what happened");
+        }
     }
 }
 

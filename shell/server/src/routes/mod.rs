@@ -14,6 +14,7 @@ mod hold;
 mod machine;
 mod machine_self;
 mod operator;
+mod overview;
 mod public;
 mod reaper;
 mod replica;
@@ -130,6 +131,7 @@ fn machines_themselves<S: Store>(routes: Routes<S>) -> Routes<S> {
 fn management<S: Store>(routes: Routes<S>) -> Routes<S> {
     routes
         .add::<public::__path_status, _, _>(Read, public::status::<S>)
+        .add::<overview::__path_show, _, _>(Read, overview::show::<S>)
         .add::<replica::__path_list, _, _>(Read, replica::list::<S>)
         .add::<replica::__path_accept_restore, _, _>(Administer, replica::accept_restore::<S>)
         .add::<machine::__path_list, _, _>(Read, machine::list::<S>)
