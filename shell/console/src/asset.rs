@@ -32,6 +32,7 @@ macro_rules! assets {
 pub const ASSETS: &[Asset] = assets! {
     "act.js": JS,
     "bulk.js": JS,
+    "charts.js": JS,
     "console.css": CSS,
     "engage.js": JS,
     "htmx.min.js": JS,
@@ -41,6 +42,8 @@ pub const ASSETS: &[Asset] = assets! {
     "live.js": JS,
     "login.js": JS,
     "search.js": JS,
+    "uplot.iife.min.js": JS,
+    "uplot.min.css": CSS,
 };
 
 /// The addresses of the files, in their order.

@@ -10,6 +10,8 @@ use crate::time::Moment;
 pub enum Place {
     /// What waits for a person.
     Desk,
+    /// What the fleet did.
+    Overview,
     /// The fleet.
     Machines,
     /// How machines come in.
@@ -26,13 +28,21 @@ pub enum Place {
 
 impl Place {
     /// Everything that the navigation leads to.
-    pub const ALL: [Self; 6] =
-        [Self::Desk, Self::Machines, Self::Doors, Self::Registry, Self::Audit, Self::Settings];
+    pub const ALL: [Self; 7] = [
+        Self::Desk,
+        Self::Overview,
+        Self::Machines,
+        Self::Doors,
+        Self::Registry,
+        Self::Audit,
+        Self::Settings,
+    ];
 
     /// As people call it, where it is, and the key that leads there after `g`.
     fn told(self) -> (&'static str, &'static str, &'static str) {
         match self {
             Self::Desk => ("Desk", "/", "d"),
+            Self::Overview => ("Overview", "/overview", "v"),
             Self::Machines => ("Machines", "/machines", "m"),
             Self::Doors => ("Doors", "/doors", "o"),
             Self::Registry => ("Registry", "/registry", "r"),

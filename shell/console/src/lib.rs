@@ -16,7 +16,7 @@ mod time;
 pub use frame::{Frame, Place, Who};
 pub use pages::{
     Access, AgentPage, Audit, Days, Deployment, Desk, Doors, EntryPage, Failure, Login, MachinePage,
-    Machines, Registry, Settings,
+    Machines, OverviewPage, Registry, Settings,
 };
 pub use qr::qr;
 pub use time::{Moment, relative};

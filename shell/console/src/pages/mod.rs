@@ -6,6 +6,7 @@ mod door;
 mod doors;
 mod machine;
 mod machines;
+mod overview;
 mod registry;
 mod settings;
 
@@ -15,5 +16,6 @@ pub use door::{Failure, Login};
 pub use doors::Doors;
 pub use machine::MachinePage;
 pub use machines::Machines;
+pub use overview::OverviewPage;
 pub use registry::{AgentPage, Registry};
 pub use settings::{Access, Deployment, Settings};

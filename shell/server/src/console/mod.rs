@@ -21,6 +21,7 @@ pub use live::{Feed, follow, look};
 pub(crate) fn mount<S: Store>(routes: Routes<S>) -> Routes<S> {
     routes
         .page("/", Read, pages::desk::<S>)
+        .page("/overview", Read, pages::overview::<S>)
         .page("/machines", Read, pages::machines::<S>)
         .page("/machines/{machine}", Read, pages::machine::<S>)
         .page("/doors", Read, pages::doors::<S>)

@@ -10,13 +10,14 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 use muster_app::{Action, Error, Origin, Store};
 use muster_console::{
-    Access, AgentPage, Audit, Days, Deployment, Desk, Doors, EntryPage, MachinePage, Machines, Registry,
-    Settings,
+    Access, AgentPage, Audit, Days, Deployment, Desk, Doors, EntryPage, MachinePage, Machines, OverviewPage,
+    Registry, Settings,
 };
 use muster_model::{HoldId, MachineId, Refusal};
 use muster_wire::audit::AuditQuery;
 use muster_wire::engagement::{EngagementQuery, WrittenQuery};
 use muster_wire::fields::FieldErrors;
+use muster_wire::overview::OverviewQuery;
 use muster_wire::{ListQuery, Page};
 
 use super::frame::{Shown, frame};
@@ -52,6 +53,18 @@ pub(super) async fn desk<S: Store>(
     }
     let alarms = state.app.alarms(&origin).await?.items;
     Ok(Shown(Desk::new(frame, alarms, holds)))
+}
+
+/// What the fleet did.
+pub(super) async fn overview<S: Store>(
+    State(state): State<ServerState<S>>,
+    Extension(origin): Extension<Origin>,
+    headers: HeaderMap,
+    Params(query): Params<OverviewQuery>,
+) -> Result<Shown<OverviewPage>, Failure> {
+    let frame = frame(&state, &origin, &headers).await?;
+    let overview = state.app.overview(&query, &origin).await?;
+    Ok(Shown(OverviewPage::new(frame, query.hours, overview)))
 }
 
 /// The fleet.

@@ -48,6 +48,31 @@ async fn each_place_of_the_navigation_is_a_page_that_says_where_it_is() {
 }
 
 #[tokio::test]
+async fn the_overview_teaches_the_first_step_and_then_holds_every_number_it_draws() {
+    let face = Face::new().await;
+    let empty = opened(&face, "/overview").await.text();
+    assert!(empty.contains("muster invite create") && !empty.contains("data-chart"), "{empty}");
+    let mut request = Device::new("web-1").by_token(&face.world.one_time().await);
+    request.attributes = [("agent_version".to_owned(), "<b>0.9</b>".to_owned())].into();
+    face.world.ask(request).await.expect("in");
+    face.world.app.note_pulse().await.expect("noted");
+    let page = opened(&face, "/overview?hours=168").await.text();
+    for part in [
+        "data-chart=\"presence\"",
+        "data-in=\"1\"",
+        "data-step=\"3600\"",
+        "hours=168\" aria-label=\"7 days\" aria-current",
+    ] {
+        assert!(page.contains(part), "{part} in {page}");
+    }
+    assert!(page.contains("0.9") && !page.contains("<b>0.9"), "{page}");
+    assert!(!page.contains("style="), "the policy allows no style in a page");
+    for wrong in ["/overview?hours=0", "/overview?hours=many", "/overview?days=1"] {
+        assert_eq!(opened(&face, wrong).await.status, StatusCode::BAD_REQUEST, "{wrong}");
+    }
+}
+
+#[tokio::test]
 async fn a_code_is_drawn_of_what_is_in_the_body_and_of_nothing_too_long() {
     let face = Face::new().await;
     let shown = browser(&face).await;
