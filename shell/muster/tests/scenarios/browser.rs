@@ -9,6 +9,7 @@
 //! 6. Many are chosen and suspended at once, after it was told what ends by it.
 //! 7. An engagement is changed: what is wrong is told while it is written, and what would be different before anything is.
 //! 8. A hundred payloads in what machines say of themselves: none runs.
+//! 9. The overview draws what its tables say, in both looks, and keeps to the policy of the pages.
 //!
 //! Needs `MUSTER_TEST_CHROMIUM`, the path of a Chromium, and chromedriver.
 
@@ -229,4 +230,58 @@ fn q_31_of_a_hundred_payloads_in_what_machines_say_none_runs() {
     }
     let shown = browser.text("#machine .facts").expect("the last machine");
     assert!(shown.contains(payloads[payloads.len() - 1]), "it is shown as text: {shown}");
+}
+
+const GROUND: &str = "return getComputedStyle(document.body).backgroundColor";
+const PICTURE: &str = "return document.querySelector('[data-chart] canvas').toDataURL()";
+/// What the page did against the policy since it was loaded.
+const VIOLATIONS: &str = "window.violations ??= (() => {
+    const seen = [];
+    const told = (reports) => reports.forEach(({ body }) => seen.push(`${body.effectiveDirective} ${body.blockedURL}`));
+    new ReportingObserver(told, { types: ['csp-violation'], buffered: true }).observe();
+    return seen;
+})(); return window.violations";
+/// How much is drawn on the canvas of each chart.
+const DRAWN: &str = "return [...document.querySelectorAll('[data-chart] canvas')].map(canvas => {
+    const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+    let seen = 0;
+    for (let at = 3; at < data.length; at += 4) seen += data[at] > 0;
+    return seen;
+})";
+
+#[test]
+fn the_overview_draws_what_its_tables_say_and_keeps_to_the_policy() {
+    let server = Server::up(&[]);
+    let Some(browser) = Browser::logged_in(&server) else { return };
+    browser.press("gv");
+    browser.until("h1", "Overview");
+    browser.until(".figures", "of 1");
+    // The server notes what it sees soon after its start.
+    eventually("the first note is drawn", SOON, || {
+        browser.open(&format!("{}/overview?hours=24", server.url()));
+        let drawn = browser.script(DRAWN, Vec::new());
+        let drawn = drawn.as_array().cloned().unwrap_or_default();
+        (drawn.len() == 3 && drawn.iter().all(|seen| seen.as_u64() > Some(100))).then_some(())
+    });
+    browser.script(VIOLATIONS, Vec::new());
+    let look = || (browser.script(GROUND, Vec::new()), browser.script(PICTURE, Vec::new()));
+    let before = look();
+    browser.click("#theme");
+    eventually("it is drawn in the other look", SOON, || {
+        let now = look();
+        (now.0 != before.0 && now.1 != before.1).then_some(())
+    });
+    browser.click(".numbers summary");
+    browser.until("#pulses", "Refused");
+    browser.until(".calendar", "Mon");
+    browser.until(".bars", env!("CARGO_PKG_VERSION"));
+    // Reports come in their order: one that is provoked is the first and only one.
+    browser.script("document.body.setAttribute('style', 'color: red')", Vec::new());
+    let seen = eventually("the policy is kept", SOON, || {
+        let seen = browser.script(VIOLATIONS, Vec::new());
+        (seen != json!([])).then_some(seen)
+    });
+    assert_eq!(seen, json!(["style-src-attr inline"]));
+    browser.click("[aria-label='7 days']");
+    browser.until(".spans [aria-current]", "7 d");
 }
