@@ -60,7 +60,7 @@ macro_rules! pages {
             "SELECT seq, id, at, actor, action, object, reason, source, detail FROM audit WHERE tenant_id = ?1 AND ",
             $edge, $way,
             " AND coalesce(object, object) = coalesce(?4, object) AND coalesce(actor, actor) = coalesce(?5, actor)
-            AND coalesce(action, action) = coalesce(?6, action) AND coalesce(at, at) >= ?7 AND coalesce(at, at) < ?8",
+            AND coalesce(action, action) = coalesce(?6, action) AND coalesce(at >= ?7, TRUE) AND coalesce(at < ?8, TRUE)",
             $order
         )
     };
@@ -88,8 +88,8 @@ pub(crate) async fn page<E: Engine>(
         None => (newest, filter.before.unwrap_or(i64::MAX as u64)),
     };
     let edge = i64::try_from(edge).unwrap_or(i64::MAX);
-    let since = filter.since.map_or(i64::MIN, millis);
-    let until = filter.until.map_or(i64::MAX, millis);
+    let since = filter.since.map(millis);
+    let until = filter.until.map(millis);
     let (object, actor, action) = (object.as_ref(), actor.as_ref(), action.as_ref());
     let values = values![tenant.as_bytes(), edge, filter.limit, object, actor, action, since, until];
     sql::many(db, "read the audit log", text, &values, parse).await
