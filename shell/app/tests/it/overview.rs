@@ -31,10 +31,11 @@ async fn who_comes_who_goes_and_who_is_refused_is_told_slot_by_slot() {
     let seen = overview(&world, None).await;
     assert_eq!((seen.pulses.len(), seen.step), (1, 300));
     let slot = seen.pulses[0];
-    assert_eq!((slot.online_least, slot.online_most, slot.machines), (Some(1), Some(1), Some(2)));
-    assert_eq!((slot.happened.enrolled, slot.happened.ended, slot.happened.refused), (2, 0, 1));
+    assert_eq!((slot.online_least, slot.online_most, slot.machines), (Some(1), Some(1), Some(3)));
+    // One of them spent a token, so that it is spent.
+    assert_eq!((slot.happened.enrolled, slot.happened.ended, slot.happened.refused), (3, 0, 1));
     assert_eq!(seen.totals, slot.happened);
-    assert_eq!((seen.machines.online, seen.machines.active), (1, 2));
+    assert_eq!((seen.machines.online, seen.machines.active), (1, 3));
 
     world.clock.advance(SignedDuration::from_mins(5));
     world.app.channel_closed(channel).await;
@@ -44,13 +45,13 @@ async fn who_comes_who_goes_and_who_is_refused_is_told_slot_by_slot() {
     let seen = overview(&world, Some(1)).await;
     let told: Vec<_> =
         seen.pulses.iter().map(|slot| (slot.online_most, slot.machines, slot.happened)).collect();
-    assert_eq!(told, [(Some(1), Some(2), happened(2, 0, 1)), (Some(0), Some(1), happened(0, 1, 0))]);
+    assert_eq!(told, [(Some(1), Some(3), happened(3, 0, 1)), (Some(0), Some(2), happened(0, 1, 0))]);
     assert!(seen.from <= seen.pulses[0].at && seen.pulses[1].at < seen.until);
 
     world.clock.advance(hours(2));
     assert_eq!(overview(&world, Some(1)).await.pulses, [], "it is further back");
     let wide = overview(&world, Some(2208)).await;
-    assert_eq!((wide.pulses.len(), wide.step, wide.totals), (1, 8 * 3600, happened(2, 1, 1)));
+    assert_eq!((wide.pulses.len(), wide.step, wide.totals), (1, 8 * 3600, happened(3, 1, 1)));
     assert_eq!((wide.pulses[0].online_least, wide.pulses[0].online_most), (Some(0), Some(1)));
 }
 
@@ -84,7 +85,7 @@ async fn two_servers_count_what_each_did_and_see_the_same() {
         other.note_pulse().await.expect("noted");
     }
     let seen = overview(&world, None).await;
-    assert_eq!((seen.totals, seen.pulses[0].machines), (happened(1, 0, 1), Some(1)));
+    assert_eq!((seen.totals, seen.pulses[0].machines), (happened(2, 0, 1), Some(2)));
     assert_eq!(
         other.overview(&OverviewQuery::default(), &world.admin()).await.expect("the same").pulses,
         seen.pulses

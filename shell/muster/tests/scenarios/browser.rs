@@ -282,6 +282,6 @@ fn the_overview_draws_what_its_tables_say_and_keeps_to_the_policy() {
         (seen != json!([])).then_some(seen)
     });
     assert_eq!(seen, json!(["style-src-attr inline"]));
-    browser.click("[aria-label='7 days']");
+    browser.click("[title='7 days']");
     browser.until(".spans [aria-current]", "7 d");
 }

@@ -61,7 +61,7 @@ async fn the_overview_teaches_the_first_step_and_then_holds_every_number_it_draw
         "data-chart=\"presence\"",
         "data-in=\"1\"",
         "data-step=\"3600\"",
-        "hours=168\" aria-label=\"7 days\" aria-current",
+        "hours=168\" title=\"7 days\" aria-current",
     ] {
         assert!(page.contains(part), "{part} in {page}");
     }
