@@ -123,6 +123,7 @@ impl Stage {
             ("{grant}", grant.grant.id),
             ("{token}", api.token.id),
             ("{operator}", operator.id),
+            ("{entry}", "1".to_owned()),
             ("{site}", "default".to_owned()),
         ];
         Self { machine: with_certificate(der), device, face, ids, token: grant.token }
