@@ -4,7 +4,8 @@
 //! 2. No page is wider than the window, from 320 pixels to 3840.
 //! 3. A page with everything that it loads, but for charts, is at most 250 KiB.
 //! 4. Nothing moves when a page that is open is told of something new.
-//! 5. With `MUSTER_SCREENSHOTS=DIR` (`cargo xtask screenshots`) each is kept as a picture.
+//! 5. What a page says to type is a command, and what it sends is a call of the API.
+//! 6. With `MUSTER_SCREENSHOTS=DIR` (`cargo xtask screenshots`) each is kept as a picture.
 //!
 //! Needs `MUSTER_TEST_CHROMIUM`, the path of a Chromium, and chromedriver.
 
@@ -188,6 +189,72 @@ fn every_page_is_for_everybody_in_both_looks_on_a_desk_and_on_a_telephone() {
         let weight = browser.script(WEIGHT, Vec::new()).as_u64().expect("a number");
         assert!((1..=BUDGET).contains(&weight), "{name} weighs {weight}");
     }
+}
+
+/// Every act of the page as it stands once everything is filled in: the command, and the call of the API.
+const ACTS: &str = "const said = { text: 'x1', number: '3', pairs: 'a=b' };
+return [...document.querySelectorAll('form[data-path]')].map((form) => {
+    for (const field of form.elements) {
+        if (field.type === 'checkbox') field.checked = true;
+        else if (field.tagName === 'SELECT') field.selectedIndex = field.options.length - 1;
+        else if (field.name) field.value = said[field.dataset.type] ?? '';
+    }
+    form.dispatchEvent(new Event('input', { bubbles: true }));
+    return [form.querySelector('[data-cli]').textContent, form.dataset.method, form.dataset.path];
+});";
+
+/// The words of a command, as a shell takes them.
+fn words(command: &str) -> Vec<String> {
+    let parts = command.split('\'').enumerate();
+    let plain = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+    let mut words = vec![String::new()];
+    for (at, part) in parts {
+        let pieces = if at % 2 == 0 { plain(part) } else { vec![part.to_owned()] };
+        let mut pieces = pieces.into_iter();
+        words.last_mut().expect("there is one").push_str(&pieces.next().unwrap_or_default());
+        words.extend(pieces);
+    }
+    words
+}
+
+/// Whether the API has such a call.
+fn is_called(api: &Value, method: &str, path: &str) -> bool {
+    let fits = |known: &str| {
+        let (known, path): (Vec<_>, Vec<_>) = (known.split('/').collect(), path.split('/').collect());
+        known.len() == path.len()
+            && known.iter().zip(path).all(|(known, part)| known.starts_with('{') || *known == part)
+    };
+    let paths = api["paths"].as_object().expect("paths");
+    paths.iter().any(|(known, calls)| fits(known) && calls.get(method.to_lowercase()).is_some())
+}
+
+#[test]
+fn what_a_page_says_to_type_is_a_command_and_what_it_sends_is_a_call_of_the_api() {
+    let Some(browser) = Browser::start() else { return };
+    let fleet = Fleet::new();
+    let server = &fleet.server;
+    let api = server.http().get("/openapi.json").json();
+    browser.open(server.told("login_url"));
+    browser.until("h1", "Desk");
+    let nobody = Agent::new();
+    let mut seen = 0;
+    for (name, path) in fleet.pages() {
+        browser.open(&format!("{}{path}", server.url()));
+        browser.until("#link", "live");
+        let acts: Vec<[String; 3]> =
+            serde_json::from_value(browser.script(ACTS, Vec::new())).expect("three texts each");
+        for [command, method, path] in acts {
+            seen += 1;
+            let words = words(&command);
+            let args: Vec<&str> = words[1..].iter().map(String::as_str).collect();
+            // Nobody answers there: a command that can be read ends because of that.
+            let output = nobody.run(&[&args, ["--server", "https://127.0.0.1:1"].as_slice()].concat());
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert_ne!(output.status.code(), Some(2), "{name}: {command}: {said}");
+            assert!(is_called(&api, &method, &path), "{name}: {method} {path}");
+        }
+    }
+    assert!(seen >= 15, "{seen} acts");
 }
 
 #[test]
