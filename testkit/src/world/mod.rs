@@ -167,7 +167,7 @@ impl<S: Store> World<S> {
 
     /// A new token for one machine.
     pub async fn one_time(&self) -> String {
-        self.token(CreateGrant::default()).await
+        self.token(CreateGrant { site: Some("default".to_owned()), ..CreateGrant::default() }).await
     }
 
     /// A new site.

@@ -15,7 +15,7 @@ use crate::face::{Answer, Face, OWN_UID, bare, local, post, post_as, stranger, w
 use crate::principals::mounted;
 
 /// For every route that changes something, a body that is well formed. A route without a line here fails the tests below.
-fn well_formed(path: &str, face_token: &str) -> Value {
+pub(crate) fn well_formed(path: &str, face_token: &str) -> Value {
     match path {
         "/v1/enroll" => serde_json::to_value(Device::new("zqx").by_token(face_token)).expect("JSON"),
         "/v1/session" => json!({"login": "mst_login_x"}),
@@ -84,7 +84,7 @@ pub(crate) struct Stage {
 }
 
 /// Another system that does whatever it is asked.
-struct Obedient;
+pub(crate) struct Obedient;
 
 impl Provisioner for Obedient {
     fn deliver<'a>(&'a self, _: &'a Order) -> Doing<'a, Delivered> {

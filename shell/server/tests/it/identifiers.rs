@@ -37,7 +37,7 @@ impl Decision for Written {
 }
 
 /// Identifiers of things that another tenant really has, by the name that paths give them.
-async fn of_another_tenant(face: &Face) -> Vec<(&'static str, String)> {
+pub(crate) async fn of_another_tenant(face: &Face) -> Vec<(&'static str, String)> {
     let kit = Kit::numbered(9);
     let (site, operator) = (kit.site(), kit.operator());
     let (machine, hold, grant) = (kit.machine(&site), kit.hold(&site), kit.grant(&site));
@@ -73,7 +73,7 @@ async fn of_another_tenant(face: &Face) -> Vec<(&'static str, String)> {
     ids
 }
 
-fn unknown(noun: &str) -> String {
+pub(crate) fn unknown(noun: &str) -> String {
     match noun {
         "machine" => MachineId::new(5, [5; 10]).to_string(),
         "hold" => HoldId::new(5, [5; 10]).to_string(),
@@ -102,7 +102,7 @@ fn malformed(noun: &str) -> Vec<String> {
 }
 
 /// Every route that takes an identifier, as its method, path and the name of the identifier in it.
-fn routes() -> Vec<(String, String, String)> {
+pub(crate) fn routes() -> Vec<(String, String, String)> {
     let named = |path: &str| Some(path.split_once('{')?.1.split_once('}')?.0.to_owned());
     let routes = mounted().into_iter().filter(|route| route.action != Action::Public);
     routes.filter_map(|route| named(&route.path).map(|noun| (route.method, route.path, noun))).collect()

@@ -12,6 +12,7 @@ mod face;
 mod guruconnect;
 mod headers;
 mod identifiers;
+mod matrix;
 mod metrics;
 mod mode;
 mod openapi;

@@ -78,7 +78,7 @@ pub(crate) fn filled(path: &str) -> String {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Principal {
+pub(crate) enum Principal {
     Stranger,
     AnotherUser,
     Viewer,
@@ -97,7 +97,7 @@ enum Principal {
     Bearer,
 }
 
-const EVERYBODY: [Principal; 14] = [
+pub(crate) const EVERYBODY: [Principal; 14] = [
     Principal::Stranger,
     Principal::AnotherUser,
     Principal::Viewer,
@@ -115,10 +115,10 @@ const EVERYBODY: [Principal; 14] = [
 ];
 
 /// What a principal shows with one request.
-struct Shown {
-    peer: Peer,
-    headers: Vec<(&'static str, String)>,
-    caller: Caller,
+pub(crate) struct Shown {
+    pub(crate) peer: Peer,
+    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) caller: Caller,
 }
 
 impl Shown {
@@ -129,6 +129,11 @@ impl Shown {
 
 impl Principal {
     async fn shows(self, face: &Face, method: &str, path: &str) -> Shown {
+        self.shows_with(face, method, path, body_of(method)).await
+    }
+
+    /// What it shows with a request of this body.
+    pub(crate) async fn shows_with(self, face: &Face, method: &str, path: &str, body: &[u8]) -> Shown {
         match self {
             Self::Stranger => Shown::new(stranger(), Caller::Anonymous),
             Self::AnotherUser => Shown::new(local(OWN_UID + 1), Caller::Anonymous),
@@ -144,12 +149,12 @@ impl Principal {
             Self::Relay => relay(face).await,
             Self::Bearer => bearer(face).await,
             Self::ByCertificate | Self::BySignature | Self::Suspended | Self::Expired => {
-                self.machine(face, method, path).await
+                self.machine(face, method, path, body).await
             }
         }
     }
 
-    async fn machine(self, face: &Face, method: &str, path: &str) -> Shown {
+    async fn machine(self, face: &Face, method: &str, path: &str, body: &[u8]) -> Shown {
         let device = Device::new("web-1");
         let device = Device { hardware_id: None, ..device };
         let enrolled = face.world.enroll(&device).await;
@@ -169,7 +174,7 @@ impl Principal {
         }
         let caller = Caller::Machine(caller);
         if self == Self::BySignature || self == Self::Expired {
-            let signed = device.signs(&app.nonce().nonce, method, path, body_of(method));
+            let signed = device.signs(&app.nonce().nonce, method, path, body);
             let header = ("muster-signature", signed.header.to_string());
             return Shown { headers: vec![header], ..Shown::new(stranger(), caller) };
         }
