@@ -4,6 +4,8 @@
 //! TLS, with server and client on the same processors; the ratio of both is held against a target. Nothing here is
 //! asserted: a slow machine is not a fault. `docs/performance.md` tells the last results and what bounds them.
 
+mod dashboards;
+mod elsewhere;
 mod enroll;
 mod fill;
 mod fleet;
@@ -65,10 +67,10 @@ struct Arguments {
     /// How many machines there are in the end: 100000 for `fill`, whose target speaks of 1000000, and 1000000 for `list`.
     #[arg(long)]
     machines: Option<u64>,
-    /// How many channels `presence` holds.
+    /// How many channels `presence` and `dashboards` hold.
     #[arg(long, default_value_t = 10_000)]
     channels: usize,
-    /// How long `presence` holds them, in seconds.
+    /// How long `presence` holds them and `dashboards` looks, in seconds.
     #[arg(long, default_value_t = 60)]
     hold: u64,
     /// Tell at the end what PostgreSQL spent its time on, by statement. It costs a little, so that figures are lower.
@@ -97,6 +99,8 @@ enum Name {
     Fill,
     /// P12: refusing.
     Refused,
+    /// P13: open pages beside a fleet that is online.
+    Dashboards,
     /// All of them.
     All,
 }
@@ -168,6 +172,7 @@ impl Bench {
             Name::Start => full::start::<S>(self).await,
             Name::Fill => full::enroll::<S>(self).await,
             Name::Refused => read::refused::<S>(self).await,
+            Name::Dashboards => Box::pin(dashboards::bench::<S>(self)).await,
             Name::Enroll | Name::All => Ok(Vec::new()),
         }?;
         Ok(rows.into_iter().map(|row| row.on(S::NAME)).collect())
@@ -201,6 +206,7 @@ impl Name {
                 Self::Start,
                 Self::Fill,
                 Self::Refused,
+                Self::Dashboards,
             ],
             one => std::slice::from_ref(one),
         }
@@ -219,8 +225,10 @@ impl Kind {
 #[tokio::main]
 async fn main() -> Result<()> {
     // The other process is told everything on its standard input.
-    if std::env::args().nth(1).as_deref() == Some("hold") {
-        return presence::hold().await;
+    match std::env::args().nth(1).as_deref() {
+        Some("hold") => return presence::hold().await,
+        Some("look") => return dashboards::look().await,
+        _ => {}
     }
     let arguments = Arguments::parse();
     // What a server does on the side costs here what it costs there: logs as configured by default, metrics recorded.

@@ -1,13 +1,13 @@
 //! P5: channels over mutual TLS. How many beats a second, beside a bare echo server; how much memory one takes, with
 //! the client in a process of its own; and that holding them writes nothing.
 
-use std::io::{BufRead as _, Write as _};
+use std::io::BufRead as _;
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use axum::Router;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::routing::any;
@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::Bench;
+use crate::elsewhere;
 use crate::enroll::Rounds;
 use crate::host::{open_files, resident};
 use crate::http::Place;
@@ -30,7 +31,7 @@ use crate::websocket::{Beat, Socket};
 use crate::world::World;
 
 /// Descriptors for everything but channels.
-const SPARE: u64 = 500;
+pub(crate) const SPARE: u64 = 500;
 
 /// What the other process is told.
 #[derive(Serialize, Deserialize)]
@@ -153,36 +154,18 @@ fn told<S: Kept>(count: usize, hold: Duration, each: f64, written: Written) -> V
     rows
 }
 
-/// Starts the other process and waits until it holds them all.
-async fn hold_elsewhere<S: Kept>(world: &World<S>, machines: Vec<Enrolled>) -> Result<Child> {
+/// Has another process hold them all.
+pub(crate) async fn hold_elsewhere<S: Kept>(world: &World<S>, machines: Vec<Enrolled>) -> Result<Child> {
     let roots = world.app.authority().roots_der().into_iter().map(|root| root.to_vec()).collect::<Vec<_>>();
     let orders = Orders { address: world.place.address, roots, machines };
-    let mut holder = Command::new(std::env::current_exe()?)
-        .arg("hold")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("the process that holds the channels cannot be started")?;
-    let told = tokio::task::spawn_blocking(move || {
-        let stdin = holder.stdin.as_mut().context("it has no standard input")?;
-        serde_json::to_writer(&mut *stdin, &orders)?;
-        stdin.write_all(b"\n")?;
-        let mut line = String::new();
-        std::io::BufReader::new(holder.stdout.take().context("it has no standard output")?)
-            .read_line(&mut line)?;
-        ensure!(line == "held\n", "the process that holds the channels failed");
-        anyhow::Ok(holder)
-    });
-    told.await?
+    elsewhere::start("hold", &orders, "held").await
 }
 
 /// The other process: connects every machine it is told of, says so, and holds until its standard input ends.
 #[expect(clippy::print_stdout, reason = "it is how the two processes talk")]
 pub(crate) async fn hold() -> Result<()> {
     open_files()?;
-    let mut line = String::new();
-    std::io::stdin().lock().read_line(&mut line)?;
-    let Orders { address, roots, machines } = serde_json::from_str(&line)?;
+    let Orders { address, roots, machines } = elsewhere::orders()?;
     let roots: Arc<[CertificateDer<'static>]> = roots.into_iter().map(CertificateDer::from).collect();
     let mut opening = JoinSet::new();
     let mut holding = JoinSet::new();

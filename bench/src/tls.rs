@@ -19,9 +19,12 @@ pub(crate) const NAME: &str = "127.0.0.1";
 
 /// Shows no certificate.
 pub(crate) fn client(authority: &Authority) -> Result<Arc<ClientConfig>> {
-    let config = builder()?
-        .with_root_certificates(roots(&authority.roots_der().into_iter().cloned().collect::<Vec<_>>())?)
-        .with_no_client_auth();
+    trusting(&authority.roots_der().into_iter().cloned().collect::<Vec<_>>())
+}
+
+/// Shows no certificate, and trusts these roots.
+pub(crate) fn trusting(roots_der: &[CertificateDer<'static>]) -> Result<Arc<ClientConfig>> {
+    let config = builder()?.with_root_certificates(roots(roots_der)?).with_no_client_auth();
     Ok(finished(config, b"http/1.1"))
 }
 

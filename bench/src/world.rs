@@ -10,6 +10,7 @@ use axum::Router;
 use muster_app::{Acceptance, App, Origin, Parts, Ports, Settings, Store, found};
 use muster_issuer::{Authority, NewAuthority, SealKey, ServerCertificate};
 use muster_model::{Pepper, SignedDuration, SiteId, TenantId, Timestamp};
+use muster_server::console::follow;
 use muster_server::limits::{BodyLimits, TrustedProxies};
 use muster_server::metrics::Metrics;
 use muster_server::serve::{
@@ -102,7 +103,9 @@ impl<S: Kept> World<S> {
         let (switch, draining) = shutdown();
         let mut tasks = JoinSet::new();
         let config = config(founded.admin, metrics);
-        let routes = router(&ServerState::new(app.clone(), config));
+        let state = ServerState::new(app.clone(), config);
+        let routes = router(&state);
+        tasks.spawn(follow(state, draining.clone()));
         tasks.spawn(served(Listener::tls(listener, tls.clone()), routes, draining.clone()));
         upkeep::start(&mut tasks, &app, mark, metrics, &draining);
         Ok(Self { app, clock, tenant, site, place, admin, tls, switch, tasks })
