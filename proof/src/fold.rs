@@ -99,7 +99,8 @@ impl Named {
                 self.access_secrets.insert(secret);
             }
             // These are in lists, or named by the change that made them.
-            Change::Machine(MachineChange::Order { .. })
+            Change::Agent(AgentChange::Acknowledge { .. })
+            | Change::Machine(MachineChange::Order { .. })
             | Change::Key(
                 KeyChange::Standing { .. } | KeyChange::Order { .. } | KeyChange::SupersedeAll(_),
             )

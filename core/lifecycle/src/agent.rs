@@ -3,6 +3,8 @@
 //! A nick is held by one machine. Retiring a machine frees its nick, unless the machine was revoked: then an operator
 //! must free it, so that nobody comes back by registering again.
 
+mod acknowledge;
+
 use muster_model::engagement::Amendment;
 use muster_model::text::{Skill, Team};
 use muster_model::{
@@ -11,6 +13,7 @@ use muster_model::{
     ProvisionerName, Refusal, SecretHash, SecretId, Site, SoftwareAgent, SuspendCause, Suspended,
 };
 
+pub use self::acknowledge::acknowledge;
 use crate::account::{self, Candidate};
 use crate::credential::{end_all, reserve};
 use crate::identity::lineage;
@@ -276,6 +279,7 @@ fn version_of(agent: &SoftwareAgent, engagement: Engagement, context: &Context) 
         engagement,
         author: context.actor,
         at: context.now,
+        acknowledged_at: None,
     }
 }
 

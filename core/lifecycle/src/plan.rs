@@ -227,6 +227,17 @@ pub enum AgentChange {
     Update(SoftwareAgent),
     /// A new version of an engagement.
     Engage(EngagementVersion),
+    /// An agent goes by this version of its engagement, which nobody said before.
+    Acknowledge {
+        /// Its tenant.
+        tenant: TenantId,
+        /// Its machine.
+        machine: MachineId,
+        /// The version.
+        version: u32,
+        /// When it said so.
+        at: Timestamp,
+    },
 }
 
 /// A change of operators and their tokens.

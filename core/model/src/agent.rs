@@ -65,6 +65,8 @@ pub struct EngagementVersion {
     pub author: Actor,
     /// When.
     pub at: Timestamp,
+    /// When its agent said that it goes by it.
+    pub acknowledged_at: Option<Timestamp>,
 }
 
 impl Nick {

@@ -32,6 +32,12 @@ pub struct EngagedAgent {
     /// When.
     #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,
+    /// When its agent said that it goes by this version; nothing until it does.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acknowledged_at: Option<Timestamp>,
+    /// SHA-256 over the engagement as the JWS has it, in hexadecimal: what an agent acknowledges.
+    pub hash: String,
     /// The same as a JWS by the deployment's signing key: whoever has the keys of `/.well-known/jwks.json` can verify it,
     /// and none of them can make one.
     pub jws: String,
@@ -63,6 +69,10 @@ pub struct ListedAgent {
     pub last_seen: Option<Timestamp>,
     /// The version of its engagement in force.
     pub version: u32,
+    /// When its agent said that it goes by this version; nothing until it does.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acknowledged_at: Option<Timestamp>,
     /// What it is to do.
     #[schema(value_type = Object)]
     pub engagement: Draft,
@@ -83,8 +93,22 @@ pub struct WrittenEngagement {
     /// When.
     #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,
+    /// When its agent said that it goes by this version; nothing until it does.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acknowledged_at: Option<Timestamp>,
     /// What is different from the version before.
     pub differences: Vec<Difference>,
+}
+
+/// An agent's word that it goes by its engagement.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AcknowledgeEngagement {
+    /// The version, which must be the one in force.
+    pub version: u32,
+    /// Its `hash`, as the server told it or as the JWS has it.
+    pub hash: String,
 }
 
 /// Which version of an engagement.
@@ -300,8 +324,15 @@ mod tests {
         };
         let engagement = Engagement::new(draft).expect("right");
         let at = at.parse().expect("a time");
-        let version =
-            EngagementVersion { tenant, machine, version: 1, engagement, author: Actor::System, at };
+        let version = EngagementVersion {
+            tenant,
+            machine,
+            version: 1,
+            engagement,
+            author: Actor::System,
+            at,
+            acknowledged_at: None,
+        };
         Payload::of(&agent, &version).text()
     }
 

@@ -19,6 +19,8 @@ CREATE INDEX failures_at ON failures (at);
 -- What somebody should look at, and what became of it.
 CREATE INDEX audit_alarms ON audit (tenant_id, seq) WHERE reason IN ('alarm', 'calm', 'acknowledged');
 
+ALTER TABLE engagements ADD COLUMN acknowledged_at bigint;   -- its agent goes by it since
+
 -- What the fleet did, in slots of five minutes: each server in rows of its own, so that what is noted twice counts once.
 CREATE TABLE pulse (
     at        bigint NOT NULL,

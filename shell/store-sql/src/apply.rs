@@ -79,6 +79,7 @@ fn of_tenant(change: &Change, tenant: TenantId) -> Result<(), StoreError> {
         Change::Credential(CredentialChange::Reserve(credential)) => credential.tenant,
         Change::Agent(AgentChange::Register(agent) | AgentChange::Update(agent)) => agent.tenant,
         Change::Agent(AgentChange::Engage(version)) => version.tenant,
+        Change::Agent(AgentChange::Acknowledge { tenant, .. }) => *tenant,
         Change::Access(AccessChange::CreateOperator(operator) | AccessChange::UpdateOperator(operator)) => {
             operator.tenant
         }

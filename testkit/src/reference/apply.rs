@@ -359,6 +359,13 @@ impl Tables {
                 let key = (tenant, (version.machine, version.version));
                 add(&mut self.engagements, key, version.cut(), what)
             }
+            AgentChange::Acknowledge { machine, version, at, .. } => {
+                let what = "acknowledge an engagement";
+                let row = known(&mut self.engagements, &(tenant, (machine, version)), what)?;
+                holds(row.acknowledged_at.is_none(), what, "it was acknowledged before")?;
+                row.acknowledged_at = Some(at.cut());
+                Ok(())
+            }
         }
     }
 

@@ -192,7 +192,8 @@ impl Cut for SoftwareAgent {
 
 impl Cut for EngagementVersion {
     fn cut(self) -> Self {
-        Self { at: self.at.cut(), ..self }
+        let acknowledged_at = self.acknowledged_at.map(Cut::cut);
+        Self { at: self.at.cut(), acknowledged_at, ..self }
     }
 }
 

@@ -241,3 +241,32 @@ fn a_machine_of_another_kind_gets_no_nick() {
     let plan = engage(new("w-two"), Some(known.machine), room(), &context()).expect("engaged");
     assert_eq!(rows(&plan), ["agent w-two", "engagement 1"]);
 }
+
+#[test]
+fn an_agent_acknowledges_what_is_in_force_and_nothing_else() {
+    let known = registered(new("w-two"));
+    let said = |version, is_it: bool| acknowledge(facts(known.clone()), version, |_| is_it, &context());
+    let plan = said(1, true).expect("it is in force");
+    assert_eq!(
+        (rows(&plan), told(&plan).0),
+        (vec!["engagement 1 acknowledged".to_owned()], "agent.acknowledge")
+    );
+    assert_eq!(plan.outcome().version.acknowledged_at, Some(now()));
+    let again = acknowledge(facts((plan.outcome().clone(), Vec::new())), 1, |_| true, &context());
+    assert!(again.expect("the same").is_unchanged());
+    let wrong = Refusal::WrongState { verb: "acknowledge", state: "not the version in force" };
+    for (version, is_it) in [(1, false), (2, true), (0, true)] {
+        assert_eq!(said(version, is_it).expect_err("not that"), wrong);
+    }
+    let parts = Amendment { channels: Some(words(&["#other"])), ..Amendment::default() };
+    let wish = Wish { engagement: Engage::Amend(parts), ..Wish::default() };
+    let next = change(facts((plan.outcome().clone(), Vec::new())), &wish, &anybody(), &context());
+    assert_eq!(next.expect("changed").outcome().version.acknowledged_at, None, "each version anew");
+    let machine = Machine { state: revoked(), ..known.0.machine.clone() };
+    missing(acknowledge(
+        facts((Engaged { machine, ..known.0.clone() }, Vec::new())),
+        1,
+        |_| true,
+        &context(),
+    ));
+}

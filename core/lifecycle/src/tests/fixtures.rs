@@ -391,6 +391,9 @@ fn row(change: &Change) -> String {
         Change::Agent(AgentChange::Update(agent)) if agent.freed_at.is_some() => "nick freed".into(),
         Change::Agent(AgentChange::Update(_)) => "agent changed".into(),
         Change::Agent(AgentChange::Engage(version)) => format!("engagement {}", version.version),
+        Change::Agent(AgentChange::Acknowledge { version, .. }) => {
+            format!("engagement {version} acknowledged")
+        }
         Change::Access(AccessChange::RotateToken { .. }) => "token rotated".into(),
         Change::Access(AccessChange::CreateOperator(_)) => "operator made".into(),
         Change::Access(AccessChange::UpdateOperator(_)) => "operator changed".into(),

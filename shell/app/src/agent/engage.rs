@@ -10,6 +10,7 @@ use muster_wire::{ListQuery, Page};
 
 use super::AgentSeen;
 use super::decisions::{AgentAct, FreeNick, SetNew};
+use super::view::hash;
 use crate::App;
 use crate::caller::Origin;
 use crate::error::Error;
@@ -69,6 +70,7 @@ impl<S: Store> App<S> {
             engagement: written.engagement.terms().clone(),
             author: written.author.to_string(),
             at: written.at,
+            acknowledged_at: written.acknowledged_at,
         })
     }
 
@@ -145,6 +147,27 @@ impl<S: Store> App<S> {
         self.signed(&engaged.agent, &engaged.version, None)
     }
 
+    /// Notes that the agent that calls goes by its engagement.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`] for what is no agent; [`Refusal::WrongState`] for anything but what is in force.
+    pub async fn acknowledge_engagement(
+        &self,
+        request: wire::AcknowledgeEngagement,
+        origin: &Origin,
+    ) -> Result<wire::EngagedAgent, Error> {
+        let caller = origin.caller.machine()?;
+        let agent = self.reader().await?.software_agent(caller.tenant, caller.machine).await?;
+        let agent = agent.ok_or(Refusal::NotFound { what: "engagement" })?;
+        let decide = move |facts, context: &_| {
+            let is_it = |version: &_| hash(version) == request.hash;
+            agent::acknowledge(facts, request.version, is_it, context)
+        };
+        let act = AgentAct::new(self, agent.nick, origin, "agent.acknowledge", decide);
+        let engaged = self.settle(origin, act).await?;
+        self.signed(&engaged.agent, &engaged.version, None)
+    }
+
     fn change_of(
         &self,
         agent: SoftwareAgent,
@@ -212,7 +235,7 @@ fn listed_agent(
     state: &'static str,
     accounts: &[muster_model::Account],
 ) -> wire::ListedAgent {
-    let AgentSeen { agent, engagement, last_seen, online, .. } = seen;
+    let AgentSeen { agent, engagement, acknowledged_at, last_seen, online, .. } = seen;
     wire::ListedAgent {
         machine: agent.machine.to_string(),
         nick: agent.nick.to_string(),
@@ -223,6 +246,7 @@ fn listed_agent(
         online,
         last_seen,
         version: agent.version,
+        acknowledged_at,
         engagement,
         accounts: accounts.iter().map(muster_wire::account::Account::from).collect(),
     }

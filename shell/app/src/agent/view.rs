@@ -27,6 +27,8 @@ pub struct AgentSeen {
     pub agent: SoftwareAgent,
     /// What it is to do.
     pub engagement: Draft,
+    /// When it said that it goes by it.
+    pub acknowledged_at: Option<Timestamp>,
     /// When its machine was made.
     pub created_at: Timestamp,
     /// Whether it was revoked.
@@ -64,6 +66,7 @@ impl<S: Store> App<S> {
         let lately = last_seen.is_some_and(|seen| self.now().duration_since(seen) < PATIENCE);
         AgentSeen {
             engagement: version.engagement.terms().clone(),
+            acknowledged_at: version.acknowledged_at,
             created_at: machine.created_at,
             revoked,
             retired: matches!(machine.state, MachineState::Retired(_)),
@@ -98,6 +101,8 @@ impl<S: Store> App<S> {
             engagement: version.engagement.terms().clone(),
             author: version.author.to_string(),
             at: version.at,
+            acknowledged_at: version.acknowledged_at,
+            hash: hash(&version),
             jws: self.jws(agent, &version, audience)?,
             signature: self.inner.payload_key.sign(payload.as_bytes()),
             payload,
@@ -129,11 +134,16 @@ impl<S: Store> App<S> {
             role: agent.role.as_str().to_owned(),
             team: agent.team.as_ref().map(ToString::to_string),
             version: version.version,
-            hash: data_encoding::HEXLOWER.encode(&Sha256::digest(document.as_bytes())),
+            hash: hash(version),
             document,
         };
         Ok(self.authority().tokens().sign_engagement(&claims)?)
     }
+}
+
+/// What an agent acknowledges of a version: a hash over all that it says.
+pub(super) fn hash(version: &EngagementVersion) -> String {
+    data_encoding::HEXLOWER.encode(&Sha256::digest(version.engagement.document().as_bytes()))
 }
 
 /// A version as it is kept: its time in whole milliseconds, so that what is signed of it is the same at every asking.

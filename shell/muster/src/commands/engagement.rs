@@ -22,7 +22,7 @@ use super::machine;
 use crate::compose::{SystemPorts, payload_key, unusable};
 use crate::context::Context;
 use crate::failure::{Exit, Failure, Result};
-use crate::output::{Human, details, escape, relative, table};
+use crate::output::{Human, details, escape, opt_relative, relative, table};
 
 /// A JWS with a document of the largest size is smaller, and so is a JWKS.
 const MAX_FILE: u64 = 256 * 1024;
@@ -261,7 +261,8 @@ impl Listed for ListedAgent {
     const EMPTY: &'static str = "No software agents. A machine of that kind becomes one by its first engagement:\n\n    muster engagement set MACHINE --file FILE";
 
     fn table(items: &[Self], now: Timestamp) -> String {
-        let header = ["NICK", "ROLE", "TEAM", "STATE", "SEEN", "VERSION", "CHANNELS", "MACHINE"];
+        let header =
+            ["NICK", "ROLE", "TEAM", "STATE", "SEEN", "VERSION", "ACKNOWLEDGED", "CHANNELS", "MACHINE"];
         let seen = |agent: &Self| match (agent.online, agent.last_seen) {
             (true, _) => "online".to_owned(),
             (false, Some(at)) => relative(now, at),
@@ -277,6 +278,7 @@ impl Listed for ListedAgent {
                     agent.state.clone(),
                     seen(agent),
                     agent.version.to_string(),
+                    opt_relative(now, agent.acknowledged_at),
                     agent.engagement.channels.join(" "),
                     agent.machine.clone(),
                 ]

@@ -6,8 +6,8 @@ use muster_app::Origin;
 use muster_app::Store;
 use muster_model::MachineId;
 use muster_wire::engagement::{
-    EngagedAgent, EngagementPreview, EngagementQuery, FreeNick, FreedNick, ListedAgent, SetEngagement,
-    WrittenEngagement, WrittenQuery,
+    AcknowledgeEngagement, EngagedAgent, EngagementPreview, EngagementQuery, FreeNick, FreedNick,
+    ListedAgent, SetEngagement, WrittenEngagement, WrittenQuery,
 };
 use muster_wire::{ListQuery, Page};
 
@@ -100,6 +100,19 @@ pub(super) async fn show_self<S: Store>(
 ) -> Result<Json<EngagedAgent>, Failure> {
     let machine = origin.caller.machine()?.machine;
     Ok(Json(state.app.engagement(machine, &query, &origin).await?))
+}
+
+/// I go by it: the version and the hash of the engagement in force. Saying it again changes nothing.
+#[utoipa::path(
+    post, path = "/v1/machines/self/engagement/acknowledge", tag = "machine", request_body = AcknowledgeEngagement,
+    responses((status = 200, body = EngagedAgent), (status = "default", body = muster_wire::Problem))
+)]
+pub(super) async fn acknowledge<S: Store>(
+    State(state): State<ServerState<S>>,
+    Extension(origin): Extension<Origin>,
+    Body(request): Body<AcknowledgeEngagement>,
+) -> Result<Json<EngagedAgent>, Failure> {
+    Ok(Json(state.app.acknowledge_engagement(request, &origin).await?))
 }
 
 /// Allow the nick of an agent that was revoked to be registered again.

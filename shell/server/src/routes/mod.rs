@@ -120,6 +120,7 @@ fn machines_themselves<S: Store>(routes: Routes<S>) -> Routes<S> {
     routes
         .add::<machine_self::__path_show, _, _>(Self_, machine_self::show::<S>)
         .add::<engagement::__path_show_self, _, _>(Self_, engagement::show_self::<S>)
+        .add::<engagement::__path_acknowledge, _, _>(Self_, engagement::acknowledge::<S>)
         .add::<machine_self::__path_renew, _, _>(SelfRenew, machine_self::renew::<S>)
         .add::<machine_self::__path_rotate, _, _>(SelfRotate, machine_self::rotate::<S>)
         .add::<machine_self::__path_token, _, _>(SelfToken, machine_self::token::<S>)

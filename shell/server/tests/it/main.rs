@@ -6,6 +6,7 @@ mod audit;
 mod body;
 mod channel;
 mod console;
+mod engagement;
 mod enroll;
 mod errors;
 mod face;

@@ -25,7 +25,7 @@ macro_rules! agent_columns {
 
 macro_rules! engagement_columns {
     () => {
-        "e.tenant_id, e.machine_id, e.version, e.document, e.author, e.at"
+        "e.tenant_id, e.machine_id, e.version, e.document, e.author, e.at, e.acknowledged_at"
     };
 }
 
@@ -75,6 +75,7 @@ fn version(cells: &mut Cells<'_>) -> Parsed<EngagementVersion> {
         },
         author: cells.opt_actor("author")?.ok_or_else(|| cells.broken("author"))?,
         at: cells.time("at")?,
+        acknowledged_at: cells.opt_time("acknowledged_at")?,
     })
 }
 
@@ -164,6 +165,12 @@ pub(crate) async fn apply<E: Engine>(
         AgentChange::Register(agent) => register(db, agent).await,
         AgentChange::Update(agent) => update(db, tenant, agent).await,
         AgentChange::Engage(version) => engage(db, version).await,
+        AgentChange::Acknowledge { machine, version, at, .. } => {
+            const SQL: &str = "UPDATE engagements SET acknowledged_at = ?4
+                WHERE tenant_id = ?1 AND machine_id = ?2 AND version = ?3 AND acknowledged_at IS NULL";
+            let values = values![tenant.as_bytes(), machine.as_bytes(), *version, millis(*at)];
+            sql::run_one(db, "acknowledge an engagement", SQL, &values).await
+        }
     }
 }
 
@@ -210,8 +217,9 @@ async fn update<E: Engine>(db: &mut E, tenant: TenantId, agent: &SoftwareAgent) 
 }
 
 async fn engage<E: Engine>(db: &mut E, version: &EngagementVersion) -> Result<(), StoreError> {
-    const SQL: &str = "INSERT INTO engagements (tenant_id, machine_id, version, document, author, at)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    const SQL: &str =
+        "INSERT INTO engagements (tenant_id, machine_id, version, document, author, at, acknowledged_at)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
     let (document, author) = (version.engagement.document(), version.author.to_string());
     let values = values![
         version.tenant.as_bytes(),
@@ -220,6 +228,7 @@ async fn engage<E: Engine>(db: &mut E, version: &EngagementVersion) -> Result<()
         document.as_str(),
         author.as_str(),
         millis(version.at),
+        version.acknowledged_at.map(millis),
     ];
     sql::run_one(db, "write an engagement", SQL, &values).await
 }

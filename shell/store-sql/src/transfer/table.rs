@@ -81,7 +81,8 @@ tables! {
         ended_at Int, ended_reason Text) by (tenant_id, id);
     software_agents (tenant_id Bytes, machine_id Bytes, nick Text, folded Text, role Text, team Text, skills Text,
         version Int, freed_at Int) by (tenant_id, machine_id);
-    engagements (tenant_id Bytes, machine_id Bytes, version Int, document Text, author Text, at Int)
+    engagements (tenant_id Bytes, machine_id Bytes, version Int, document Text, author Text, at Int,
+        acknowledged_at Int)
         by (tenant_id, machine_id, version);
     presence (tenant_id Bytes, machine_id Bytes, last_seen Int, bundle Int) by (tenant_id, machine_id);
     holds (tenant_id Bytes, id Bytes, site_id Bytes, reason Text, algorithm Text, spki Bytes, fingerprint Bytes,

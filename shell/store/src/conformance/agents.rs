@@ -45,6 +45,17 @@ pub async fn software_agents_read_back_as_written<F: Fixture>(fixture: &F) {
         assert_eq!(read, Some(version));
     }
     assert_eq!(reads.engagement(tenant, id, 3).await.expect("an answer"), None);
+    drop(reads);
+    let says = AgentChange::Acknowledge { tenant, machine: id, version: 2, at: at(20) };
+    write(store, &things, vec![says.clone().into()]).await;
+    let mut reads = store.reader().await.expect("a reader");
+    let read = reads.engagement(tenant, id, 2).await.expect("an answer").expect("it is there");
+    assert_eq!(read.acknowledged_at, Some(at(20)));
+    let first = reads.engagement(tenant, id, 1).await.expect("an answer").expect("it is there");
+    assert_eq!(first.acknowledged_at, None);
+    drop(reads);
+    write_wrong(store, &things, vec![says.into()]).await;
+    let mut reads = store.reader().await.expect("a reader");
     let others = Things::numbered(2).tenant;
     assert_eq!(reads.software_agent(others, id).await.expect("an answer"), None);
     assert_eq!(reads.agent_by_nick(others, &text("bot{1}")).await.expect("an answer"), None);

@@ -367,6 +367,7 @@ impl Things {
             engagement: Engagement::new(draft).expect("a well-formed engagement"),
             author: Actor::Operator(self.id()),
             at: at(12),
+            acknowledged_at: None,
         }
     }
 
