@@ -207,6 +207,7 @@ impl Kit {
             expires_at: at(86_400),
             ended_at: None,
             scope: None,
+            entrance: None,
         }
     }
 

@@ -1,8 +1,8 @@
 //! Operators, their tokens and their sessions.
 
 use muster_model::{
-    AccessKind, AccessToken, Object, Operator, OperatorRole, Refusal, SecretHash, SecretId, Timestamp,
-    TokenScope,
+    AccessKind, AccessToken, Entrance, Object, Operator, OperatorRole, Refusal, SecretHash, SecretId,
+    Timestamp, TokenScope,
 };
 
 use crate::plan::{AccessChange, Context, Plan};
@@ -77,6 +77,7 @@ pub fn login(
         operator: link.operator,
         kind: AccessKind::Session,
         role: session.role.min(link.role).min(holder.role),
+        entrance: Some(Entrance::Link),
         ..session
     };
     let entry = context.entry("session.open", Object::AccessToken(session.id), "login_link");

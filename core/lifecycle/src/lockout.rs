@@ -31,6 +31,9 @@ pub enum Counted {
     Name,
     /// Whatever is tried from one source.
     Source,
+    /// Whatever is tried from the server's own host, which may be a proxy that nobody configured: then all the world comes
+    /// from there. So it slows down only names that have failed there already, and never one that nobody touched.
+    Host,
     /// What somebody tries who has shown already who they are.
     Account,
 }
@@ -52,6 +55,7 @@ impl Counted {
         match self {
             Self::Name | Self::Account => 5,
             Self::Source => 30,
+            Self::Host => 300,
         }
     }
 }
@@ -76,7 +80,12 @@ impl Counter {
 
 /// The longest wait of any of these.
 pub fn wait(counters: &[Counter], now: Timestamp) -> Option<u32> {
-    counters.iter().filter_map(|counter| counter.wait(now)).max()
+    let failed = |failures: Failures| failures.count > 0 && is_remembered(&failures, now);
+    let is_touched =
+        |counter: &Counter| counter.counted == Counted::Name && counter.failures.is_some_and(failed);
+    let is_touched = counters.iter().any(is_touched);
+    let counts = |counter: &&Counter| is_touched || counter.counted != Counted::Host;
+    counters.iter().filter(counts).filter_map(|counter| counter.wait(now)).max()
 }
 
 fn is_remembered(failures: &Failures, now: Timestamp) -> bool {
@@ -107,6 +116,18 @@ mod tests {
         assert_eq!((last.wait(at(899)), last.wait(at(900))), (Some(1), None));
         assert_eq!(counter(Counted::Source, 29, 0).wait(at(0)), None);
         assert_eq!(counter(Counted::Source, 30, 0).wait(at(0)), Some(5));
+        assert_eq!(counter(Counted::Host, 299, 0).wait(at(0)), None);
+        assert_eq!(counter(Counted::Host, 300, 0).wait(at(0)), Some(5));
+    }
+
+    #[test]
+    fn q_10_a_busy_host_slows_down_names_that_failed_there_and_no_other() {
+        let busy = counter(Counted::Host, 310, 0);
+        let with = |name| wait(&[name, busy], at(0));
+        assert_eq!(with(counter(Counted::Name, 1, 0)), Some(900));
+        assert_eq!(with(counter(Counted::Name, 0, 0)), None, "who got in begins anew");
+        assert_eq!(with(Counter { failures: None, ..counter(Counted::Name, 0, 0) }), None);
+        assert_eq!(with(counter(Counted::Name, 4, -86_400)), None, "a day ago");
     }
 
     #[test]
@@ -122,9 +143,9 @@ mod tests {
         /// Whatever the clock does, nobody waits longer than the longest, and never for good.
         #[test]
         fn q_10_no_wait_is_longer_than_the_longest(
-            count in any::<u32>(), now in -1_000_000_i64..1_000_000, kind in 0..3_usize,
+            count in any::<u32>(), now in -1_000_000_i64..1_000_000, kind in 0..4_usize,
         ) {
-            let counted = [Counted::Name, Counted::Source, Counted::Account][kind];
+            let counted = [Counted::Name, Counted::Source, Counted::Host, Counted::Account][kind];
             let waits = counter(counted, count, 0).wait(at(now));
             prop_assert!(waits.is_none_or(|wait| (1..=900).contains(&wait)));
             let later = counter(counted, count, 0).wait(at(now.max(0) + 900));

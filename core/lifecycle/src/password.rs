@@ -4,14 +4,14 @@
 //! over it, and never worth more than its operator; what fails is counted in the same plan that tells of it.
 
 use muster_model::{
-    AccessKind, AccessToken, Object, Operator, PasswordHash, Refusal, SignedDuration, Timestamp,
+    AccessKind, AccessToken, Entrance, Object, Operator, PasswordHash, Refusal, SignedDuration, Timestamp,
 };
 
 use crate::lockout::{Counted, Counter, Failures};
 use crate::operator::Live;
 use crate::plan::{AccessChange, Change, Context, MemoryChange, Plan};
 
-/// How long after it was opened a session needs no present password: who opened it has just shown who they are.
+/// How long a session that a link opened needs no present password: so the first is set, and a forgotten one.
 const FRESH: SignedDuration = SignedDuration::from_mins(10);
 
 /// By what somebody may set a password.
@@ -19,13 +19,13 @@ const FRESH: SignedDuration = SignedDuration::from_mins(10);
 pub enum Proof {
     /// The present one was shown: this hash fits it.
     Present(PasswordHash),
-    /// A session that was opened just now.
-    Fresh,
+    /// A session that a one-time link opened just now.
+    Link,
 }
 
-/// Whether a session was opened just now.
-pub fn is_fresh(session: &AccessToken, now: Timestamp) -> bool {
-    session.kind == AccessKind::Session && session.is_live(now) && now < session.created_at + FRESH
+/// Whether a one-time link opened this session just now. Who came in by the password knows it.
+pub fn is_by_link(session: &AccessToken, now: Timestamp) -> bool {
+    session.entrance == Some(Entrance::Link) && session.is_live(now) && now < session.created_at + FRESH
 }
 
 /// What was read of who sets a password.
@@ -46,7 +46,7 @@ pub struct Known {
 ///
 /// # Errors
 /// [`Refusal::Forbidden`] for whatever is no live session of an operator that is enabled, and where neither the present
-/// password was shown nor the session is fresh.
+/// password was shown nor a link opened the session just now.
 pub fn set(
     known: &Known,
     proof: &Proof,
@@ -66,15 +66,20 @@ pub fn set(
     };
     let is_proved = match proof {
         Proof::Present(shown) => holder.password.as_ref() == Some(shown),
-        Proof::Fresh => is_fresh(session, context.now),
+        Proof::Link => is_by_link(session, context.now),
     };
     if !is_proved {
         return Err(forbidden());
     }
     let after = Operator { password: Some(hash.clone()), ..holder.clone() };
-    // Its life and its age stay: nobody prolongs a session by this.
-    let renewed =
-        AccessToken { id: renewed.id, secret: renewed.secret, hash: renewed.hash, ..session.clone() };
+    // Its life and its age stay: nobody prolongs a session by this. What a link was good for is spent.
+    let renewed = AccessToken {
+        id: renewed.id,
+        secret: renewed.secret,
+        hash: renewed.hash,
+        entrance: Some(Entrance::Password),
+        ..session.clone()
+    };
     let kinds = &[AccessKind::Login, AccessKind::Session];
     let mut changes = vec![
         AccessChange::UpdateOperator(after).into(),
@@ -121,6 +126,7 @@ pub fn login(
         operator: holder.id,
         kind: AccessKind::Session,
         role: holder.role,
+        entrance: Some(Entrance::Password),
         ..session
     };
     let mut changes = vec![AccessChange::CreateToken(session.clone()).into()];
@@ -154,8 +160,8 @@ pub fn failed(action: &'static str, object: Object, counters: &[Counter], contex
 fn forgiven(counter: &Counter, now: Timestamp) -> Option<Change> {
     let is_counted = counter.failures.is_some_and(|failures| failures.count > 0);
     let failures = Failures { count: 0, at: now };
-    (is_counted && counter.counted != Counted::Source)
-        .then(|| MemoryChange::Failures { key: counter.key, failures }.into())
+    let is_own = matches!(counter.counted, Counted::Name | Counted::Account);
+    (is_counted && is_own).then(|| MemoryChange::Failures { key: counter.key, failures }.into())
 }
 
 #[cfg(test)]

@@ -63,6 +63,17 @@ pub struct AccessToken {
     pub ended_at: Option<Timestamp>,
     /// What it is confined to, where it is.
     pub scope: Option<TokenScope>,
+    /// By what a session was opened. Nothing else was, and sessions of before this was kept tell nothing.
+    pub entrance: Option<Entrance>,
+}
+
+/// By what somebody got in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Entrance {
+    /// By a one-time link.
+    Link,
+    /// By a password, or as whoever had shown it.
+    Password,
 }
 
 /// What a token is confined to, below its role.
@@ -122,6 +133,19 @@ impl AccessKind {
             Self::Api => "api",
             Self::Login => "login",
             Self::Session => "session",
+        }
+    }
+}
+
+impl Entrance {
+    /// Every way.
+    pub const ALL: [Self; 2] = [Self::Link, Self::Password];
+
+    /// The name in wires and tables.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Link => "link",
+            Self::Password => "password",
         }
     }
 }

@@ -31,7 +31,9 @@ pub mod secret;
 pub mod site;
 pub mod text;
 
-pub use access::{AccessKind, AccessToken, Operator, OperatorRole, Scope, Scopes, TokenScope, folded};
+pub use access::{
+    AccessKind, AccessToken, Entrance, Operator, OperatorRole, Scope, Scopes, TokenScope, folded,
+};
 pub use account::{Account, Delivery, Mishap, MishapKind, Passphrase, Provenance, Wanted};
 pub use agent::{AgentRole, EngagementVersion, Nick, SoftwareAgent};
 pub use alarm::{Alarm, Evidence};

@@ -97,7 +97,7 @@ pub struct PasswordLogin {
 pub struct SetPassword {
     /// The new one: at least 12 characters, at most 1024 bytes.
     pub password: String,
-    /// The present one. Whoever logged in within the last ten minutes need not know it.
+    /// The present one. Whoever came in by a one-time link within the last ten minutes need not know it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub present: Option<String>,
 }

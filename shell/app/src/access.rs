@@ -116,6 +116,7 @@ impl<S: Store> App<S> {
             expires_at: context.now + new.life,
             ended_at: None,
             scope: None,
+            entrance: None,
         }
     }
 

@@ -68,6 +68,7 @@ impl<S: Store> App<S> {
             expires_at: context.now + SignedDuration::from_secs(i64::from(expires_in)),
             ended_at: None,
             scope: Some(TokenScope { scopes, team }),
+            entrance: None,
         };
         let token = self.settle(origin, CreateToken { token, maker: maker.role, mark, context }).await?;
         Ok((token, secret.reveal()))

@@ -80,7 +80,7 @@ impl<S: Store> App<S> {
         let keys = self.keys_of_account(operator);
         let proof = match &request.present {
             Some(present) => self.by_present(present, operator, &keys, origin).await?,
-            None => self.by_fresh(session, origin).await?,
+            None => self.by_link(session, origin).await?,
         };
         let turn = self.inner.passwords.turn().await?;
         let hash = self.inner.passwords.hash(turn, chosen, self.inner.ports.random()).await?;
@@ -117,16 +117,16 @@ impl<S: Store> App<S> {
         Err(Error::field("present", "is not the present password"))
     }
 
-    async fn by_fresh(&self, session: AccessTokenId, origin: &Origin) -> Result<Proof, Error> {
+    async fn by_link(&self, session: AccessTokenId, origin: &Origin) -> Result<Proof, Error> {
         let tenant = self.tenant_of(&origin.caller);
         let known = self.reader().await?.access_token(tenant, session).await?;
         let session = known.filter(|token| token.kind == AccessKind::Session);
         let session = session.ok_or(Refusal::Forbidden { action: SetPassword::NAME })?;
-        match password::is_fresh(&session, self.now()) {
-            true => Ok(Proof::Fresh),
+        match password::is_by_link(&session, self.now()) {
+            true => Ok(Proof::Link),
             false => {
-                let why = "is needed: this session was opened more than ten minutes ago. Log in anew, by a link \
-                           where the password is forgotten";
+                let why = "is needed, but for ten minutes after a one-time link: that is the way where it is \
+                           forgotten, or where there is none yet";
                 Err(Error::field("present", why))
             }
         }
@@ -162,17 +162,16 @@ impl<S: Store> App<S> {
         }
     }
 
-    /// One name from one source, and the source. The host itself may be a proxy that nobody configured: what comes by it is
-    /// counted by name alone, for one caller would slow down all others.
+    /// One name from one source, and the source. The server's own host is counted as such, over the socket too.
     fn keys_of_source(&self, folded: &str, source: Option<IpAddr>) -> Keys {
-        let from = source.map(|source| network(source.to_canonical()));
-        let text = from.map_or_else(|| "local".to_owned(), |from| from.to_string());
+        // Whichever of its own addresses it takes: it has millions.
+        let abroad = source.map(|source| source.to_canonical()).filter(|source| !source.is_loopback());
+        let text = abroad.map_or_else(|| "host".to_owned(), |source| network(source).to_string());
         let key =
             |what: &[u8], name: &[u8]| self.inner.pepper.mac(&[b"failures", what, text.as_bytes(), name]).0;
         let own = (Counted::Name, key(b"name", folded.as_bytes()));
-        let of_source =
-            from.filter(|from| !from.is_loopback()).map(|_| (Counted::Source, key(b"source", b"")));
-        std::iter::once(own).chain(of_source).collect()
+        let counted = if abroad.is_some() { Counted::Source } else { Counted::Host };
+        vec![own, (counted, key(b"source", b""))]
     }
 
     fn keys_of_account(&self, operator: OperatorId) -> Keys {

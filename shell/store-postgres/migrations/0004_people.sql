@@ -5,6 +5,7 @@ UPDATE operators SET folded = lower(name);                  -- there was one so 
 CREATE UNIQUE INDEX operators_named ON operators (tenant_id, folded);
 CREATE INDEX access_tokens_of ON access_tokens (tenant_id, operator_id) WHERE ended_at IS NULL;
 ALTER TABLE operators ADD COLUMN password text COLLATE "C";   -- an Argon2id hash in PHC form
+ALTER TABLE access_tokens ADD COLUMN entrance text COLLATE "C";   -- by what a session was opened: link, password
 
 -- Tries to log in that failed. The key is a MAC over what is counted: neither the name that was typed nor the address is here.
 CREATE TABLE failures (

@@ -1,4 +1,4 @@
-use muster_model::{AccessTokenId, ImportedHash, OperatorId, OperatorRole};
+use muster_model::{AccessTokenId, Entrance, ImportedHash, OperatorId, OperatorRole};
 
 use super::*;
 use crate::tests::fixtures::*;
@@ -33,7 +33,8 @@ fn counter(counted: Counted, count: u32) -> Counter {
 
 #[test]
 fn q_33_with_a_password_every_other_session_and_link_ends_and_the_own_one_gets_another_id() {
-    let (own, new) = (token(1, AccessKind::Session), token(9, AccessKind::Session));
+    let by_link = AccessToken { entrance: Some(Entrance::Link), ..token(1, AccessKind::Session) };
+    let (own, new) = (by_link, token(9, AccessKind::Session));
     let live = Live { sessions: 2, links: 1, tokens: 1 };
     let ada = holder(Some(hash(1)));
     let proof = Proof::Present(hash(1));
@@ -45,6 +46,7 @@ fn q_33_with_a_password_every_other_session_and_link_ends_and_the_own_one_gets_a
     let renewed = plan.outcome();
     assert_eq!((renewed.id, renewed.expires_at), (AccessTokenId::from_bytes([9; 16]), own.expires_at));
     assert_eq!(renewed.created_at, own.created_at, "it grows no younger");
+    assert_eq!(renewed.entrance, Some(Entrance::Password), "and what a link was good for is spent");
     let [_, Change::Access(ended), Change::Access(AccessChange::CreateToken(_)), ..] = plan.changes() else {
         panic!("what it had ends before it goes on under another secret: {:?}", plan.changes())
     };
@@ -58,9 +60,11 @@ fn q_33_with_a_password_every_other_session_and_link_ends_and_the_own_one_gets_a
 }
 
 #[test]
-fn without_the_present_one_a_session_must_be_fresh_and_nothing_but_a_live_session_sets_any() {
-    let fresh = AccessToken { created_at: now(), ..token(1, AccessKind::Session) };
-    let stale = token(1, AccessKind::Session);
+fn without_the_present_one_a_session_must_be_fresh_and_by_a_link_and_nothing_but_a_live_session_sets_any() {
+    let by = |entrance| AccessToken { entrance, created_at: now(), ..token(1, AccessKind::Session) };
+    let fresh = by(Some(Entrance::Link));
+    let (by_password, of_before) = (by(Some(Entrance::Password)), by(None));
+    let stale = AccessToken { created_at: ago(HOUR), ..fresh.clone() };
     let ended = AccessToken { ended_at: Some(now()), ..fresh.clone() };
     let api = AccessToken { kind: AccessKind::Api, ..fresh.clone() };
     let foreign = AccessToken { operator: OperatorId::from_bytes([7; 16]), ..fresh.clone() };
@@ -68,17 +72,19 @@ fn without_the_present_one_a_session_must_be_fresh_and_nothing_but_a_live_sessio
     let (none, some) = (holder(None), holder(Some(hash(1))));
     let wrong = Proof::Present(hash(3));
     let cases = [
-        (&none, &Proof::Fresh, Some(&fresh), true),
-        (&some, &Proof::Fresh, Some(&fresh), true),
-        (&some, &Proof::Fresh, Some(&stale), false),
-        (&none, &Proof::Fresh, Some(&stale), false),
+        (&none, &Proof::Link, Some(&fresh), true),
+        (&some, &Proof::Link, Some(&fresh), true),
+        (&some, &Proof::Link, Some(&stale), false),
+        (&none, &Proof::Link, Some(&stale), false),
+        (&some, &Proof::Link, Some(&by_password), false),
+        (&some, &Proof::Link, Some(&of_before), false),
         (&some, &wrong, Some(&fresh), false),
         (&none, &wrong, Some(&fresh), false),
-        (&none, &Proof::Fresh, Some(&ended), false),
-        (&none, &Proof::Fresh, Some(&api), false),
-        (&none, &Proof::Fresh, Some(&foreign), false),
-        (&gone, &Proof::Fresh, Some(&fresh), false),
-        (&none, &Proof::Fresh, None, false),
+        (&none, &Proof::Link, Some(&ended), false),
+        (&none, &Proof::Link, Some(&api), false),
+        (&none, &Proof::Link, Some(&foreign), false),
+        (&gone, &Proof::Link, Some(&fresh), false),
+        (&none, &Proof::Link, None, false),
     ];
     for (n, (holder, proof, session, may)) in cases.into_iter().enumerate() {
         let new = token(9, AccessKind::Session);
@@ -128,6 +134,7 @@ fn who_shows_the_password_is_in_and_its_own_counter_begins_anew_but_not_that_of_
     let plan = login(Some(&ada), Some(&fits), session.clone(), &counters, &by_operator()).expect("in");
     let Shown::In(opened) = plan.outcome() else { panic!("not in") };
     assert_eq!((opened.operator, opened.role), (ada.id, OperatorRole::Operator), "what the operator may");
+    assert_eq!(opened.entrance, Some(Entrance::Password));
     let forgiven = MemoryChange::Failures { key: [4; 32], failures: Failures { count: 0, at: now() } };
     assert_eq!(plan.changes().last(), Some(&forgiven.into()));
     assert_eq!(plan.changes().len(), 2);

@@ -351,6 +351,7 @@ pub(crate) fn operator_token(role: OperatorRole, kind: AccessKind) -> AccessToke
         expires_at: now() + HOUR,
         ended_at: None,
         scope: None,
+        entrance: None,
     }
 }
 

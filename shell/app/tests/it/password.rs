@@ -76,17 +76,24 @@ async fn q_33_a_password_ends_every_other_session_and_link_and_renews_the_own_on
 }
 
 #[tokio::test]
-async fn the_present_one_is_asked_for_but_of_a_fresh_session() {
+async fn the_present_one_is_asked_for_but_of_who_has_just_come_by_a_link() {
     let world = World::new().await;
     let (ada, session) = with_password(&world, "Ada").await;
     for (password, field) in [("too short", "password"), (&*"x".repeat(1025), "password")] {
         let own = origin(&world, &session).await;
         assert_eq!(wrong_fields(world.app.set_password(&wished(password, None), &own).await), [field]);
     }
-    world.clock.advance(SignedDuration::from_mins(11));
-    let own = origin(&world, &session).await;
     let next = "another one entirely";
-    assert_eq!(wrong_fields(world.app.set_password(&wished(next, None), &own).await), ["present"]);
+    // The link was good for one, and who came in by the password knows it.
+    let by_password = login(&world, "ada", GOOD, &from("192.0.2.1")).await.expect("in");
+    for session in [&by_password, &session] {
+        let own = origin(&world, session).await;
+        assert_eq!(wrong_fields(world.app.set_password(&wished(next, None), &own).await), ["present"]);
+    }
+    let late = origin(&world, &by_link(&world, ada).await).await;
+    world.clock.advance(SignedDuration::from_mins(11));
+    assert_eq!(wrong_fields(world.app.set_password(&wished(next, None), &late).await), ["present"]);
+    let own = origin(&world, &session).await;
     for _ in 0..5 {
         let wrong = wished(next, Some("wrong horse battery"));
         assert_eq!(wrong_fields(world.app.set_password(&wrong, &own).await), ["present"]);
@@ -170,4 +177,29 @@ async fn q_10_one_source_that_tries_many_names_waits_as_well() {
     }
     assert_eq!(refusal(login(&world, "ada", GOOD, &thief).await), Refusal::SlowDown { retry_after: 5 });
     assert!(login(&world, "ada", GOOD, &from("192.0.2.67")).await.is_ok());
+}
+
+/// Behind a proxy that nobody configured all the world comes from the host.
+#[tokio::test]
+async fn q_10_the_host_is_counted_as_one_and_slows_down_nobody_who_did_not_fail_there() {
+    let world = World::new().await;
+    with_password(&world, "Ada").await;
+    with_password(&world, "Eve").await;
+    let host = |n: usize| match n % 4 {
+        0 => Origin { caller: Caller::Anonymous, source: None },
+        1 => from("::1"),
+        2 => from("::ffff:127.0.0.9"),
+        _ => from(&format!("127.0.{}.{}", n / 250, n % 250)),
+    };
+    for n in 0..300 {
+        let name = if n == 0 { "eve".to_owned() } else { format!("name {n}") };
+        let refused = refusal(login(&world, &name, "wrong horse battery", &host(n)).await);
+        assert_eq!(refused, Refusal::NotAuthenticated { cause: "password" }, "{n}");
+    }
+    for n in 0..4 {
+        let slow = refusal(login(&world, "eve", GOOD, &host(n)).await);
+        assert_eq!(slow, Refusal::SlowDown { retry_after: 5 }, "{n}");
+        assert!(login(&world, "ada", GOOD, &host(n)).await.is_ok(), "nobody tried that name: {n}");
+    }
+    assert!(login(&world, "eve", GOOD, &from("192.0.2.67")).await.is_ok());
 }

@@ -309,7 +309,7 @@ fn counted<S>(state: &ServerState<S>, peer: &Peer, headers: &HeaderMap) -> Optio
         Source::Address(address) => Some(address),
         Source::Local => None,
     };
-    // Whoever comes through such a proxy seems to be this host, and is not counted at all.
+    // Whoever comes through such a proxy seems to be this host, and is counted as little as it can be.
     if source.is_some_and(|address| is_loopback(&address)) && headers.contains_key("x-forwarded-for") {
         static TOLD: Once = Once::new();
         TOLD.call_once(|| {

@@ -2,10 +2,12 @@
 
 use axum::body::Body;
 use http::{Request, StatusCode};
-use muster_testkit::world::URL;
+use muster_server::limits::TrustedProxies;
+use muster_server::serve::Peer;
+use muster_testkit::world::{URL, World};
 use serde_json::json;
 
-use crate::face::{Answer, Face, bare, get, post, with};
+use crate::face::{Answer, Face, bare, get, post, stranger, with};
 
 async fn link(face: &Face) -> String {
     let answer = face.admin(bare("/v1/login-links")).await;
@@ -218,4 +220,27 @@ async fn q_10_who_failed_often_is_told_when_to_come_again() {
     }
     let slow = face.stranger(by_password(PASSWORD)).await;
     assert_eq!((slow.status, slow.header("retry-after")), (StatusCode::TOO_MANY_REQUESTS, Some("5")));
+}
+
+#[tokio::test]
+async fn q_20_behind_a_trusted_proxy_on_the_host_the_caller_is_counted_and_not_the_proxy() {
+    let trusted = vec!["127.0.0.0/8".parse().expect("a range")];
+    let face = Face::of(World::new().await, |config| config.trusted_proxies = TrustedProxies::new(trusted));
+    with_password(&face).await;
+    let proxy = || Peer { address: Some("127.0.0.1:40000".parse().expect("an address")), ..stranger() };
+    let asks = async |password: &str, hops: &str| {
+        face.send(proxy(), with(by_password(password), "x-forwarded-for", hops)).await.status
+    };
+    for n in 0..5 {
+        // What stands left of the last hop was written by the caller.
+        let status = asks("wrong horse battery", &format!("198.51.100.{n}, 203.0.113.7")).await;
+        assert_eq!(status, StatusCode::UNAUTHORIZED);
+    }
+    assert_eq!(asks(PASSWORD, "203.0.113.8, 203.0.113.7").await, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(
+        asks(PASSWORD, "203.0.113.7, 203.0.113.8").await,
+        StatusCode::NO_CONTENT,
+        "the owner, elsewhere"
+    );
+    assert_eq!(face.send(proxy(), by_password(PASSWORD)).await.status, StatusCode::NO_CONTENT, "the host");
 }

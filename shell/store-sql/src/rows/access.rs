@@ -3,8 +3,8 @@
 use muster_lifecycle::AccessChange;
 use muster_lifecycle::operator::Live;
 use muster_model::{
-    AccessKind, AccessToken, AccessTokenId, Operator, OperatorId, OperatorRole, PasswordHash, Scopes,
-    SecretHash, SecretId, Team, TenantId, Timestamp, TokenScope,
+    AccessKind, AccessToken, AccessTokenId, Entrance, Operator, OperatorId, OperatorRole, PasswordHash,
+    Scopes, SecretHash, SecretId, Team, TenantId, Timestamp, TokenScope,
 };
 use muster_store::{Listed, PageRequest, StoreError};
 
@@ -23,7 +23,7 @@ macro_rules! select {
     ($tail:literal) => {
         concat!(
             "SELECT id, tenant_id, operator_id, kind, name, role, secret, hash, created_at, expires_at, ended_at, scopes,
-                team
+                team, entrance
                 FROM access_tokens ",
             $tail
         )
@@ -45,6 +45,7 @@ fn parse(row: &dyn Row) -> Parsed<AccessToken> {
         expires_at: cells.time("expires_at")?,
         ended_at: cells.opt_time("ended_at")?,
         scope: scope(&mut cells)?,
+        entrance: cells.opt_one_of("entrance", &Entrance::ALL, Entrance::as_str)?,
     })
 }
 
@@ -211,8 +212,9 @@ async fn update_operator<E: Engine>(db: &mut E, operator: &Operator) -> Result<(
 
 async fn create_token<E: Engine>(db: &mut E, token: &AccessToken) -> Result<(), StoreError> {
     const SQL: &str = "INSERT INTO access_tokens
-        (tenant_id, id, operator_id, kind, name, role, secret, hash, created_at, expires_at, ended_at, scopes, team)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+        (tenant_id, id, operator_id, kind, name, role, secret, hash, created_at, expires_at, ended_at, scopes, team,
+        entrance)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
     let scopes = token.scope.as_ref().map(|scope| scope.scopes.to_string());
     let team = token.scope.as_ref().and_then(|scope| scope.team.as_ref());
     let values = values![
@@ -229,6 +231,7 @@ async fn create_token<E: Engine>(db: &mut E, token: &AccessToken) -> Result<(), 
         token.ended_at.map(millis),
         scopes.as_deref(),
         team.map(|team| team.as_str()),
+        token.entrance.map(Entrance::as_str),
     ];
     sql::run_one(db, "create an access token", SQL, &values).await
 }

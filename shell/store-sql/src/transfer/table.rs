@@ -63,7 +63,7 @@ tables! {
     operators (tenant_id Bytes, id Bytes, name Text, role Text, created_at Int, folded Text, disabled_at Int,
         password Text) by (tenant_id, id);
     access_tokens (tenant_id Bytes, id Bytes, operator_id Bytes, kind Text, name Text, role Text, secret Bytes,
-        hash Bytes, created_at Int, expires_at Int, ended_at Int, scopes Text, team Text) by (tenant_id, id);
+        hash Bytes, created_at Int, expires_at Int, ended_at Int, scopes Text, team Text, entrance Text) by (tenant_id, id);
     grants (tenant_id Bytes, id Bytes, site_id Bytes, kind Text, version Int, fingerprint Bytes, machine_id Bytes,
         secret Bytes, hash Bytes, uses Text, uses_limit Int, uses_count Int, bound_at Int, bound_key Bytes,
         expires_at Int, labels Text, role Text, machine_kind Text, approval Int, state Text, ended_at Int,

@@ -8,9 +8,9 @@ use muster_lifecycle::{
     SiteChange, TenantChange,
 };
 use muster_model::{
-    AccessKind, AccessToken, Actor, Credential, CredentialState, EndReason, Entry, Grant, GrantKind,
-    GrantState, HardwareId, Hold, HoldState, ImportedHash, KeyRecord, KeyStanding, Machine, Minted, Object,
-    OperatorRole, PublicKey, ReimagePolicy, Scope, Site, SiteUse, TokenScope, Uses, Verifier,
+    AccessKind, AccessToken, Actor, Credential, CredentialState, EndReason, Entrance, Entry, Grant,
+    GrantKind, GrantState, HardwareId, Hold, HoldState, ImportedHash, KeyRecord, KeyStanding, Machine,
+    Minted, Object, OperatorRole, PublicKey, ReimagePolicy, Scope, Site, SiteUse, TokenScope, Uses, Verifier,
 };
 
 use super::Fixture;
@@ -341,7 +341,9 @@ pub async fn operators_and_tokens_read_back_as_written<F: Fixture>(fixture: &F) 
             ..things.token(&operators[0], AccessKind::Api)
         }
     });
-    let made = confined.iter().map(|token| AccessChange::CreateToken(token.clone()).into());
+    let opened = Entrance::ALL
+        .map(|way| AccessToken { entrance: Some(way), ..things.token(&operators[0], AccessKind::Session) });
+    let made = confined.iter().chain(&opened).map(|token| AccessChange::CreateToken(token.clone()).into());
     write(fixture.store(), &things, made.collect()).await;
     tokens[1].ended_at = Some(at(50));
     let end = AccessChange::EndToken { token: tokens[1].id, at: at(50) };
@@ -349,7 +351,7 @@ pub async fn operators_and_tokens_read_back_as_written<F: Fixture>(fixture: &F) 
     let mut reads = reader(fixture).await;
     assert_eq!(reads.operators(things.tenant).await.expect("operators"), operators);
     assert_eq!(found(reads.operator(things.tenant, operators[2].id).await), operators[2]);
-    for token in tokens.into_iter().chain(confined) {
+    for token in tokens.into_iter().chain(confined).chain(opened) {
         assert_eq!(found(reads.access_token(things.tenant, token.id).await), token);
         assert_eq!(found(reads.access_by_secret(token.secret).await), token);
     }

@@ -130,6 +130,7 @@ const CASES: &[(&str, &str, &[Odd])] = &[
     ("operators", "password", &[EMPTY, Odd::Text("$argon2id$v=19$m=8,t=1,p=1$c2FsdA$aGFzaA")]),
     ("access_tokens", "operator_id", &[SHORT]),
     ("access_tokens", "kind", &[UNKNOWN]),
+    ("access_tokens", "entrance", &[UNKNOWN]),
     ("access_tokens", "name", &[EMPTY]),
     ("access_tokens", "role", &[UNKNOWN]),
     ("access_tokens", "secret", &[SHORT]),

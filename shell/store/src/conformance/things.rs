@@ -440,6 +440,7 @@ impl Things {
             expires_at: at(3_600_000),
             ended_at: None,
             scope: None,
+            entrance: None,
         }
     }
 }
