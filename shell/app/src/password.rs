@@ -73,14 +73,12 @@ impl<S: Store> App<S> {
         origin: &Origin,
     ) -> Result<(String, SignedDuration), Error> {
         self.may_change()?;
-        let caller = origin.caller.operator()?;
-        let (operator, session) = (caller.operator, caller.token);
-        let session = session.ok_or(Refusal::Forbidden { action: SetPassword::NAME })?;
+        let (operator, session) = self.own_session(origin, SetPassword::NAME).await?;
         let chosen: Password = request.password.parse().map_err(|wrong| Error::field("password", wrong))?;
         let keys = self.keys_of_account(operator);
         let proof = match &request.present {
             Some(present) => self.by_present(present, operator, &keys, origin).await?,
-            None => self.by_link(session, origin).await?,
+            None => self.by_link(&session)?,
         };
         let turn = self.inner.passwords.turn().await?;
         let hash = self.inner.passwords.hash(turn, chosen, self.inner.ports.random()).await?;
@@ -89,13 +87,33 @@ impl<S: Store> App<S> {
         })?;
         let secret = self.secret(SecretKind::Session, None);
         let context = self.context(origin);
-        let life = self.inner.settings.session_life;
-        let new =
-            NewToken { kind: AccessKind::Session, name: name("browser session"), role: caller.role, life };
+        let (role, life) = (session.role, self.inner.settings.session_life);
+        let new = NewToken { kind: AccessKind::Session, name: name("browser session"), role, life };
         let renewed = self.new_token(new, operator, &secret, &context);
-        let set = SetPassword { operator, session, proof, hash, renewed, keys, context };
+        let set = SetPassword { operator, session: session.id, proof, hash, renewed, keys, context };
         let renewed = self.settle(origin, set).await?;
         Ok((secret.reveal(), renewed.expires_at.duration_since(self.now())))
+    }
+
+    /// Whoever changes something of their own, and the session by which they do. Anything else is refused before any password
+    /// is tried: a token is handed to programs, and would be told which one is right.
+    ///
+    /// # Errors
+    /// [`Refusal::Forbidden`].
+    async fn own_session(
+        &self,
+        origin: &Origin,
+        action: &'static str,
+    ) -> Result<(OperatorId, AccessToken), Error> {
+        let caller = origin.caller.operator()?;
+        let shown = match caller.token {
+            Some(token) => self.reader().await?.access_token(caller.tenant, token).await?,
+            None => None,
+        };
+        match shown.filter(|token| token.kind == AccessKind::Session) {
+            Some(session) => Ok((caller.operator, session)),
+            None => Err(self.refuse(origin, action, Refusal::Forbidden { action }).await),
+        }
     }
 
     /// Whoever shows the present password. Only who has a session can fail at this, so that it is counted for the account.
@@ -117,12 +135,8 @@ impl<S: Store> App<S> {
         Err(Error::field("present", "is not the present password"))
     }
 
-    async fn by_link(&self, session: AccessTokenId, origin: &Origin) -> Result<Proof, Error> {
-        let tenant = self.tenant_of(&origin.caller);
-        let known = self.reader().await?.access_token(tenant, session).await?;
-        let session = known.filter(|token| token.kind == AccessKind::Session);
-        let session = session.ok_or(Refusal::Forbidden { action: SetPassword::NAME })?;
-        match password::is_by_link(&session, self.now()) {
+    fn by_link(&self, session: &AccessToken) -> Result<Proof, Error> {
+        match password::is_by_link(session, self.now()) {
             true => Ok(Proof::Link),
             false => {
                 let why = "is needed, but for ten minutes after a one-time link: that is the way where it is \

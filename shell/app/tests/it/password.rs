@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use muster_app::{Caller, Error, Origin};
 use muster_model::{Refusal, SignedDuration};
 use muster_testkit::world::World;
-use muster_wire::access::{Login, PasswordLogin, SetPassword};
+use muster_wire::access::{CreateToken, Login, PasswordLogin, SetPassword};
 use muster_wire::operator::{CreateOperator, DisableOperator};
 
 use crate::support::{refusal, wrong_fields};
@@ -37,6 +37,13 @@ async fn operator(world: &World, name: &str) -> muster_model::OperatorId {
 /// A session by a fresh link.
 async fn by_link(world: &World, id: muster_model::OperatorId) -> String {
     let url = world.app.operator_link(id, &world.admin()).await.expect("a link");
+    let login = Login { login: url.split_once('#').expect("a fragment").1.to_owned() };
+    world.app.login(&login, &world.stranger()).await.expect("a session").0
+}
+
+/// A session of the admin, by a link made on the server's own host.
+async fn by_own_link(world: &World) -> String {
+    let url = world.app.login_link(world.founded.admin).await.expect("a link");
     let login = Login { login: url.split_once('#').expect("a fragment").1.to_owned() };
     world.app.login(&login, &world.stranger()).await.expect("a session").0
 }
@@ -113,6 +120,32 @@ async fn the_present_one_is_asked_for_but_of_who_has_just_come_by_a_link() {
         world.app.set_password(&wished(GOOD, None), &world.admin()).await,
         Err(Error::Refused(_))
     ));
+}
+
+/// Not even whoever has an API token of an admin learns whether a password is right.
+#[tokio::test]
+async fn a_token_neither_sets_a_password_nor_tries_one() {
+    let world = World::new().await;
+    let admin = world.founded.admin;
+    let own = origin(&world, &by_own_link(&world).await).await;
+    world.app.set_password(&wished(GOOD, None), &own).await.expect("set");
+    let wish = CreateToken {
+        name: "ci".to_owned(),
+        role: Some("admin".to_owned()),
+        scopes: Vec::new(),
+        expires_in: None,
+    };
+    let token = world.app.create_token(wish, None, &world.admin()).await.expect("a token").secret;
+    let by_token = origin(&world, &token).await;
+    assert!(matches!(&by_token.caller, Caller::Operator(caller) if caller.operator == admin));
+    let runs = world.app.password_hashes_run();
+    for present in [None, Some(GOOD), Some("wrong horse battery")] {
+        let refused =
+            refusal(world.app.set_password(&wished("another one entirely", present), &by_token).await);
+        assert_eq!(refused, Refusal::Forbidden { action: "password.set" });
+    }
+    assert_eq!(world.app.password_hashes_run(), runs);
+    assert!(login(&world, "admin", GOOD, &from("192.0.2.1")).await.is_ok());
 }
 
 #[tokio::test]
