@@ -101,6 +101,7 @@ pub(crate) async fn settle<S: Store>(
         created_at: now,
         disabled_at: None,
         password: None,
+        second: None,
     };
     let entry = draw(ports);
     let context = Context { tenant: tenant.id, actor: Actor::System, source: None, now, entry };

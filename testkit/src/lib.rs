@@ -2,6 +2,8 @@
 //!
 //! Nothing here is random or reads a clock, so that a test that failed fails again. Never part of a release.
 
+#[cfg(feature = "authenticator")]
+pub mod authenticator;
 pub mod balancer;
 mod clock;
 #[cfg(feature = "downstream")]

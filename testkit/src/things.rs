@@ -187,6 +187,7 @@ impl Kit {
             role: OperatorRole::Admin,
             disabled_at: None,
             password: None,
+            second: None,
             created_at: at(0),
         }
     }

@@ -31,6 +31,7 @@ pub mod reap;
 pub mod refresh;
 pub mod repeat;
 pub mod rotate;
+pub mod second_factor;
 pub mod site;
 pub mod terms;
 #[cfg(test)]

@@ -152,6 +152,27 @@ pub fn enable(
     Ok(changed(after, live, &AccessKind::ALL, entry, context))
 }
 
+/// Takes an operator's second factor away, for whoever lost it and all their codes. Its sessions and login links end.
+///
+/// # Errors
+/// [`Refusal::NotFound`].
+pub fn reset_second_factor(
+    id: OperatorId,
+    operators: &[Operator],
+    live: Live,
+    context: &Context,
+) -> Result<Plan<Changed>, Refusal> {
+    let before = known(id, operators)?;
+    if before.second.is_none() {
+        return Ok(unchanged(before.clone()));
+    }
+    let after = Operator { second: None, ..before.clone() };
+    let mut entry = context.entry("operator.reset_second_factor", Object::Operator(id), after.role.as_str());
+    entry.detail = vec![("name", after.name.to_string())];
+    let ending = &[AccessKind::Login, AccessKind::Session];
+    Ok(changed(after, live.only(ending), ending, entry, context))
+}
+
 fn known(id: OperatorId, operators: &[Operator]) -> Result<&Operator, Refusal> {
     operators.iter().find(|operator| operator.id == id).ok_or(Refusal::NotFound { what: "operator" })
 }

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use unicode_normalization::UnicodeNormalization as _;
 
+use crate::second_factor::SecondFactor;
 use crate::text::{DisplayName, Team};
 use crate::{AccessTokenId, OperatorId, PasswordHash, SecretHash, SecretId, TenantId};
 
@@ -23,6 +24,8 @@ pub struct Operator {
     pub disabled_at: Option<Timestamp>,
     /// The hash of its password, where it has one.
     pub password: Option<PasswordHash>,
+    /// What it shows beside the password, where it has set that up.
+    pub second: Option<SecondFactor>,
 }
 
 /// What an operator may do.

@@ -27,6 +27,7 @@ pub mod payload_key;
 pub mod pulse;
 pub mod refusal;
 pub mod search;
+pub mod second_factor;
 pub mod secret;
 pub mod site;
 pub mod text;

@@ -112,6 +112,9 @@ pub enum Refusal {
         /// For the log alone.
         cause: &'static str,
     },
+    /// The password is right, and a code is asked for beside it.
+    #[error("a code of the second factor is needed")]
+    CodeNeeded,
     /// The credential's life is over; the identity is not.
     #[error("the credential has expired")]
     CredentialExpired,
@@ -180,6 +183,7 @@ impl Refusal {
             Self::OutsideTeam => "outside_team",
             Self::ScopeMissing { .. } => "insufficient_scope",
             Self::NotAuthenticated { .. } => "not_authenticated",
+            Self::CodeNeeded => "code_needed",
             Self::CredentialExpired => "credential_expired",
             Self::NonceNeeded => "nonce_needed",
             Self::Forbidden { .. } => "forbidden",

@@ -89,6 +89,9 @@ pub struct PasswordLogin {
     pub name: String,
     /// Its password.
     pub password: String,
+    /// What its authenticator shows now, or a recovery code, where one is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
 }
 
 /// A request to set one's own password.
@@ -102,18 +105,68 @@ pub struct SetPassword {
     pub present: Option<String>,
 }
 
-// What people type shows in no log.
-impl std::fmt::Debug for PasswordLogin {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("PasswordLogin(…)")
-    }
+/// A request for a key for one's own authenticator.
+#[derive(Clone, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProposeSecondFactor {
+    /// The present password.
+    pub present: String,
 }
 
-impl std::fmt::Debug for SetPassword {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("SetPassword(…)")
-    }
+/// A key for an authenticator, this once. It counts from the first code on.
+#[derive(Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ProposedSecondFactor {
+    /// As an authenticator scans it: `otpauth://totp/…`.
+    pub uri: String,
+    /// The key alone, in base32, to type by hand.
+    pub key: String,
 }
+
+/// A first code of the key that was shown.
+#[derive(Clone, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConfirmSecondFactor {
+    /// What the authenticator shows now.
+    pub code: String,
+}
+
+/// Codes for the day on which the device is lost, this once. Each is good once, in the place of a code.
+#[derive(Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct RecoveryCodes {
+    /// Ten of them.
+    pub recovery_codes: Vec<String>,
+}
+
+/// A request to be asked for codes no more.
+#[derive(Clone, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RemoveSecondFactor {
+    /// The present password.
+    pub present: String,
+    /// What the authenticator shows now, or a recovery code.
+    pub code: String,
+}
+
+// What people type, and what is shown once, shows in no log.
+macro_rules! unshown {
+    ($($name:ident),+) => {$(
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(concat!(stringify!($name), "(…)"))
+            }
+        }
+    )+};
+}
+
+unshown!(
+    PasswordLogin,
+    SetPassword,
+    ProposeSecondFactor,
+    ProposedSecondFactor,
+    ConfirmSecondFactor,
+    RecoveryCodes,
+    RemoveSecondFactor
+);
 
 /// A one-time login link. Its secret is in the fragment, which no server sees in a request line.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]

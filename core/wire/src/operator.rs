@@ -25,6 +25,10 @@ pub struct Operator {
     #[schema(value_type = Option<String>, format = DateTime)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disabled_at: Option<Timestamp>,
+    /// Whether it has a password.
+    pub has_password: bool,
+    /// Whether it is asked for a code beside it.
+    pub has_second_factor: bool,
 }
 
 /// A request for an operator.
@@ -57,6 +61,15 @@ pub struct EditOperator {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DisableOperator {
+    /// Only tell what would end.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// How to take an operator's second factor away.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ResetSecondFactor {
     /// Only tell what would end.
     #[serde(default)]
     pub dry_run: bool,

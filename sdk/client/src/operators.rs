@@ -2,7 +2,9 @@
 
 use muster_wire::access::LoginLink;
 use muster_wire::machine::Reasoned;
-use muster_wire::operator::{ChangedOperator, CreateOperator, DisableOperator, EditOperator, Operator};
+use muster_wire::operator::{
+    ChangedOperator, CreateOperator, DisableOperator, EditOperator, Operator, ResetSecondFactor,
+};
 use muster_wire::{ListQuery, Page};
 
 use crate::path::path;
@@ -45,6 +47,15 @@ impl Client {
     /// Enables an operator again.
     pub async fn enable_operator(&self, id: &str) -> Result<ChangedOperator, ClientError> {
         self.post(&path(&["operators", id, "enable"])?, &Reasoned::default()).await
+    }
+
+    /// Takes an operator's second factor away.
+    pub async fn reset_second_factor(
+        &self,
+        id: &str,
+        request: &ResetSecondFactor,
+    ) -> Result<ChangedOperator, ClientError> {
+        self.post(&path(&["operators", id, "reset-second-factor"])?, request).await
     }
 
     /// Makes a one-time login link for an operator.

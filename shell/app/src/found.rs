@@ -95,6 +95,7 @@ pub async fn found<S: Store>(
         created_at: now,
         disabled_at: None,
         password: None,
+        second: None,
     };
     let admin = store.settle(FoundAdmin { admin, context: context(tenant) }).await?.outcome().id;
     Ok(Founded { tenant, admin, deployment: deployment.id })

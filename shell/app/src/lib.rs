@@ -54,6 +54,7 @@ mod replica;
 mod restore;
 mod rotate;
 mod search;
+mod second_factor;
 mod session;
 mod settings;
 mod site;

@@ -3,6 +3,7 @@
 use muster_lifecycle::operator::{self, Changed, Edit, Live};
 use muster_lifecycle::repeat::{self, Mark};
 use muster_lifecycle::{Context, Plan, Remembered};
+use muster_model::second_factor::SecondFactor;
 use muster_model::{AccessKind, Object, Operator, OperatorId, OperatorRole, Refusal, SecretKind};
 use muster_store::{Decision, Reads, Store, StoreError, Unscoped};
 use muster_wire::operator as wire;
@@ -32,8 +33,16 @@ impl<S: Store> App<S> {
         let wire::CreateOperatorFields { name, role } = request.try_into()?;
         let context = self.context(origin);
         let (id, tenant) = (draw!(&*self.inner.ports), context.tenant);
-        let operator =
-            Operator { id, tenant, name, role, created_at: context.now, disabled_at: None, password: None };
+        let operator = Operator {
+            id,
+            tenant,
+            name,
+            role,
+            created_at: context.now,
+            disabled_at: None,
+            password: None,
+            second: None,
+        };
         let made = self.settle(origin, CreateOperator { operator, mark, context }).await?;
         Ok(view(&made))
     }
@@ -114,6 +123,24 @@ impl<S: Store> App<S> {
         self.change_operator(id, Act::Enable, false, origin).await
     }
 
+    /// Takes an operator's second factor away, for whoever lost it and all their codes.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`]; [`Refusal::Forbidden`] for one's own, but on the server's own host: that takes password and code.
+    pub async fn reset_second_factor(
+        &self,
+        id: OperatorId,
+        request: &wire::ResetSecondFactor,
+        origin: &Origin,
+    ) -> Result<wire::ChangedOperator, Error> {
+        let caller = origin.caller.operator()?;
+        if !caller.local && caller.operator == id {
+            let action = ResetSecondFactor::NAME;
+            return Err(self.refuse(origin, action, Refusal::Forbidden { action }).await);
+        }
+        self.change_operator(id, Act::ResetSecondFactor, request.dry_run, origin).await
+    }
+
     async fn change_operator(
         &self,
         id: OperatorId,
@@ -130,6 +157,10 @@ impl<S: Store> App<S> {
             }
             Act::Disable => {
                 self.settle_or_rehearse(DisableOperator(Change { id, act: (), context }), dry_run, origin)
+                    .await
+            }
+            Act::ResetSecondFactor => {
+                self.settle_or_rehearse(ResetSecondFactor(Change { id, act: (), context }), dry_run, origin)
                     .await
             }
             Act::Enable => {
@@ -230,6 +261,8 @@ fn view(operator: &Operator) -> wire::Operator {
         state: if operator.is_enabled() { "enabled" } else { "disabled" }.to_owned(),
         created_at: operator.created_at,
         disabled_at: operator.disabled_at,
+        has_password: operator.password.is_some(),
+        has_second_factor: operator.second.as_ref().is_some_and(SecondFactor::is_confirmed),
     }
 }
 
@@ -265,6 +298,7 @@ enum Act {
     Edit(Edit),
     Disable,
     Enable,
+    ResetSecondFactor,
 }
 
 impl Act {
@@ -273,6 +307,7 @@ impl Act {
             Self::Edit(_) => EditOperator::NAME,
             Self::Disable => DisableOperator::NAME,
             Self::Enable => EnableOperator::NAME,
+            Self::ResetSecondFactor => ResetSecondFactor::NAME,
         }
     }
 }
@@ -286,6 +321,7 @@ struct Change<A> {
 struct EditOperator(Change<Edit>);
 struct DisableOperator(Change<()>);
 struct EnableOperator(Change<()>);
+struct ResetSecondFactor(Change<()>);
 
 impl<A: Sync> Change<A> {
     /// Who there is, and what this one has that is good for something.
@@ -329,4 +365,6 @@ changes! {
         operator::disable(own.id, &operators, live, &own.context);
     EnableOperator, "operator.enable", |own, operators, live|
         operator::enable(own.id, &operators, live, &own.context);
+    ResetSecondFactor, "operator.reset_second_factor", |own, operators, live|
+        operator::reset_second_factor(own.id, &operators, live, &own.context);
 }

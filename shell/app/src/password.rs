@@ -7,7 +7,8 @@
 use std::net::IpAddr;
 
 use muster_lifecycle::lockout::{Counted, Counter};
-use muster_lifecycle::password::{self, Known, Proof, Shown};
+use muster_lifecycle::password::{self, Known, Login, Proof, Shown};
+use muster_lifecycle::second_factor::Code;
 use muster_lifecycle::{Context, Plan};
 use muster_model::{
     AccessKind, AccessToken, AccessTokenId, Object, Operator, OperatorId, OperatorRole, Password,
@@ -21,15 +22,17 @@ use crate::access::{NewToken, name};
 use crate::caller::Origin;
 use crate::error::Error;
 use crate::refusals::count;
+use crate::second_factor::codes;
 
 /// What is counted, and under which key.
-type Keys = Vec<(Counted, [u8; 32])>;
+pub(crate) type Keys = Vec<(Counted, [u8; 32])>;
 
 impl<S: Store> App<S> {
     /// Opens a session for who shows a name and its password; the secret of the session goes into a cookie.
     ///
     /// # Errors
-    /// [`Refusal::NotAuthenticated`] alike for whatever is wrong; [`Refusal::SlowDown`].
+    /// [`Refusal::NotAuthenticated`] alike for whatever is wrong; [`Refusal::CodeNeeded`] where the password is right and nothing
+    /// was shown beside it; [`Refusal::SlowDown`].
     pub async fn login_by_password(
         &self,
         request: &wire::PasswordLogin,
@@ -44,16 +47,19 @@ impl<S: Store> App<S> {
         let holder = operators.into_iter().find(|operator| operator.folded() == folded);
         let hash = holder.as_ref().filter(|holder| holder.is_enabled()).and_then(|one| one.password.clone());
         let fits = self.password_fits(Password::shown(&request.password), hash, origin).await?;
-        let secret = self.secret(SecretKind::Session, None);
-        let life = self.inner.settings.session_life;
+        // Who does not know the password is not looked at further.
+        let proved = holder.as_ref().filter(|_| fits.is_some());
+        let code = self.code(proved, request.code.as_deref());
         // Whoever is nobody is looked for again under an identifier of nobody's, at the same cost.
         let holder = holder.map_or(OperatorId::from_bytes([0; 16]), |holder| holder.id);
         let context = self.context(origin);
-        let role = OperatorRole::Viewer;
-        let new = NewToken { kind: AccessKind::Session, name: name("browser session"), role, life };
-        let session = self.new_token(new, holder, &secret, &context);
-        match self.settle(origin, LoginByPassword { fits, session, keys, context }).await? {
-            Shown::In(_) => Ok((secret.reveal(), life)),
+        let (secret, session) = self.next_session(holder, &context);
+        let keys_of_codes = self.keys_of_codes(holder);
+        match self
+            .settle(origin, LoginByPassword { fits, code, session, keys, keys_of_codes, context })
+            .await?
+        {
+            Shown::In(_) => Ok((secret, self.inner.settings.session_life)),
             Shown::Failed => {
                 let refusal = Refusal::NotAuthenticated { cause: "password" };
                 count(&refusal);
@@ -77,7 +83,9 @@ impl<S: Store> App<S> {
         let chosen: Password = request.password.parse().map_err(|wrong| Error::field("password", wrong))?;
         let keys = self.keys_of_account(operator);
         let proof = match &request.present {
-            Some(present) => self.by_present(present, operator, &keys, origin).await?,
+            Some(present) => Proof::Present(
+                self.present_password(present, operator, &keys, origin, SetPassword::NAME).await?,
+            ),
             None => self.by_link(&session)?,
         };
         let turn = self.inner.passwords.turn().await?;
@@ -85,14 +93,11 @@ impl<S: Store> App<S> {
         let hash = hash.parse().map_err(|cause| {
             Error::from(StoreError::Invariant { what: "hash a password", cause: Box::new(cause) })
         })?;
-        let secret = self.secret(SecretKind::Session, None);
         let context = self.context(origin);
-        let (role, life) = (session.role, self.inner.settings.session_life);
-        let new = NewToken { kind: AccessKind::Session, name: name("browser session"), role, life };
-        let renewed = self.new_token(new, operator, &secret, &context);
+        let (secret, renewed) = self.next_session(operator, &context);
         let set = SetPassword { operator, session: session.id, proof, hash, renewed, keys, context };
         let renewed = self.settle(origin, set).await?;
-        Ok((secret.reveal(), renewed.expires_at.duration_since(self.now())))
+        Ok((secret, renewed.expires_at.duration_since(self.now())))
     }
 
     /// Whoever changes something of their own, and the session by which they do. Anything else is refused before any password
@@ -100,7 +105,7 @@ impl<S: Store> App<S> {
     ///
     /// # Errors
     /// [`Refusal::Forbidden`].
-    async fn own_session(
+    pub(crate) async fn own_session(
         &self,
         origin: &Origin,
         action: &'static str,
@@ -116,20 +121,30 @@ impl<S: Store> App<S> {
         }
     }
 
-    /// Whoever shows the present password. Only who has a session can fail at this, so that it is counted for the account.
-    async fn by_present(
+    /// A session that is to be opened, and its secret. What it may do is said where it is decided.
+    pub(crate) fn next_session(&self, operator: OperatorId, context: &Context) -> (String, AccessToken) {
+        let secret = self.secret(SecretKind::Session, None);
+        let (role, life) = (OperatorRole::Viewer, self.inner.settings.session_life);
+        let new = NewToken { kind: AccessKind::Session, name: name("browser session"), role, life };
+        (secret.reveal(), self.new_token(new, operator, &secret, context))
+    }
+
+    /// The hash of the present password, for whoever shows it. Only who has a session can fail at this, so that it is counted
+    /// for the account.
+    pub(crate) async fn present_password(
         &self,
         present: &str,
         operator: OperatorId,
         keys: &Keys,
         origin: &Origin,
-    ) -> Result<Proof, Error> {
+        action: &'static str,
+    ) -> Result<PasswordHash, Error> {
         let context = self.context(origin);
-        self.may_try(context.tenant, keys, origin, SetPassword::NAME).await?;
+        self.may_try(context.tenant, keys, origin, action).await?;
         let holder = self.reader().await?.operator(context.tenant, operator).await?;
         let hash = holder.and_then(|holder| holder.password);
         if let Some(hash) = self.password_fits(Password::shown(present), hash, origin).await? {
-            return Ok(Proof::Present(hash));
+            return Ok(hash);
         }
         self.settle(origin, CountFailure { operator, keys: keys.clone(), context }).await?;
         Err(Error::field("present", "is not the present password"))
@@ -188,13 +203,13 @@ impl<S: Store> App<S> {
         vec![own, (counted, key(b"source", b""))]
     }
 
-    fn keys_of_account(&self, operator: OperatorId) -> Keys {
+    pub(crate) fn keys_of_account(&self, operator: OperatorId) -> Keys {
         let key = self.inner.pepper.mac(&[b"failures", b"account", operator.as_bytes()]).0;
         vec![(Counted::Account, key)]
     }
 }
 
-async fn counters<R: Reads>(
+pub(crate) async fn counters<R: Reads>(
     reads: &mut R,
     tenant: TenantId,
     keys: &Keys,
@@ -207,27 +222,49 @@ async fn counters<R: Reads>(
     Ok(counters)
 }
 
+/// What there is of an operator who changes something of its own, by this session.
+pub(crate) async fn known_of<R: Reads + Unscoped>(
+    reads: &mut R,
+    operator: OperatorId,
+    session: AccessTokenId,
+    keys: &Keys,
+    context: &Context,
+) -> Result<Known, StoreError> {
+    let Context { tenant, now, .. } = *context;
+    Ok(Known {
+        holder: reads.operator(tenant, operator).await?,
+        live: reads.live_access_of(tenant, operator, now).await?,
+        session: reads.access_token(tenant, session).await?,
+        counters: counters(reads, tenant, keys).await?,
+    })
+}
+
 struct LoginByPassword {
     fits: Option<PasswordHash>,
+    code: Code,
     session: AccessToken,
     keys: Keys,
+    keys_of_codes: Keys,
     context: Context,
 }
 
 impl Decision for LoginByPassword {
     const NAME: &'static str = "session.open";
-    type Facts = (Option<Operator>, Vec<Counter>);
+    type Facts = (Option<Operator>, Vec<Counter>, Counter);
     type Outcome = Shown;
 
     async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<Self::Facts, StoreError> {
         let tenant = self.context.tenant;
         let holder = reads.operator(tenant, self.session.operator).await?;
-        Ok((holder, counters(reads, tenant, &self.keys).await?))
+        let counted = counters(reads, tenant, &self.keys).await?;
+        Ok((holder, counted, codes(reads, &self.keys_of_codes, &self.context).await?))
     }
 
-    fn decide(&self, (holder, counters): Self::Facts) -> Result<Plan<Shown>, Refusal> {
-        let session = self.session.clone();
-        password::login(holder.as_ref(), self.fits.as_ref(), session, &counters, &self.context)
+    fn decide(&self, (holder, counters, codes): Self::Facts) -> Result<Plan<Shown>, Refusal> {
+        let Self { fits, code, session, .. } = self;
+        let (holder, fits) = (holder.as_ref(), fits.as_ref());
+        let shown = Login { holder, fits, code, counters: &counters, codes };
+        password::login(&shown, session.clone(), &self.context)
     }
 }
 
@@ -251,13 +288,7 @@ impl Decision for SetPassword {
     }
 
     async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<Known, StoreError> {
-        let Context { tenant, now, .. } = self.context;
-        Ok(Known {
-            holder: reads.operator(tenant, self.operator).await?,
-            live: reads.live_access_of(tenant, self.operator, now).await?,
-            session: reads.access_token(tenant, self.session).await?,
-            counters: counters(reads, tenant, &self.keys).await?,
-        })
+        known_of(reads, self.operator, self.session, &self.keys, &self.context).await
     }
 
     fn decide(&self, known: Known) -> Result<Plan<AccessToken>, Refusal> {
@@ -286,6 +317,6 @@ impl Decision for CountFailure {
 
     fn decide(&self, counters: Vec<Counter>) -> Result<Plan<()>, Refusal> {
         password::may_try(&counters, &self.context)?;
-        Ok(password::failed(Self::NAME, self.object(), &counters, &self.context))
+        Ok(password::failed(Self::NAME, "password_wrong", self.object(), &counters, &self.context))
     }
 }

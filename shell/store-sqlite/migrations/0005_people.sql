@@ -5,7 +5,12 @@ UPDATE operators SET folded = lower(name);                -- there was one so fa
 CREATE UNIQUE INDEX operators_named ON operators (tenant_id, folded);
 CREATE INDEX access_tokens_of ON access_tokens (tenant_id, operator_id) WHERE ended_at IS NULL;
 ALTER TABLE operators ADD COLUMN password TEXT;   -- an Argon2id hash in PHC form
-ALTER TABLE access_tokens ADD COLUMN entrance TEXT;   -- by what a session was opened: link, password
+-- The second factor. Its key is nowhere: it follows from the salt, the operator and the pepper.
+ALTER TABLE operators ADD COLUMN factor_salt BLOB;
+ALTER TABLE operators ADD COLUMN factor_at INTEGER;       -- when it was proposed; confirmed, where there is a step
+ALTER TABLE operators ADD COLUMN factor_step INTEGER;     -- the newest step whose code was used
+ALTER TABLE operators ADD COLUMN factor_recovery BLOB;    -- hashes of the recovery codes that are left, 32 bytes each
+ALTER TABLE access_tokens ADD COLUMN entrance TEXT;       -- by what a session was opened: link, password
 
 -- Tries to log in that failed. The key is a MAC over what is counted: neither the name that was typed nor the address is here.
 CREATE TABLE failures (

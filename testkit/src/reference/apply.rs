@@ -8,6 +8,7 @@ use muster_lifecycle::{
     AccessChange, AccountChange, AgentChange, Change, CredentialChange, DeploymentChange, GrantChange,
     HoldChange, KeyChange, MachineChange, MemoryChange, Plan, SiteChange, TenantChange,
 };
+use muster_model::second_factor::SecondFactor;
 use muster_model::{
     AccessToken, Account, Credential, CredentialId, CredentialKind, CredentialState, Deployment, Grant,
     GrantId, GrantKind, Hold, HoldId, HoldState, KeyStanding, Machine, MachineState, Minted, Operator, Site,
@@ -373,7 +374,12 @@ impl Tables {
     fn operator_fits(&self, tenant: TenantId, operator: &Operator, what: &'static str) -> Applied {
         let mut others = self.operators.iter().filter(|((of, id), _)| *of == tenant && *id != operator.id);
         let taken = others.any(|(_, other)| other.folded() == operator.folded());
-        holds(!taken, what, "its name is taken")
+        holds(!taken, what, "its name is taken")?;
+        let step = match operator.second {
+            Some(SecondFactor::Confirmed { step, .. }) => step,
+            Some(SecondFactor::Proposed { .. }) | None => 0,
+        };
+        holds(i64::try_from(step).is_ok(), what, "its step is beyond 63 bits")
     }
 
     /// No two tokens share a secret; what has ended stays ended.

@@ -2,6 +2,7 @@
 
 use muster_lifecycle::Remembered;
 use muster_lifecycle::fork::Boots;
+use muster_model::second_factor::SecondFactor;
 use muster_model::{
     AccessToken, Account, Active, Alarm, Binding, Ca, CaPhase, Credential, CredentialState, Delivery,
     EngagementVersion, Grant, GrantState, Hold, HoldState, Lineage, Machine, MachineState, Minted, Operator,
@@ -180,7 +181,19 @@ impl Cut for Credential {
 
 impl Cut for Operator {
     fn cut(self) -> Self {
-        Self { created_at: self.created_at.cut(), disabled_at: self.disabled_at.cut(), ..self }
+        let (created_at, disabled_at) = (self.created_at.cut(), self.disabled_at.cut());
+        Self { created_at, disabled_at, second: self.second.map(SecondFactor::cut), ..self }
+    }
+}
+
+impl Cut for SecondFactor {
+    fn cut(self) -> Self {
+        match self {
+            Self::Proposed { salt, at } => Self::Proposed { salt, at: at.cut() },
+            Self::Confirmed { salt, since, step, recovery } => {
+                Self::Confirmed { salt, since: since.cut(), step, recovery }
+            }
+        }
     }
 }
 

@@ -21,6 +21,7 @@ fn holder() -> Operator {
         created_at: ago(HOUR),
         disabled_at: None,
         password: None,
+        second: None,
     }
 }
 
@@ -112,6 +113,7 @@ fn making_an_operator_is_told_with_its_role() {
         created_at: now(),
         disabled_at: None,
         password: None,
+        second: None,
     };
     let plan = create_operator(operator, &by_operator());
     assert_eq!((rows(&plan), told(&plan)), (vec!["operator made".into()], ("operator.create", "admin")));

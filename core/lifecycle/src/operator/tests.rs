@@ -1,3 +1,4 @@
+use muster_model::second_factor::SecondFactor;
 use proptest::prelude::*;
 
 use super::*;
@@ -17,6 +18,7 @@ fn one(n: u8, name: &str, role: OperatorRole) -> Operator {
         created_at: ago(DAY),
         disabled_at,
         password: None,
+        second: None,
     }
 }
 
@@ -98,6 +100,28 @@ fn q_33_with_an_operator_who_is_disabled_everything_it_had_ends() {
     );
     assert!(back.outcome().operator.is_enabled());
     assert!(enable(id(2), &two(), live(), &by_operator()).expect("it is").is_unchanged());
+}
+
+#[test]
+fn q_33_with_its_second_factor_an_operators_sessions_and_links_end_and_nothing_else_changes() {
+    let mut operators = two();
+    let asked = crate::tests::people::asked_for_codes();
+    let proposed = SecondFactor::Proposed { salt: asked.salt(), at: now() };
+    for second in [asked, proposed] {
+        operators[1].second = Some(second);
+        let plan = reset_second_factor(id(2), &operators, live(), &by_operator()).expect("taken away");
+        let Changed { operator, ended } = plan.outcome();
+        assert_eq!(*operator, two()[1]);
+        assert_eq!(*ended, Live { tokens: 0, ..live() }, "what is told is what ends");
+        let kinds = &[AccessKind::Login, AccessKind::Session];
+        let ending = AccessChange::EndAllOf { operator: id(2), kinds, at: now() };
+        assert!(plan.changes().contains(&ending.into()));
+        assert_eq!(told(&plan), ("operator.reset_second_factor", "operator"));
+    }
+    let none = reset_second_factor(id(1), &operators, live(), &by_operator()).expect("nothing to take");
+    assert_eq!((none.changes().len(), none.entries().len()), (0, 0), "nothing ends for nothing");
+    assert_eq!(none.outcome().ended, NOTHING);
+    assert!(reset_second_factor(id(9), &operators, NOTHING, &by_operator()).is_err());
 }
 
 #[test]

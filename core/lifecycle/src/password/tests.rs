@@ -1,34 +1,16 @@
-use muster_model::{AccessTokenId, Entrance, ImportedHash, OperatorId, OperatorRole};
+use muster_model::{AccessTokenId, Entrance, OperatorId, OperatorRole};
 
 use super::*;
 use crate::tests::fixtures::*;
+use crate::tests::people::{counter, holder, password_hash as hash, token};
 
-fn hash(n: u8) -> PasswordHash {
-    ImportedHash::stand_in()
-        .as_str()
-        .replace("AAAA", &format!("AAA{}", char::from(b'A' + n)))
-        .parse()
-        .expect("a hash")
-}
-
-fn holder(password: Option<PasswordHash>) -> Operator {
-    Operator {
-        id: OperatorId::from_bytes([1; 16]),
-        tenant: tenant_id(),
-        name: text("ada"),
-        role: OperatorRole::Operator,
-        created_at: ago(HOUR),
-        disabled_at: None,
-        password,
-    }
-}
-
-fn token(n: u8, kind: AccessKind) -> AccessToken {
-    AccessToken { id: AccessTokenId::from_bytes([n; 16]), ..operator_token(OperatorRole::Operator, kind) }
-}
-
-fn counter(counted: Counted, count: u32) -> Counter {
-    Counter { counted, key: [count.to_be_bytes()[3]; 32], failures: Some(Failures { count, at: now() }) }
+/// Who shows this much, and no code.
+fn shown<'a>(
+    holder: Option<&'a Operator>,
+    fits: Option<&'a PasswordHash>,
+    counters: &'a [Counter],
+) -> Login<'a> {
+    Login { holder, fits, code: &Code::Absent, counters, codes: counter(Counted::Account, 0) }
 }
 
 #[test]
@@ -98,7 +80,8 @@ fn without_the_present_one_a_session_must_be_fresh_and_by_a_link_and_nothing_but
 fn q_10_what_fails_is_counted_alike_whoever_it_was() {
     let counters = [counter(Counted::Name, 2), counter(Counted::Source, 7)];
     let gone = Operator { disabled_at: Some(now()), ..holder(Some(hash(1))) };
-    let (silent, ada) = (holder(None), holder(Some(hash(1))));
+    let (silent, asked) = (holder(None), Some(crate::tests::people::asked_for_codes()));
+    let ada = Operator { second: asked, ..holder(Some(hash(1))) };
     let fits = hash(1);
     let cases = [
         (None, None),
@@ -108,7 +91,8 @@ fn q_10_what_fails_is_counted_alike_whoever_it_was() {
         (Some(&ada), None),
     ];
     let plans = cases.map(|(holder, fits)| {
-        login(holder, fits, token(1, AccessKind::Session), &counters, &by_operator()).expect("counted")
+        let shown = shown(holder, fits, &counters);
+        login(&shown, token(1, AccessKind::Session), &by_operator()).expect("counted")
     });
     for plan in &plans {
         assert_eq!(plan, &plans[0]);
@@ -131,7 +115,8 @@ fn who_shows_the_password_is_in_and_its_own_counter_begins_anew_but_not_that_of_
     let fits = hash(1);
     let session = AccessToken { role: OperatorRole::Admin, ..token(1, AccessKind::Session) };
     let ada = holder(Some(hash(1)));
-    let plan = login(Some(&ada), Some(&fits), session.clone(), &counters, &by_operator()).expect("in");
+    let plan =
+        login(&shown(Some(&ada), Some(&fits), &counters), session.clone(), &by_operator()).expect("in");
     let Shown::In(opened) = plan.outcome() else { panic!("not in") };
     assert_eq!((opened.operator, opened.role), (ada.id, OperatorRole::Operator), "what the operator may");
     assert_eq!(opened.entrance, Some(Entrance::Password));
@@ -140,6 +125,6 @@ fn who_shows_the_password_is_in_and_its_own_counter_begins_anew_but_not_that_of_
     assert_eq!(plan.changes().len(), 2);
     // Not even the right one, while it is to wait.
     let counters = [counter(Counted::Name, 5)];
-    let slow = login(Some(&ada), Some(&fits), session, &counters, &by_operator());
+    let slow = login(&shown(Some(&ada), Some(&fits), &counters), session, &by_operator());
     assert_eq!(slow.err(), Some(Refusal::SlowDown { retry_after: 5 }));
 }

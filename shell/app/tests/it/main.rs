@@ -20,6 +20,7 @@ mod reaper;
 mod renew;
 mod replica;
 mod rotate;
+mod second_factor;
 mod signature;
 mod support;
 mod thief;

@@ -4,38 +4,39 @@ use std::net::IpAddr;
 
 use muster_app::{Caller, Error, Origin};
 use muster_model::{Refusal, SignedDuration};
+use muster_store::Store;
 use muster_testkit::world::World;
 use muster_wire::access::{CreateToken, Login, PasswordLogin, SetPassword};
 use muster_wire::operator::{CreateOperator, DisableOperator};
 
 use crate::support::{refusal, wrong_fields};
 
-const GOOD: &str = "correct horse battery";
+pub(crate) const GOOD: &str = "correct horse battery";
 
-fn from(address: &str) -> Origin {
+pub(crate) fn from(address: &str) -> Origin {
     Origin { caller: Caller::Anonymous, source: Some(address.parse::<IpAddr>().expect("an address")) }
 }
 
 fn shown(name: &str, password: &str) -> PasswordLogin {
-    PasswordLogin { name: name.to_owned(), password: password.to_owned() }
+    PasswordLogin { name: name.to_owned(), password: password.to_owned(), code: None }
 }
 
 fn wished(password: &str, present: Option<&str>) -> SetPassword {
     SetPassword { password: password.to_owned(), present: present.map(str::to_owned) }
 }
 
-async fn origin(world: &World, secret: &str) -> Origin {
+pub(crate) async fn origin<S: Store>(world: &World<S>, secret: &str) -> Origin {
     Origin { caller: world.app.by_secret(secret).await.expect("it counts"), source: None }
 }
 
-async fn operator(world: &World, name: &str) -> muster_model::OperatorId {
+pub(crate) async fn operator<S: Store>(world: &World<S>, name: &str) -> muster_model::OperatorId {
     let wished = CreateOperator { name: name.to_owned(), role: Some("operator".to_owned()) };
     let made = world.app.create_operator(wished, None, &world.admin()).await.expect("an operator");
     made.id.parse().expect("an identifier")
 }
 
 /// A session by a fresh link.
-async fn by_link(world: &World, id: muster_model::OperatorId) -> String {
+pub(crate) async fn by_link<S: Store>(world: &World<S>, id: muster_model::OperatorId) -> String {
     let url = world.app.operator_link(id, &world.admin()).await.expect("a link");
     let login = Login { login: url.split_once('#').expect("a fragment").1.to_owned() };
     world.app.login(&login, &world.stranger()).await.expect("a session").0
@@ -48,8 +49,22 @@ async fn by_own_link(world: &World) -> String {
     world.app.login(&login, &world.stranger()).await.expect("a session").0
 }
 
+/// A token of the admin.
+pub(crate) async fn token<S: Store>(world: &World<S>, role: &str, scopes: &[&str]) -> String {
+    let wished = CreateToken {
+        name: "ci".to_owned(),
+        role: scopes.is_empty().then(|| role.to_owned()),
+        scopes: scopes.iter().map(|&scope| scope.to_owned()).collect(),
+        expires_in: None,
+    };
+    world.app.create_token(wished, None, &world.admin()).await.expect("a token").secret
+}
+
 /// An operator with a password, and a session of theirs.
-async fn with_password(world: &World, name: &str) -> (muster_model::OperatorId, String) {
+pub(crate) async fn with_password<S: Store>(
+    world: &World<S>,
+    name: &str,
+) -> (muster_model::OperatorId, String) {
     let id = operator(world, name).await;
     let session = by_link(world, id).await;
     let own = origin(world, &session).await;
@@ -129,13 +144,7 @@ async fn a_token_neither_sets_a_password_nor_tries_one() {
     let admin = world.founded.admin;
     let own = origin(&world, &by_own_link(&world).await).await;
     world.app.set_password(&wished(GOOD, None), &own).await.expect("set");
-    let wish = CreateToken {
-        name: "ci".to_owned(),
-        role: Some("admin".to_owned()),
-        scopes: Vec::new(),
-        expires_in: None,
-    };
-    let token = world.app.create_token(wish, None, &world.admin()).await.expect("a token").secret;
+    let token = token(&world, "admin", &[]).await;
     let by_token = origin(&world, &token).await;
     assert!(matches!(&by_token.caller, Caller::Operator(caller) if caller.operator == admin));
     let runs = world.app.password_hashes_run();

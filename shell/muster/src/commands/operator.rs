@@ -6,7 +6,7 @@ use muster_client::{Client, collect};
 use muster_model::OperatorId;
 use muster_wire::ListQuery;
 use muster_wire::operator::{
-    ChangedOperator, CreateOperator, DisableOperator, EditOperator, Operator as Shape,
+    ChangedOperator, CreateOperator, DisableOperator, EditOperator, Operator as Shape, ResetSecondFactor,
 };
 
 use super::lists::{Listed, Part};
@@ -34,6 +34,8 @@ pub(crate) enum Operator {
     Disable(Disable),
     /// Let an operator who was disabled in again. What it had stays ended.
     Enable(One),
+    /// Take the second factor away of an operator who lost it and all codes. Its sessions and login links end.
+    ResetSecondFactor(Disable),
     /// Make a one-time login link by which an operator gets in.
     Link(One),
 }
@@ -75,7 +77,7 @@ pub(crate) struct Edit {
     dry_run: bool,
 }
 
-/// Whom to disable.
+/// Whose access is to end, or a part of it.
 #[derive(Debug, Args)]
 pub(crate) struct Disable {
     /// Its name or identifier (usr_…).
@@ -109,6 +111,10 @@ pub(crate) async fn run(context: &Context, verb: Operator) -> Result {
         Operator::Disable(Disable { operator, dry_run }) => {
             let id = resolve(&client, operator).await?;
             out.show(&client.disable_operator(&id, &DisableOperator { dry_run }).await?)
+        }
+        Operator::ResetSecondFactor(Disable { operator, dry_run }) => {
+            let id = resolve(&client, operator).await?;
+            out.show(&client.reset_second_factor(&id, &ResetSecondFactor { dry_run }).await?)
         }
         Operator::Enable(one) => {
             out.show(&client.enable_operator(&resolve(&client, one.operator).await?).await?)
@@ -158,6 +164,8 @@ impl Human for Shape {
             ("state", self.state.clone()),
             ("created", relative(now, self.created_at)),
             ("disabled", disabled),
+            ("password", if self.has_password { "set" } else { "none" }.to_owned()),
+            ("second factor", if self.has_second_factor { "asked for" } else { "none" }.to_owned()),
         ])
     }
 }

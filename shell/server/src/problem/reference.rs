@@ -47,6 +47,7 @@ fn every_refusal() -> Vec<Refusal> {
         Refusal::OutsideTeam,
         Refusal::ScopeMissing { scope: "" },
         Refusal::NotAuthenticated { cause: "" },
+        Refusal::CodeNeeded,
         Refusal::CredentialExpired,
         Refusal::NonceNeeded,
         Refusal::Forbidden { action: "" },

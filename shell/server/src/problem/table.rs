@@ -212,6 +212,12 @@ pub(super) fn refusal_row(refusal: &Refusal) -> Row {
             "You have not shown who you are.",
             "On the server's host use the local socket; elsewhere a token: muster token create.",
         ),
+        Refusal::CodeNeeded => (
+            StatusCode::UNAUTHORIZED,
+            Stop,
+            "Name and password are right, and a code is asked for beside them.",
+            "Send the code that the authenticator shows now, or a recovery code, as code. Without either, an admin takes the second factor away: muster operator reset-second-factor.",
+        ),
         Refusal::CredentialExpired => (
             StatusCode::UNAUTHORIZED,
             Rotate,

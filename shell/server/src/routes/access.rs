@@ -7,7 +7,10 @@ use http::{HeaderMap, StatusCode, header};
 use muster_app::Origin;
 use muster_app::Store;
 use muster_model::{AccessTokenId, Refusal};
-use muster_wire::access::{CreateToken, CreatedToken, Login, LoginLink, PasswordLogin, SetPassword, Token};
+use muster_wire::access::{
+    ConfirmSecondFactor, CreateToken, CreatedToken, Login, LoginLink, PasswordLogin, ProposeSecondFactor,
+    ProposedSecondFactor, RecoveryCodes, RemoveSecondFactor, SetPassword, Token,
+};
 use muster_wire::{ListQuery, Page};
 
 use crate::problem::Failure;
@@ -90,8 +93,8 @@ pub(super) async fn open_session<S: Store>(
     Ok(cookie(&secret, life.as_secs()))
 }
 
-/// Open a browser session with an operator's name and password. The session is a cookie. Whoever fails often waits: only
-/// they, from where they try.
+/// Open a browser session with an operator's name and password, and a code where it is asked for one: `code_needed` says so,
+/// once the password is right. The session is a cookie. Whoever fails often waits: only they, from where they try.
 #[utoipa::path(
     post, path = "/v1/login", tag = "access", request_body = PasswordLogin,
     responses((status = 204), (status = "default", body = muster_wire::Problem))
@@ -119,6 +122,50 @@ pub(super) async fn set_password<S: Store>(
     Body(request): Body<SetPassword>,
 ) -> Result<Response, Failure> {
     let (secret, life) = state.app.set_password(&request, &origin).await?;
+    Ok(cookie(&secret, life.as_secs()))
+}
+
+/// Get a key for one's own authenticator. Codes are asked for once a first one was confirmed, within the hour.
+#[utoipa::path(
+    post, path = "/v1/me/second-factor", tag = "access", request_body = ProposeSecondFactor,
+    responses((status = 200, body = ProposedSecondFactor), (status = "default", body = muster_wire::Problem))
+)]
+pub(super) async fn propose_second_factor<S: Store>(
+    State(state): State<ServerState<S>>,
+    Extension(origin): Extension<Origin>,
+    Body(request): Body<ProposeSecondFactor>,
+) -> Result<Json<ProposedSecondFactor>, Failure> {
+    Ok(Json(state.app.propose_second_factor(&request, &origin).await?))
+}
+
+/// Be asked for codes from now on. The session that asks goes on as another cookie; all others of the operator end, and its
+/// login links.
+#[utoipa::path(
+    post, path = "/v1/me/second-factor/confirm", tag = "access", request_body = ConfirmSecondFactor,
+    responses((status = 200, body = RecoveryCodes), (status = "default", body = muster_wire::Problem))
+)]
+pub(super) async fn confirm_second_factor<S: Store>(
+    State(state): State<ServerState<S>>,
+    Extension(origin): Extension<Origin>,
+    Body(request): Body<ConfirmSecondFactor>,
+) -> Result<Response, Failure> {
+    let (secret, life, codes) = state.app.confirm_second_factor(&request, &origin).await?;
+    let cookie = cookie(&secret, life.as_secs());
+    Ok((StatusCode::OK, cookie.headers().clone(), Json(codes)).into_response())
+}
+
+/// Be asked for codes no more. The session that asks goes on as another cookie; all others of the operator end, and its login
+/// links.
+#[utoipa::path(
+    post, path = "/v1/me/second-factor/remove", tag = "access", request_body = RemoveSecondFactor,
+    responses((status = 204), (status = "default", body = muster_wire::Problem))
+)]
+pub(super) async fn remove_second_factor<S: Store>(
+    State(state): State<ServerState<S>>,
+    Extension(origin): Extension<Origin>,
+    Body(request): Body<RemoveSecondFactor>,
+) -> Result<Response, Failure> {
+    let (secret, life) = state.app.remove_second_factor(&request, &origin).await?;
     Ok(cookie(&secret, life.as_secs()))
 }
 

@@ -6,7 +6,9 @@ use http::StatusCode;
 use muster_app::{Origin, Store};
 use muster_model::OperatorId;
 use muster_wire::access::LoginLink;
-use muster_wire::operator::{ChangedOperator, CreateOperator, DisableOperator, EditOperator, Operator};
+use muster_wire::operator::{
+    ChangedOperator, CreateOperator, DisableOperator, EditOperator, Operator, ResetSecondFactor,
+};
 use muster_wire::{ListQuery, Page};
 
 use crate::problem::Failure;
@@ -96,6 +98,21 @@ pub(super) async fn enable<S: Store>(
     _: NoBody,
 ) -> Result<Json<ChangedOperator>, Failure> {
     Ok(Json(state.app.enable_operator(operator, &origin).await?))
+}
+
+/// Take an operator's second factor away, for whoever lost it and all codes. Its sessions and login links end. Not one's own.
+#[utoipa::path(
+    post, path = "/v1/operators/{operator}/reset-second-factor", tag = "access",
+    params(("operator" = String, Path)), request_body = ResetSecondFactor,
+    responses((status = 200, body = ChangedOperator), (status = "default", body = muster_wire::Problem))
+)]
+pub(super) async fn reset_second_factor<S: Store>(
+    State(state): State<ServerState<S>>,
+    Extension(origin): Extension<Origin>,
+    Named(operator): Named<OperatorId>,
+    OptionalBody(request): OptionalBody<ResetSecondFactor>,
+) -> Result<Json<ChangedOperator>, Failure> {
+    Ok(Json(state.app.reset_second_factor(operator, &request, &origin).await?))
 }
 
 /// Make a one-time login link for an operator. One's own is made on the server's own host alone.

@@ -4,6 +4,7 @@ use axum::body::Body;
 use http::{Request, StatusCode};
 use muster_server::limits::TrustedProxies;
 use muster_server::serve::Peer;
+use muster_testkit::authenticator;
 use muster_testkit::world::{URL, World};
 use serde_json::json;
 
@@ -220,6 +221,60 @@ async fn q_10_who_failed_often_is_told_when_to_come_again() {
     }
     let slow = face.stranger(by_password(PASSWORD)).await;
     assert_eq!((slow.status, slow.header("retry-after")), (StatusCode::TOO_MANY_REQUESTS, Some("5")));
+}
+
+/// A change by a page that has this cookie.
+async fn by_page(face: &Face, cookie: &str, path: &str, body: &serde_json::Value) -> Answer {
+    let csrf = face.world.app.csrf(cookie.split_once('=').expect("a pair").1);
+    face.stranger(with(from(post(path, body), cookie, Some("same-origin")), CSRF, &csrf)).await
+}
+
+fn set_cookie(answer: &Answer) -> String {
+    let set = answer.header("set-cookie").expect("a cookie");
+    assert!(set.contains("HttpOnly") && set.contains("SameSite=Strict"), "{set}");
+    set.split(';').next().expect("a pair").to_owned()
+}
+
+#[tokio::test]
+async fn a_second_factor_is_set_up_shown_and_removed() {
+    const PATH: &str = "/v1/me/second-factor";
+    let face = Face::new().await;
+    let cookie = with_password(&face).await;
+    let proposed = by_page(&face, &cookie, PATH, &json!({ "present": PASSWORD })).await;
+    assert_eq!((proposed.status, proposed.header("cache-control")), (StatusCode::OK, Some("no-store")));
+    let key = proposed.json()["key"].as_str().expect("a key").to_owned();
+    let code = || authenticator::code(&key, face.world.clock.now());
+    let confirm = format!("{PATH}/confirm");
+    let wrong = by_page(&face, &cookie, &confirm, &json!({ "code": "12345" })).await;
+    assert_eq!((wrong.status, wrong.code()), (StatusCode::BAD_REQUEST, "malformed".to_owned()));
+    let confirmed = by_page(&face, &cookie, &confirm, &json!({ "code": code() })).await;
+    assert_eq!((confirmed.status, confirmed.header("cache-control")), (StatusCode::OK, Some("no-store")));
+    let renewed = set_cookie(&confirmed);
+    assert_ne!(renewed, cookie);
+    let recovery = confirmed.json()["recovery_codes"].as_array().expect("codes").clone();
+    assert_eq!(recovery.len(), 10);
+
+    let needed = face.stranger(by_password(PASSWORD)).await;
+    assert_eq!((needed.status, needed.code()), (StatusCode::UNAUTHORIZED, "code_needed".to_owned()));
+    assert_eq!(needed.header("set-cookie"), None);
+    let with_code = |code: &serde_json::Value| {
+        post("/v1/login", &json!({ "name": "admin", "password": PASSWORD, "code": code }))
+    };
+    let used = face.stranger(with_code(&json!(code()))).await;
+    let nobody = face.stranger(post("/v1/login", &json!({ "name": "nobody", "password": PASSWORD }))).await;
+    assert_eq!(used.without_id(), nobody.without_id(), "it was used to confirm");
+    face.world.clock.advance(muster_model::SignedDuration::from_secs(30));
+    for right in [json!(code()), recovery[0].clone()] {
+        assert_eq!(face.stranger(with_code(&right)).await.status, StatusCode::NO_CONTENT);
+        assert_eq!(face.stranger(with_code(&right)).await.status, StatusCode::UNAUTHORIZED);
+    }
+    let remove = json!({ "present": PASSWORD, "code": recovery[1] });
+    let ended = by_page(&face, &cookie, &format!("{PATH}/remove"), &remove).await;
+    assert_eq!(ended.status, StatusCode::UNAUTHORIZED, "that session went on under another cookie");
+    let removed = by_page(&face, &renewed, &format!("{PATH}/remove"), &remove).await;
+    assert_eq!(removed.status, StatusCode::NO_CONTENT);
+    assert_ne!(set_cookie(&removed), renewed);
+    assert_eq!(face.stranger(by_password(PASSWORD)).await.status, StatusCode::NO_CONTENT);
 }
 
 #[tokio::test]

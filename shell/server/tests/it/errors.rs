@@ -94,6 +94,7 @@ fn the_table_of_problems() {
         .collect();
     let expected = [
         "400 malformed Stop",
+        "401 code_needed Stop",
         "401 credential_expired Rotate",
         "401 nonce_needed Retry",
         "401 not_authenticated Retry",

@@ -2,6 +2,7 @@
 
 use muster_lifecycle::AccessChange;
 use muster_lifecycle::operator::Live;
+use muster_model::second_factor::{FactorSalt, SecondFactor};
 use muster_model::{
     AccessKind, AccessToken, AccessTokenId, Entrance, Operator, OperatorId, OperatorRole, PasswordHash,
     Scopes, SecretHash, SecretId, Team, TenantId, Timestamp, TokenScope,
@@ -10,6 +11,7 @@ use muster_store::{Listed, PageRequest, StoreError};
 
 use crate::cells::{Cells, Parsed, Table, millis};
 use crate::engine::{Engine, Row};
+use crate::failure::invariant;
 use crate::{sql, values};
 
 static OPERATORS: Table =
@@ -71,7 +73,60 @@ fn parse_operator(row: &dyn Row) -> Parsed<Operator> {
         created_at: cells.time("created_at")?,
         disabled_at: cells.opt_time("disabled_at")?,
         password: cells.opt_text("password")?,
+        second: second(&mut cells)?,
     })
+}
+
+/// Without a salt there is no second factor. One that was never confirmed has no step, and no recovery codes.
+fn second(cells: &mut Cells<'_>) -> Parsed<Option<SecondFactor>> {
+    let salt: Option<[u8; 16]> = cells.get("factor_salt")?;
+    let at = cells.opt_time("factor_at")?;
+    let step: Option<i64> = cells.get("factor_step")?;
+    let recovery: Option<Vec<u8>> = cells.get("factor_recovery")?;
+    let Some(salt) = salt.map(FactorSalt) else {
+        let is_none = at.is_none() && step.is_none() && recovery.is_none();
+        return if is_none { Ok(None) } else { Err(cells.broken("factor_salt")) };
+    };
+    let at = cells.present("factor_at", at)?;
+    let Some(step) = step else {
+        return cells
+            .absent("factor_recovery", &recovery)
+            .map(|()| Some(SecondFactor::Proposed { salt, at }));
+    };
+    let step = u64::try_from(step).or(Err(cells.broken("factor_step")))?;
+    let recovery = cells.present("factor_recovery", recovery)?;
+    let (hashes, []) = recovery.as_chunks::<32>() else { return Err(cells.broken("factor_recovery")) };
+    let recovery = hashes.iter().copied().map(SecretHash).collect();
+    Ok(Some(SecondFactor::Confirmed { salt, since: at, step, recovery }))
+}
+
+/// The columns of a second factor.
+struct Factor {
+    salt: Option<[u8; 16]>,
+    at: Option<i64>,
+    step: Option<i64>,
+    recovery: Option<Vec<u8>>,
+}
+
+impl Factor {
+    fn of(operator: &Operator) -> Result<Self, StoreError> {
+        let none = Self { salt: None, at: None, step: None, recovery: None };
+        Ok(match &operator.second {
+            None => none,
+            Some(SecondFactor::Proposed { salt, at }) => {
+                Self { salt: Some(salt.0), at: Some(millis(*at)), ..none }
+            }
+            Some(SecondFactor::Confirmed { salt, since, step, recovery }) => Self {
+                salt: Some(salt.0),
+                at: Some(millis(*since)),
+                step: Some(
+                    i64::try_from(*step)
+                        .or(Err(invariant("write a second factor", "its step is beyond 63 bits")))?,
+                ),
+                recovery: Some(recovery.iter().flat_map(|hash| hash.0).collect()),
+            },
+        })
+    }
 }
 
 pub(crate) async fn operator<E: Engine>(
@@ -79,13 +134,15 @@ pub(crate) async fn operator<E: Engine>(
     tenant: TenantId,
     id: OperatorId,
 ) -> Result<Option<Operator>, StoreError> {
-    const SQL: &str = "SELECT id, tenant_id, name, role, created_at, disabled_at, password FROM operators
+    const SQL: &str = "SELECT id, tenant_id, name, role, created_at, disabled_at, password, factor_salt,
+            factor_at, factor_step, factor_recovery FROM operators
         WHERE tenant_id = ?1 AND id = ?2";
     sql::one(db, "read an operator", SQL, &values![tenant.as_bytes(), id.as_bytes()], parse_operator).await
 }
 
 pub(crate) async fn operators<E: Engine>(db: &mut E, tenant: TenantId) -> Result<Vec<Operator>, StoreError> {
-    const SQL: &str = "SELECT id, tenant_id, name, role, created_at, disabled_at, password FROM operators
+    const SQL: &str = "SELECT id, tenant_id, name, role, created_at, disabled_at, password, factor_salt,
+            factor_at, factor_step, factor_recovery FROM operators
         WHERE tenant_id = ?1 ORDER BY id LIMIT 1000";
     sql::many(db, "read the operators", SQL, &values![tenant.as_bytes()], parse_operator).await
 }
@@ -177,9 +234,10 @@ pub(crate) async fn apply<E: Engine>(
 
 async fn create_operator<E: Engine>(db: &mut E, operator: &Operator) -> Result<(), StoreError> {
     const SQL: &str =
-        "INSERT INTO operators (tenant_id, id, name, folded, role, created_at, disabled_at, password)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
-    let folded = operator.folded();
+        "INSERT INTO operators (tenant_id, id, name, folded, role, created_at, disabled_at, password, factor_salt,
+            factor_at, factor_step, factor_recovery)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+    let (folded, factor) = (operator.folded(), Factor::of(operator)?);
     let values = values![
         operator.tenant.as_bytes(),
         operator.id.as_bytes(),
@@ -189,15 +247,20 @@ async fn create_operator<E: Engine>(db: &mut E, operator: &Operator) -> Result<(
         millis(operator.created_at),
         operator.disabled_at.map(millis),
         operator.password.as_ref().map(PasswordHash::as_str),
+        factor.salt.as_ref(),
+        factor.at,
+        factor.step,
+        factor.recovery.as_deref(),
     ];
     sql::run_one(db, "create an operator", SQL, &values).await
 }
 
 async fn update_operator<E: Engine>(db: &mut E, operator: &Operator) -> Result<(), StoreError> {
     const SQL: &str =
-        "UPDATE operators SET name = ?3, folded = ?4, role = ?5, disabled_at = ?6, password = ?7
+        "UPDATE operators SET name = ?3, folded = ?4, role = ?5, disabled_at = ?6, password = ?7, factor_salt = ?8,
+            factor_at = ?9, factor_step = ?10, factor_recovery = ?11
         WHERE tenant_id = ?1 AND id = ?2";
-    let folded = operator.folded();
+    let (folded, factor) = (operator.folded(), Factor::of(operator)?);
     let values = values![
         operator.tenant.as_bytes(),
         operator.id.as_bytes(),
@@ -206,6 +269,10 @@ async fn update_operator<E: Engine>(db: &mut E, operator: &Operator) -> Result<(
         operator.role.as_str(),
         operator.disabled_at.map(millis),
         operator.password.as_ref().map(PasswordHash::as_str),
+        factor.salt.as_ref(),
+        factor.at,
+        factor.step,
+        factor.recovery.as_deref(),
     ];
     sql::run_one(db, "change an operator", SQL, &values).await
 }

@@ -61,7 +61,7 @@ tables! {
     sites (tenant_id Bytes, id Bytes, code Text, approval Int, requests Int, reimage Text, seats Int, hold_cap Int,
         created_at Int) by (tenant_id, id);
     operators (tenant_id Bytes, id Bytes, name Text, role Text, created_at Int, folded Text, disabled_at Int,
-        password Text) by (tenant_id, id);
+        password Text, factor_salt Bytes, factor_at Int, factor_step Int, factor_recovery Bytes) by (tenant_id, id);
     access_tokens (tenant_id Bytes, id Bytes, operator_id Bytes, kind Text, name Text, role Text, secret Bytes,
         hash Bytes, created_at Int, expires_at Int, ended_at Int, scopes Text, team Text, entrance Text) by (tenant_id, id);
     grants (tenant_id Bytes, id Bytes, site_id Bytes, kind Text, version Int, fingerprint Bytes, machine_id Bytes,

@@ -128,6 +128,10 @@ const CASES: &[(&str, &str, &[Odd])] = &[
     ("operators", "created_at", &[BEYOND]),
     ("operators", "disabled_at", &[BEYOND]),
     ("operators", "password", &[EMPTY, Odd::Text("$argon2id$v=19$m=8,t=1,p=1$c2FsdA$aGFzaA")]),
+    ("operators", "factor_salt", &[SHORT, Odd::Null]),
+    ("operators", "factor_at", &[BEYOND, Odd::Null]),
+    ("operators", "factor_step", &[Odd::Number(-1)]),
+    ("operators", "factor_recovery", &[SHORT, Odd::Null]),
     ("access_tokens", "operator_id", &[SHORT]),
     ("access_tokens", "kind", &[UNKNOWN]),
     ("access_tokens", "entrance", &[UNKNOWN]),
@@ -212,7 +216,8 @@ async fn rows<S: Store>(store: &S) -> Rows {
     let mishap = Mishap { kind: MishapKind::Failed, text: Some(text("said")) };
     let delivery = Delivery::Dead { at: at(1), attempts: 3, last: mishap };
     let account = muster_model::Account { delivery, ..things.account(&machine) };
-    let operator = things.operator();
+    let second = Some(super::operators::confirmed());
+    let operator = muster_model::Operator { second, ..things.operator() };
     let token = things.token(&operator, AccessKind::Api);
     let agent = things.agent(&machine, "Bot[1]");
     let remembered = Remembered { key: REQUEST, request: [1; 32], object: machine.id.to_string(), at: at(0) };

@@ -142,6 +142,8 @@ macro_rules! conformance {
             q_10_a_name_has_one_operator_however_it_is_written
             what_an_operator_has_is_told_while_it_is_good
             thousands_of_tokens_end_with_their_operator
+            a_second_factor_reads_back_as_far_as_it_has_come
+            one_code_lets_one_in
             many_who_disable_each_other_leave_one_admin
             i_7_many_callers_spend_a_token_once
             many_callers_never_exceed_a_cap

@@ -2,10 +2,15 @@
 
 use std::sync::Arc;
 
+use muster_lifecycle::lockout::{Counted, Counter};
 use muster_lifecycle::operator::{self, Changed, Live};
+use muster_lifecycle::password::{self, Login, Shown};
+use muster_lifecycle::second_factor::Code;
 use muster_lifecycle::{AccessChange, Context, Plan};
+use muster_model::second_factor::{FactorSalt, SecondFactor};
 use muster_model::{
     AccessKind, AccessToken, Actor, ImportedHash, Operator, OperatorId, OperatorRole, PasswordHash, Refusal,
+    SecretHash,
 };
 
 use super::Fixture;
@@ -59,7 +64,7 @@ pub async fn what_an_operator_has_is_told_while_it_is_good<F: Fixture>(fixture: 
     let after =
         Operator { name: text("Ada L."), role: OperatorRole::Viewer, disabled_at: Some(at(7)), ..ada };
     let hash: PasswordHash = text(ImportedHash::stand_in().as_str());
-    let after = Operator { password: Some(hash), ..after };
+    let after = Operator { password: Some(hash), second: Some(confirmed()), ..after };
     write(store, &things, vec![updated(after.clone())]).await;
     let mut reads = store.reader().await.expect("a reader");
     assert_eq!(reads.operator(things.tenant, after.id).await.expect("an answer"), Some(after.clone()));
@@ -85,6 +90,91 @@ pub async fn what_an_operator_has_is_told_while_it_is_good<F: Fixture>(fixture: 
     let by = reads.acting_by(things.tenant, theirs.id).await.expect("an answer").expect("there");
     assert_eq!((by.0.id, by.1.id), (theirs.id, ben.id));
     assert_eq!(reads.acting_by(things.tenant, things.id()).await.expect("an answer"), None);
+}
+
+/// One whose codes are asked for.
+pub(super) fn confirmed() -> SecondFactor {
+    let recovery = vec![SecretHash([1; 32]), SecretHash([2; 32])];
+    SecondFactor::Confirmed { salt: FactorSalt([3; 16]), since: at(8), step: 60_000_000, recovery }
+}
+
+/// As far as it has come, and back.
+pub async fn a_second_factor_reads_back_as_far_as_it_has_come<F: Fixture>(fixture: &F) {
+    let store = fixture.store();
+    let (things, _) = Things::in_store(store, 1).await;
+    let ada = named(&things, "ada");
+    write(store, &things, vec![made(&ada)]).await;
+    let SecondFactor::Confirmed { salt, since, step, .. } = confirmed() else { panic!("confirmed") };
+    let proposed = SecondFactor::Proposed { salt, at: at(7) };
+    let spent = SecondFactor::Confirmed { salt, since, step: step + 1, recovery: Vec::new() };
+    for second in [Some(proposed), Some(confirmed()), Some(spent), None] {
+        let after = Operator { second, ..ada.clone() };
+        write(store, &things, vec![updated(after.clone())]).await;
+        let mut reads = store.reader().await.expect("a reader");
+        assert_eq!(reads.operator(things.tenant, ada.id).await.expect("an answer"), Some(after));
+    }
+    let SecondFactor::Confirmed { recovery, .. } = confirmed() else { panic!("confirmed") };
+    let beyond = SecondFactor::Confirmed { salt, since, step: u64::MAX, recovery };
+    write_wrong(store, &things, vec![updated(Operator { second: Some(beyond), ..ada })]).await;
+}
+
+/// Somebody who shows the right password and a code.
+struct LoginByCode {
+    session: AccessToken,
+    code: Code,
+    context: Context,
+}
+
+impl Decision for LoginByCode {
+    const NAME: &'static str = "test.login";
+    type Facts = Option<Operator>;
+    type Outcome = Shown;
+
+    async fn load<R: Reads + Unscoped>(&self, reads: &mut R) -> Result<Self::Facts, StoreError> {
+        reads.operator(self.context.tenant, self.session.operator).await
+    }
+
+    fn decide(&self, holder: Self::Facts) -> Result<Plan<Shown>, Refusal> {
+        let (holder, fits) = (holder.as_ref(), holder.as_ref().and_then(|holder| holder.password.as_ref()));
+        // What is counted is no matter here: nobody is to wait.
+        let codes = Counter { counted: Counted::Account, key: [9; 32], failures: None };
+        let shown = Login { holder, fits, code: &self.code, counters: &[], codes };
+        password::login(&shown, self.session.clone(), &self.context)
+    }
+}
+
+/// Many who show one code at once: one gets in, whether it is of a moment or for the day on which the device is lost.
+pub async fn one_code_lets_one_in<F: Fixture>(fixture: &F) {
+    let store = fixture.store();
+    let (things, _) = Things::in_store(store, 1).await;
+    let hash: PasswordHash = text(ImportedHash::stand_in().as_str());
+    let ada = Operator { password: Some(hash), second: Some(confirmed()), ..things.operator() };
+    write(store, &things, vec![made(&ada)]).await;
+    let things = Arc::new(things);
+    let salt = confirmed().salt();
+    for code in [Code::Step { salt, step: 60_000_001 }, Code::Recovery(SecretHash([2; 32]))] {
+        let results = all(store, &things, |store, things| {
+            let (session, code) = (things.token(&ada, AccessKind::Session), code.clone());
+            let (tenant, entry) = (things.tenant, things.id());
+            let context = Context { tenant, actor: Actor::System, source: None, now: at(1), entry };
+            Box::pin(async move { store.settle(LoginByCode { session, code, context }).await })
+        })
+        .await;
+        let mut let_in = 0;
+        for result in &results {
+            match result.as_ref().expect("settled").outcome() {
+                Shown::In(_) => let_in += 1,
+                Shown::Failed => {}
+            }
+        }
+        assert!(let_in == 1 && results.len() > 1, "{let_in} of {} by {code:?}", results.len());
+    }
+    let mut reads = store.reader().await.expect("a reader");
+    let left = reads.operator(things.tenant, ada.id).await.expect("an answer").and_then(|left| left.second);
+    let Some(SecondFactor::Confirmed { step, recovery, .. }) = left else { panic!("{left:?}") };
+    assert_eq!((step, recovery), (60_000_001, vec![SecretHash([1; 32])]));
+    let live = reads.live_access_of(things.tenant, ada.id, at(1)).await.expect("an answer");
+    assert_eq!(live.sessions, 2);
 }
 
 /// However many an operator has, all of them end.

@@ -422,6 +422,7 @@ impl Things {
             created_at: at(0),
             disabled_at: None,
             password: None,
+            second: None,
         }
     }
 
