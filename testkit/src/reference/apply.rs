@@ -1,18 +1,20 @@
 //! A plan, change by change. Each says beside it what must hold; what does not hold is our own mistake.
 
+mod agent;
+
 use std::collections::BTreeMap;
 
 use muster_lifecycle::lockout::Failures;
 use muster_lifecycle::reap::Stop;
 use muster_lifecycle::{
-    AccessChange, AccountChange, AgentChange, Change, CredentialChange, DeploymentChange, GrantChange,
-    HoldChange, KeyChange, MachineChange, MemoryChange, Plan, SiteChange, TenantChange,
+    AccessChange, AccountChange, Change, CredentialChange, DeploymentChange, GrantChange, HoldChange,
+    KeyChange, MachineChange, MemoryChange, Plan, SiteChange, TenantChange,
 };
 use muster_model::second_factor::SecondFactor;
 use muster_model::{
     AccessToken, Account, Credential, CredentialId, CredentialKind, CredentialState, Deployment, Grant,
     GrantId, GrantKind, Hold, HoldId, HoldState, KeyStanding, Machine, MachineState, Minted, Operator, Site,
-    SoftwareAgent, Tenant, TenantId, Uses, Wanted,
+    Tenant, TenantId, Uses, Wanted,
 };
 use muster_store::StoreError;
 
@@ -327,47 +329,6 @@ impl Tables {
         holds(fits, what, "it is of another kind")?;
         credential.state = state.cut();
         Ok(())
-    }
-
-    /// No two that are not freed share a nick; what is freed stays so, and a version never falls.
-    fn change_agent(&mut self, tenant: TenantId, change: AgentChange) -> Applied {
-        match change {
-            AgentChange::Register(agent) => {
-                let what = "register a software agent";
-                holds(agent.tenant == tenant, what, "it is of another tenant")?;
-                let has_machine = self.machines.contains_key(&(tenant, agent.machine));
-                holds(has_machine, what, "there is no such machine")?;
-                let same = |other: &SoftwareAgent| other.freed_at.is_none() && other.nick == agent.nick;
-                let taken = agent.freed_at.is_none() && of(&self.agents, tenant).any(same);
-                holds(!taken, what, "its nick is taken")?;
-                add(&mut self.agents, (tenant, agent.machine), agent.cut(), what)
-            }
-            AgentChange::Update(agent) => {
-                let what = "change a software agent";
-                holds(agent.tenant == tenant, what, "it is of another tenant")?;
-                let row = known(&mut self.agents, &(tenant, agent.machine), what)?;
-                holds(row.freed_at.is_none(), what, "its nick was freed")?;
-                holds(agent.version >= row.version, what, "its version falls")?;
-                let nick = row.nick.clone();
-                *row = SoftwareAgent { nick, ..agent.cut() };
-                Ok(())
-            }
-            AgentChange::Engage(version) => {
-                let what = "write an engagement";
-                holds(version.tenant == tenant, what, "it is of another tenant")?;
-                let has_agent = self.agents.contains_key(&(tenant, version.machine));
-                holds(has_agent, what, "there is no such agent")?;
-                let key = (tenant, (version.machine, version.version));
-                add(&mut self.engagements, key, version.cut(), what)
-            }
-            AgentChange::Acknowledge { machine, version, at, .. } => {
-                let what = "acknowledge an engagement";
-                let row = known(&mut self.engagements, &(tenant, (machine, version)), what)?;
-                holds(row.acknowledged_at.is_none(), what, "it was acknowledged before")?;
-                row.acknowledged_at = Some(at.cut());
-                Ok(())
-            }
-        }
     }
 
     /// No two operators of a tenant have one name, however it is written.
