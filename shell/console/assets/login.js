@@ -20,16 +20,29 @@
     event.preventDefault();
     const fields = new FormData(form);
     try {
-      const answer = await ask("/v1/login", { name: fields.get("name"), password: fields.get("password") });
+      const code = fields.get("code").trim() || undefined;
+      const answer = await ask("/v1/login", { name: fields.get("name"), password: fields.get("password"), code });
       if (answer.ok) {
         location.replace("/");
         return;
       }
-      form.elements.password.value = "";
       const wait = answer.headers.get("retry-after");
+      form.elements.code.value = "";
+      if (!wait && (await answer.json()).code === "code_needed") {
+        // The password is right and stays: only the code is asked for.
+        document.getElementById("code").hidden = false;
+        form.elements.code.required = true;
+        form.elements.code.focus();
+        message.textContent = "Now the code of your authenticator, or a recovery code.";
+        return;
+      }
+      if (!code) form.elements.password.value = "";
+      (code ? form.elements.code : form.elements.password).focus();
       message.textContent = wait
         ? `Too many tries. Try again in ${wait} seconds.`
-        : "Name and password do not fit, or this operator has no password. A login link lets you in:";
+        : code
+          ? "Name, password and code do not fit together. A code counts once: wait for the next one."
+          : "Name and password do not fit, or this operator has no password. A login link lets you in:";
     } catch {
       message.textContent = "The server cannot be reached. Try again.";
     }

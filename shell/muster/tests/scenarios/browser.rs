@@ -10,9 +10,11 @@
 //! 7. An engagement is changed: what is wrong is told while it is written, and what would be different before anything is.
 //! 8. A hundred payloads in what machines say of themselves: none runs.
 //! 9. The overview draws what its tables say, in both looks, and keeps to the policy of the pages.
+//! 10. A password and a second factor: the page asks for a code once the password is right, and each code counts once.
 //!
 //! Needs `MUSTER_TEST_CHROMIUM`, the path of a Chromium, and chromedriver.
 
+use muster_testkit::authenticator;
 use serde_json::{Value, json};
 
 use crate::support::{Agent, Browser, Program, SOON, Server, eventually, text};
@@ -199,6 +201,46 @@ fn many_are_suspended_at_once_after_it_was_told_what_ends() {
     }
     browser.until_gone("#chosen");
     assert_eq!(server.show(server.machine())["state"], "active", "who was not chosen is left alone");
+}
+
+/// Sends something to the API as the page does, and loads the page anew: its session may be another one now.
+fn sent(browser: &Browser, server: &Server, path: &str, body: &Value) -> Value {
+    let told = browser
+        .script("return await muster.send(arguments[0], arguments[1])", vec![json!(path), body.clone()]);
+    browser.open(server.url());
+    browser.until("h1", "Desk");
+    told
+}
+
+#[test]
+fn q_10_who_has_a_second_factor_is_asked_for_a_code_and_each_counts_once() {
+    let server = Server::up(&[]);
+    let Some(browser) = Browser::logged_in(&server) else { return };
+    let password = "correct horse battery";
+    sent(&browser, &server, "/v1/me/password", &json!({ "password": password }));
+    let shown = sent(&browser, &server, "/v1/me/second-factor", &json!({ "present": password }));
+    let code = |later: i64| {
+        let now: jiff::Timestamp =
+            text(&server.http().get("/v1/nonce").json()["server_time"]).parse().expect("RFC 3339");
+        authenticator::code(&text(&shown["key"]), now + jiff::SignedDuration::from_secs(later))
+    };
+    let confirmed = sent(&browser, &server, "/v1/me/second-factor/confirm", &json!({ "code": code(0) }));
+    let recovery = text(&confirmed["recovery_codes"][0]);
+    // Of the codes of two moments one was used; that of the next one is good a little early (RFC 6238, section 5.2).
+    for (typed, gets_in) in [(recovery.clone(), true), (recovery, false), (code(30), true)] {
+        browser.open(&format!("{}/login", server.url()));
+        browser.until("#message", "Log in");
+        browser.fill("[name='name']", "admin");
+        browser.fill("[name='password']", password);
+        browser.click("#login button");
+        browser.until("#message", "the code of your authenticator");
+        browser.fill("[name='code']", &typed);
+        browser.click("#login button");
+        match gets_in {
+            true => browser.until("h1", "Desk"),
+            false => browser.until("#message", "A code counts once"),
+        }
+    }
 }
 
 const PAYLOADS: &str = include_str!("support/payloads.txt");
